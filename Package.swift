@@ -1,0 +1,86 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target is held to the same rules: strict memory safety, no warnings, explicit imports.
+let strict: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+  name: "sediment",
+  platforms: [.macOS("26.0")],
+  products: [
+    .library(name: "SedimentStore", targets: ["SedimentStore"]),
+    .library(name: "SedimentDedup", targets: ["SedimentDedup"]),
+    .library(name: "SedimentJob", targets: ["SedimentJob"]),
+    .executable(name: "sediment", targets: ["sediment"]),
+  ],
+  traits: [
+    .trait(name: "Job", description: "The dedup job: sources, sinks and parsers."),
+    .trait(
+      name: "CommandLine", description: "The sediment command line.", enabledTraits: ["Job"]),
+    .default(enabledTraits: ["Job", "CommandLine"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+  ],
+  targets: [
+    .target(name: "CSedimentKernels"),
+    .target(name: "SedimentIO", dependencies: ["CSedimentKernels"], swiftSettings: strict),
+    .target(
+      name: "SedimentTestKit", dependencies: ["SedimentIO", "SedimentStore"],
+      swiftSettings: strict),
+    .target(
+      name: "SedimentStore", dependencies: ["CSedimentKernels", "SedimentIO"],
+      swiftSettings: strict),
+    .target(
+      name: "SedimentDedup", dependencies: ["SedimentIO", "SedimentStore"], swiftSettings: strict),
+    .target(
+      name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson")]),
+    .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
+    .target(
+      name: "SedimentJob",
+      dependencies: [
+        "SedimentIO", "SedimentStore", "SedimentDedup", "CSedimentKernels",
+        .target(name: "CSimdJSON", condition: .when(traits: ["Job"])),
+        .target(name: "CZlib", condition: .when(traits: ["Job"])),
+        .target(name: "CPCRE2", condition: .when(traits: ["Job"])),
+      ],
+      swiftSettings: strict),
+    .target(
+      name: "SedimentInspection", dependencies: ["SedimentIO", "SedimentStore", "SedimentDedup"],
+      swiftSettings: strict),
+    .executableTarget(
+      name: "sediment",
+      dependencies: [
+        "SedimentIO", "SedimentStore", "SedimentDedup", "SedimentJob", "SedimentInspection",
+        .product(
+          name: "ArgumentParser", package: "swift-argument-parser",
+          condition: .when(traits: ["CommandLine"])),
+      ],
+      path: "tools/sediment", swiftSettings: strict),
+    .testTarget(
+      name: "SedimentIOTests", dependencies: ["SedimentIO", "SedimentTestKit"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "SedimentStoreTests",
+      dependencies: ["SedimentStore", "SedimentIO", "SedimentTestKit", "CSedimentKernels"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "SedimentDedupTests", dependencies: ["SedimentDedup", "SedimentTestKit"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "SedimentJobTests",
+      dependencies: ["SedimentJob", "SedimentDedup", "SedimentTestKit"], swiftSettings: strict),
+    .testTarget(
+      name: "SedimentInspectionTests", dependencies: ["SedimentInspection", "SedimentTestKit"],
+      swiftSettings: strict),
+  ],
+  swiftLanguageModes: [.v6],
+  cxxLanguageStandard: .cxx17
+)

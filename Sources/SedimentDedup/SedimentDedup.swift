@@ -1,0 +1,1 @@
+// SedimentDedup: placeholder until its first file lands.

@@ -1,0 +1,101 @@
+// The one door to the operating system's files.
+//
+// Everything above takes a `FileSystem` as a parameter, so that tests can put a memory file system
+// that loses power, fails or records in its place. A directory is opened once and names inside it
+// are single components: a path read from disk can never lead out of it.
+
+/// A file system: the only way to reach a directory by its path.
+public protocol FileSystem: Sendable {
+  /// Opens the directory at `path`; with `creating`, makes it (and its parents) first and
+  /// synchronises each parent that gained an entry.
+  func openDirectory(at path: String, creating: Bool) throws(FileError) -> any Directory
+}
+
+/// An open directory. Every `name` is one path component; a name that is empty, `.`, `..`, or holds
+/// `/` or NUL is refused with `FileError.Code.invalidName`. Symbolic links are never followed.
+public protocol Directory: AnyObject, Sendable {
+  /// The path it was opened at, for messages only.
+  var path: String { get }
+  func openFile(_ name: String, _ mode: FileMode) throws(FileError) -> any File
+  /// `nil` when nothing has that name.
+  func metadata(of name: String) throws(FileError) -> FileMetadata?
+  /// All entries but `.` and `..`, in byte order of their names.
+  func entries() throws(FileError) -> [DirectoryEntry]
+  /// Renames within this directory. Without `replacing`, an existing target is `.exists`.
+  func rename(_ name: String, to newName: String, replacing: Bool) throws(FileError)
+  /// Removes a file; `.notFound` when there is none.
+  func remove(_ name: String) throws(FileError)
+  /// Removes an empty directory.
+  func removeDirectory(_ name: String) throws(FileError)
+  /// Makes a hard link in `directory`; `.crossDevice` when that is another file system.
+  func link(_ name: String, into directory: any Directory, as newName: String) throws(FileError)
+  /// Opens a directory inside this one; with `creating`, makes it when missing (not synchronised).
+  func subdirectory(_ name: String, creating: Bool) throws(FileError) -> any Directory
+  /// Makes entries created, renamed and removed so far durable.
+  func synchronize() throws(FileError)
+  /// Takes an exclusive advisory lock on file `name`, made when missing, and writes this process's
+  /// id into it. Held by anyone, this process included: `.locked`.
+  func lock(_ name: String) throws(FileError) -> any DirectoryLock
+  /// Bytes that an ordinary user may still write to this file system.
+  func availableBytes() throws(FileError) -> UInt64
+}
+
+/// How a file is opened.
+public enum FileMode: Sendable, Equatable {
+  /// Existing, read only.
+  case read
+  /// Existing, read and write.
+  case readWrite
+  /// New, read and write; `.exists` when the name is taken.
+  case create
+}
+
+/// An open file. Reads and writes name their offset, so that a file may be used from any thread.
+public protocol File: AnyObject, Sendable {
+  /// For messages only.
+  var path: String { get }
+  /// Fills `buffer` from `offset`; returns fewer bytes than asked only at the end of the file.
+  func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileError) -> Int
+  /// Writes all of `bytes` at `offset`, growing the file when needed, or throws.
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError)
+  func size() throws(FileError) -> UInt64
+  func truncate(to size: UInt64) throws(FileError)
+  /// Makes the content and size durable. After an error nothing about the content is known.
+  func synchronize() throws(FileError)
+  /// Closes; further use is `.closed`. Called by `deinit` when forgotten.
+  func close()
+}
+
+/// A held lock; released by `unlock()` or when the last reference goes.
+public protocol DirectoryLock: AnyObject, Sendable {
+  func unlock()
+}
+
+/// What is known of a name without opening it.
+public struct FileMetadata: Sendable, Equatable {
+  public enum Kind: Sendable, Equatable { case file, directory, symbolicLink, other }
+  public var kind: Kind
+  public var size: UInt64
+  public var device: UInt64
+  public var inode: UInt64
+  public var linkCount: UInt64
+
+  public init(kind: Kind, size: UInt64, device: UInt64, inode: UInt64, linkCount: UInt64) {
+    self.kind = kind
+    self.size = size
+    self.device = device
+    self.inode = inode
+    self.linkCount = linkCount
+  }
+}
+
+/// A name in a directory.
+public struct DirectoryEntry: Sendable, Equatable {
+  public var name: String
+  public var kind: FileMetadata.Kind
+
+  public init(name: String, kind: FileMetadata.Kind) {
+    self.name = name
+    self.kind = kind
+  }
+}

@@ -1,0 +1,1 @@
+// SedimentInspection: placeholder until its first file lands.

@@ -1,0 +1,1 @@
+// SedimentJob: placeholder until its first file lands.

@@ -1,0 +1,1 @@
+// SedimentTestKit: placeholder until its first file lands.
