@@ -31,9 +31,7 @@ let package = Package(
   targets: [
     .target(name: "CSedimentKernels"),
     .target(name: "SedimentIO", dependencies: ["CSedimentKernels"], swiftSettings: strict),
-    .target(
-      name: "SedimentTestKit", dependencies: ["SedimentIO", "SedimentStore"],
-      swiftSettings: strict),
+    .target(name: "SedimentTestKit", dependencies: ["SedimentIO"], swiftSettings: strict),
     .target(
       name: "SedimentStore", dependencies: ["CSedimentKernels", "SedimentIO"],
       swiftSettings: strict),
