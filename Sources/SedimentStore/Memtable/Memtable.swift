@@ -1,0 +1,116 @@
+// Memtable: the keys of one shard that are not in a table yet.
+//
+// Open addressing in memory taken once. A slot's home is a monotone function of the hash
+// (`MemtableGeometry`), probing is linear and never wraps, so the entries of a maximal run of used
+// slots (a cluster) are exactly those whose homes lie in it: sorting cluster by cluster sorts all.
+//
+//   slot (32 bytes):  high u64 │ low u64 │ time i64 │ meta u64
+//   meta:             state (3 bits) │ kind (2) │ dirty (1) │ version (18) │ key offset / 8 (40)
+//
+// The life of a slot:  empty ─▶ tentative ─▶ live                      (accepted)
+//                                  │  └────▶ cached                    (found in a table)
+//                                  └───────▶ dead or empty             (withdrawn)
+// `cached` entries answer for a table and are never flushed; `dead` and `cached` are the writer's
+// alone. A `live` slot changes only in place, by way of `rewriting` and with a new version.
+//
+// Invariants
+// 1. A hash that is present lies between its home and the first empty slot behind it.
+// 2. Of one key at most one live `put` or `remove` exists, and it is older than its live `insert`s.
+// 3. A slot is in the delta list iff it is live and dirty: changed since the last epoch's cut.
+// 4. `counters.used` = slots that are not empty ≤ slotCount.
+//
+// Concurrency: one writer at a time (the shard's lock). Readers on any thread see live slots only:
+// they load `meta` (acquire), copy the slot, and load `meta` again; a difference means try again.
+// After `freeze` nothing changes, and cursors may walk it.
+
+internal import CSedimentKernels
+internal import SedimentIO
+
+/// A memtable of one shard of a hashed keyspace.
+///
+/// `@unchecked Sendable` because the writer is serialised by its shard and readers follow the
+/// protocol above.
+@safe
+package final class Memtable: @unchecked Sendable {
+  package let layout: EntryLayout
+  package let geometry: MemtableGeometry
+  /// The slots and all they point to; the struct is what hot loops work on.
+  let core: MemtableCore
+  private let memory: AlignedBuffer
+
+  /// What it holds, counted. A batch works on a copy and stores it back at its end.
+  package internal(set) var counters = Counters()
+  /// The window of the last batch that inserted here.
+  package var window: Int64 = 0
+
+  /// Counts of a memtable, kept by its writer.
+  package struct Counters: Sendable {
+    /// Slots that are not empty.
+    package var used = 0
+    /// Slots that a flush would write.
+    package var live = 0
+    /// Slots that only cache what a table holds.
+    package var cached = 0
+    /// Bytes of the key arena in use.
+    package var arena = 0
+    /// Slots in the delta list.
+    package var delta = 0
+    /// Whether a live slot was ever anything but `insert`.
+    package var hasKinds = false
+    /// Smallest and largest time of the entries ever made live; `.max` and `.min` when none was.
+    package var smallestTime = Int64.max
+    package var largestTime = Int64.min
+  }
+
+  /// Takes all the memory it will ever use; untouched pages cost nothing.
+  ///
+  /// - Parameters:
+  ///   - arenaBytes: room for keys, exact mode only.
+  package init(layout: EntryLayout, geometry: MemtableGeometry, arenaBytes: Int) {
+    self.layout = layout
+    self.geometry = geometry
+    let plan = MemtableCore.MemoryPlan(layout, geometry, arenaBytes: arenaBytes)
+    memory = AlignedBuffer(byteCount: plan.byteCount, hugePages: true)
+    // SAFETY: `memory` lives as long as `self`, and `plan` was computed for it.
+    unsafe core = MemtableCore(
+      base: memory.baseAddress, plan: plan, layout: layout, geometry: geometry)
+  }
+
+  /// Bytes of memory that a memtable of this shape takes.
+  package static func byteCount(
+    layout: EntryLayout, geometry: MemtableGeometry, arenaBytes: Int
+  ) -> Int {
+    MemtableCore.MemoryPlan(layout, geometry, arenaBytes: arenaBytes).byteCount
+  }
+
+  /// Bytes of memory taken.
+  package var byteCount: Int { memory.byteCount }
+
+  /// Bytes of memory for each slot, its keys left out.
+  package static func slotBytes(_ layout: EntryLayout) -> Int {
+    MemtableCore.slotBytes + MemtableCore.deltaBytes + Int(layout.valueWidth)
+  }
+
+  /// Whether `count` more entries with `keyBytes` bytes of keys are sure to fit.
+  package func fits(count: Int, keyBytes: Int) -> Bool {
+    guard counters.used + count <= geometry.fillLimit else { return false }
+    return !layout.isExact
+      || counters.arena + keyBytes + count * MemtableCore.keyOverhead <= core.arenaBytes
+  }
+
+  package var isEmpty: Bool { counters.live == 0 }
+
+  /// Share of the capacity in use, 0 to 1.
+  package var fill: Double {
+    let slots = Double(counters.used) / Double(geometry.fillLimit)
+    return layout.isExact ? max(slots, Double(counters.arena) / Double(core.arenaBytes)) : slots
+  }
+
+  /// Makes it as new. The caller is the only holder.
+  package func reset() {
+    // SAFETY: within the memory taken; nobody else holds this memtable.
+    unsafe core.zeroSlots()
+    counters = Counters()
+    window = 0
+  }
+}

@@ -1,0 +1,60 @@
+// The readers' side of a memtable: any thread, beside the writer.
+
+internal import CSedimentKernels
+
+/// What a source holds of a key, for lookups.
+struct FoundEntry {
+  var time: Int64
+  var kind: EntryKind
+}
+
+extension MemtableCore {
+  /// Finds the newest live entry of a key that `accepts` its time, or that hides what is older.
+  ///
+  /// - Parameters:
+  ///   - value: receives `valueWidth` bytes when an `insert` or `put` is found; may be `nil`.
+  ///   - accepts: whether an entry first seen at that time counts.
+  /// - Returns: an `insert` or `put` that counts; `remove` when something hides all that is older;
+  ///   `nil` when the search must go on elsewhere.
+  @inline(__always)
+  func find(
+    _ hash: KeyHash, key: UnsafeRawBufferPointer, value: UnsafeMutableRawPointer?,
+    accepts: (Int64) -> Bool
+  ) -> FoundEntry? {
+    var at = geometry.home(hash.high)
+    var isHidden = false
+    while at < geometry.slotCount {
+      let before = unsafe SlotMeta(bits: sediment_load_acquire_u64(metaPointer(at)))
+      if before.isEmpty { break }
+      if before.isLive {
+        let words = unsafe UnsafeMutableRawPointer(slots + at).assumingMemoryBound(to: UInt64.self)
+        let isMatch = unsafe sediment_load_relaxed_u64(words) == hash.high
+          && sediment_load_relaxed_u64(words + 1) == hash.low
+        if isMatch && (unsafe !isExact || unsafe keyEquals(before, key)) {
+          let time = unsafe Int64(bitPattern: sediment_load_relaxed_u64(words + 2))
+          let counts = before.kind != .remove && accepts(time)
+          if counts { unsafe copyValue(at: at, into: value) }
+          sediment_fence_acquire()
+          let after = unsafe SlotMeta(bits: sediment_load_relaxed_u64(metaPointer(at)))
+          if before != after { continue }
+          if counts { return FoundEntry(time: time, kind: before.kind) }
+          if before.kind.hidesOlder { isHidden = true }
+        }
+      } else if before.stateBits == SlotMeta.State.rewriting.rawValue {
+        // A few stores away from live again; its hash does not change.
+        continue
+      }
+      at &+= 1
+    }
+    return isHidden ? FoundEntry(time: 0, kind: .remove) : nil
+  }
+
+  private func copyValue(at slot: Int, into target: UnsafeMutableRawPointer?) {
+    guard let target = unsafe target else { return }
+    let source = unsafe value(at: slot).assumingMemoryBound(to: UInt8.self)
+    for index in 0..<(unsafe valueWidth) {
+      unsafe target.storeBytes(
+        of: sediment_load_relaxed_u8(source + index), toByteOffset: index, as: UInt8.self)
+    }
+  }
+}

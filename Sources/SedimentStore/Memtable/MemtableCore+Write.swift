@@ -1,0 +1,257 @@
+// The writer's side of a memtable: probe, insert tentatively, and settle what was tentative.
+// One record is: `probe` → (answer elsewhere) → `accept`, `cache` or `withdraw` of its slot.
+
+internal import CSedimentKernels
+
+/// What the active memtable says of a record.
+enum MemtableAnswer: UInt8 {
+  /// An entry that counts has the record's key and is within the TTL of its time.
+  case duplicate
+  /// Another record of this batch holds the key tentatively: ask again when that is settled.
+  case followsTentative
+  /// Nothing matched and a `put` or `remove` hides all that is older. A tentative slot was made.
+  case hidden
+  /// Nothing matched here. A tentative slot was made.
+  case absent
+  /// Nothing matched and there is no room: freeze first.
+  case full
+}
+
+/// The record's side of a probe.
+struct MemtableProbe {
+  var hash: KeyHash
+  var time: Int64
+  var watermark: Int64
+  /// The record's key; exact mode only.
+  var key: UnsafeRawBufferPointer
+
+  /// Whether an entry first seen at `firstSeen` makes this record a duplicate.
+  @inline(__always)
+  func matches(_ firstSeen: Int64, ttl: Int64) -> Bool {
+    let distance = time &- firstSeen
+    return (distance < 0 ? 0 &- distance : distance) < ttl && watermark &- firstSeen < ttl
+  }
+}
+
+extension MemtableCore {
+  /// No slot.
+  static let noSlot = UInt32.max
+
+  /// Looks the record up in the active memtable, and makes a tentative slot when it is not there.
+  ///
+  /// - Parameters:
+  ///   - slot: receives the tentative slot made.
+  ///   - expired: receives a live slot of the same key that the record's watermark has expired,
+  ///     which `accept` may write over; `noSlot` when there is none.
+  @inline(__always)
+  func probe(
+    _ record: MemtableProbe, ttl: Int64, counters: inout Memtable.Counters,
+    slot: inout UInt32, expired: inout UInt32
+  ) -> MemtableAnswer {
+    var at = geometry.home(record.hash.high)
+    var reusable = -1
+    var isHidden = false
+    expired = Self.noSlot
+    while true {
+      guard at < geometry.slotCount else { break }
+      let stored = unsafe slots[at]
+      let meta = SlotMeta(bits: stored.meta)
+      if meta.isEmpty { break }
+      if meta.isReusable && reusable < 0 { reusable = at }
+      if stored.low == record.hash.low && stored.high == record.hash.high
+        && meta.stateBits != SlotMeta.State.dead.rawValue
+        && (unsafe !isExact || unsafe keyEquals(meta, record.key))
+      {
+        if meta.isTentative { return .followsTentative }
+        if meta.kind != .remove && record.matches(stored.time, ttl: ttl) { return .duplicate }
+        if meta.isLive {
+          if meta.kind.hidesOlder { isHidden = true }
+          if meta.kind != .remove && record.watermark &- stored.time >= ttl {
+            expired = UInt32(truncatingIfNeeded: at)
+          }
+        }
+      }
+      at &+= 1
+    }
+    let isReused = reusable >= 0
+    let target = isReused ? reusable : at
+    guard target < geometry.slotCount else { return .full }
+    var keyUnit = 0
+    if unsafe isExact {
+      keyUnit = unsafe store(record.key, counters: &counters)
+      guard keyUnit >= 0 else { return .full }
+    }
+    let old = unsafe meta(target)
+    if isReused {
+      if old.stateBits == SlotMeta.State.cached.rawValue { counters.cached &-= 1 }
+    } else {
+      counters.used &+= 1
+    }
+    unsafe slots[target].high = record.hash.high
+    unsafe slots[target].low = record.hash.low
+    unsafe slots[target].time = record.time
+    unsafe publish(
+      SlotMeta(
+        .tentative, kind: .insert, version: old.version &+ (isReused ? 1 : 0), keyUnit: keyUnit
+      ).marked(dirty: old.isDirty), at: target)
+    slot = UInt32(truncatingIfNeeded: target)
+    return isHidden ? .hidden : .absent
+  }
+
+  /// Copies a key into the arena; returns its unit, or -1 when it does not fit.
+  @inline(__always)
+  func store(_ key: UnsafeRawBufferPointer, counters: inout Memtable.Counters) -> Int {
+    let bytes = (key.count &+ 4 &+ Self.keyUnitBytes &- 1) & ~(Self.keyUnitBytes &- 1)
+    guard unsafe counters.arena &+ bytes <= arenaBytes else { return -1 }
+    let start = counters.arena
+    unsafe (arena + start).storeBytes(of: UInt32(key.count), as: UInt32.self)
+    if key.count > 0 {
+      unsafe (arena + start + 4).copyMemory(from: key.baseAddress!, byteCount: key.count)
+    }
+    counters.arena &+= bytes
+    return start / Self.keyUnitBytes
+  }
+
+  /// Makes a tentative slot live: the record is new.
+  ///
+  /// Where `expired` names a slot, that one takes the record instead, so that a key seen for ever
+  /// does not grow a chain of expired entries; an expired `put` stays one, for it hides what is older.
+  @inline(__always)
+  func accept(
+    slot: UInt32, expired: UInt32, time: Int64, value: UnsafeRawPointer?,
+    counters: inout Memtable.Counters
+  ) {
+    if time < counters.smallestTime { counters.smallestTime = time }
+    if time > counters.largestTime { counters.largestTime = time }
+    if expired != Self.noSlot {
+      unsafe withdraw(slot: slot, counters: &counters)
+      let kind = unsafe meta(Int(expired)).kind
+      unsafe rewrite(
+        slot: Int(expired), kind: kind, time: time, value: value, counters: &counters)
+      return
+    }
+    let at = Int(slot)
+    if unsafe valueWidth > 0 { unsafe setValue(value, at: at) }
+    let old = unsafe meta(at)
+    unsafe publish(old.advanced(to: .live, kind: old.kind).marked(dirty: true), at: at)
+    if !old.isDirty {
+      unsafe delta[counters.delta] = slot
+      counters.delta &+= 1
+    }
+    counters.live &+= 1
+  }
+
+  /// Lets a tentative slot answer for the entry found at `firstSeen` in a table, where there is
+  /// room for that; else takes it back.
+  @inline(__always)
+  func cache(slot: UInt32, firstSeen: Int64, counters: inout Memtable.Counters) {
+    guard counters.cached < geometry.slotCount / 8 else {
+      unsafe withdraw(slot: slot, counters: &counters)
+      return
+    }
+    let at = Int(slot)
+    unsafe slots[at].time = firstSeen
+    unsafe publish(meta(at).advanced(to: .cached, kind: .insert), at: at)
+    counters.cached &+= 1
+  }
+
+  /// Takes a tentative slot back; it is empty again where nothing was displaced past it.
+  @inline(__always)
+  func withdraw(slot: UInt32, counters: inout Memtable.Counters) {
+    let at = Int(slot)
+    let old = unsafe meta(at)
+    let next = at &+ 1
+    // A slot that was ever live keeps its version, which a slow reader may compare with.
+    if old.version == 0 && next < geometry.slotCount && unsafe meta(next).isEmpty {
+      unsafe publish(SlotMeta(bits: 0), at: at)
+      counters.used &-= 1
+    } else {
+      unsafe publish(old.advanced(to: .dead, kind: .insert), at: at)
+    }
+  }
+
+  /// Changes a live slot in place.
+  func rewrite(
+    slot at: Int, kind: EntryKind, time: Int64, value: UnsafeRawPointer?,
+    counters: inout Memtable.Counters
+  ) {
+    let old = unsafe meta(at)
+    unsafe publish(old.advanced(to: .rewriting, kind: old.kind), at: at)
+    sediment_fence_release()
+    let timePointer = unsafe UnsafeMutableRawPointer(slots + at).assumingMemoryBound(
+      to: UInt64.self) + 2
+    unsafe sediment_store_relaxed_u64(timePointer, UInt64(bitPattern: time))
+    if unsafe valueWidth > 0 { unsafe setValue(value, at: at) }
+    unsafe publish(meta(at).advanced(to: .live, kind: kind).marked(dirty: true), at: at)
+    if !old.isDirty {
+      unsafe delta[counters.delta] = UInt32(truncatingIfNeeded: at)
+      counters.delta &+= 1
+    }
+    if kind.hidesOlder { counters.hasKinds = true }
+    if time < counters.smallestTime { counters.smallestTime = time }
+    if time > counters.largestTime { counters.largestTime = time }
+  }
+
+  /// Writes a value so that a reader who copies it at the same time reads bytes, if mixed ones.
+  func setValue(_ value: UnsafeRawPointer?, at slot: Int) {
+    let target = unsafe self.value(at: slot).assumingMemoryBound(to: UInt8.self)
+    for index in 0..<(unsafe valueWidth) {
+      unsafe sediment_store_relaxed_u8(
+        target + index, value == nil ? 0 : value!.load(fromByteOffset: index, as: UInt8.self))
+    }
+  }
+
+  /// Puts an entry that hides everything older of its key. `false`: no room, freeze first.
+  ///
+  /// - Parameter kind: `put` or `remove`.
+  func put(
+    _ record: MemtableProbe, kind: EntryKind, value: UnsafeRawPointer?,
+    counters: inout Memtable.Counters
+  ) -> Bool {
+    var at = geometry.home(record.hash.high)
+    var kept = -1
+    while at < geometry.slotCount {
+      let stored = unsafe slots[at]
+      let meta = SlotMeta(bits: stored.meta)
+      if meta.isEmpty { break }
+      if meta.isDefinitive && stored.low == record.hash.low && stored.high == record.hash.high
+        && (unsafe !isExact || unsafe keyEquals(meta, record.key))
+      {
+        if meta.isLive && kept < 0 {
+          kept = at
+        } else {
+          unsafe supersede(slot: at, counters: &counters)
+        }
+      }
+      at &+= 1
+    }
+    if kept >= 0 {
+      unsafe rewrite(
+        slot: kept, kind: kind, time: record.time, value: value, counters: &counters)
+      return true
+    }
+    guard at < geometry.slotCount else { return false }
+    var keyUnit = 0
+    if unsafe isExact {
+      keyUnit = unsafe store(record.key, counters: &counters)
+      guard keyUnit >= 0 else { return false }
+    }
+    counters.used &+= 1
+    unsafe slots[at].high = record.hash.high
+    unsafe slots[at].low = record.hash.low
+    unsafe slots[at].time = record.time
+    unsafe publish(SlotMeta(.tentative, kind: kind, version: 0, keyUnit: keyUnit), at: at)
+    unsafe accept(
+      slot: UInt32(truncatingIfNeeded: at), expired: Self.noSlot, time: record.time, value: value,
+      counters: &counters)
+    counters.hasKinds = true
+    return true
+  }
+
+  /// Makes a live or cached slot dead. A live one leaves the delta list by no longer being live.
+  private func supersede(slot at: Int, counters: inout Memtable.Counters) {
+    let old = unsafe meta(at)
+    if old.isLive { counters.live &-= 1 } else { counters.cached &-= 1 }
+    unsafe publish(old.advanced(to: .dead, kind: old.kind), at: at)
+  }
+}

@@ -1,0 +1,37 @@
+// A record log: the format of the manifest and of the logs of keyspaces.
+//
+//   header (32 bytes)   magic u64 │ version u32 │ kind u32 │ fileID u64 │ checksum u64
+//   record              checksum u64 │ length u32 │ type u8 │ 0 0 0 │ payload │ zeros to 8 bytes
+//   acknowledgement     a record of type 255 without payload
+//
+// A record's checksum covers all behind it but the padding, seeded with the file's id and the
+// record's offset. The header's is seeded with the file's id and place 0.
+//
+// A torn tail is not corruption, a hole is. A record that was synchronised is followed by an
+// acknowledgement, written next and made durable by whatever is synchronised after it, the closing
+// of the log at the latest. So a bad record with any good record behind it was complete once:
+// corruption. A bad record with nothing good behind it is a write that power loss cut short.
+
+/// Constants of record logs. On disk: never renumber.
+package enum RecordLogFormat {
+  package static let magic: UInt64 = 0x474F_4C44_4553_0001
+  package static let version: UInt32 = 1
+  package static let headerBytes = 32
+  package static let frameBytes = 16
+  package static let alignment = 8
+  /// The longest payload: a writer never makes a longer one, a reader never takes memory for one.
+  package static let payloadBytesMax = 64 << 20
+  package static let acknowledgementType: UInt8 = 255
+
+  /// What a record log is for.
+  package enum Kind: UInt32, Sendable {
+    case manifest = 1
+    case entries = 2
+    case checkpoint = 3
+  }
+
+  /// Bytes that a record with such a payload takes.
+  static func recordBytes(payload: Int) -> Int {
+    (frameBytes + payload + alignment - 1) / alignment * alignment
+  }
+}

@@ -1,0 +1,148 @@
+package import SedimentIO
+
+/// Reads a record log from its start; every record it gives was complete and unchanged.
+package struct RecordLogReader {
+  /// A record; the payload is the reader's buffer, copied out when kept.
+  package struct Record {
+    package var type: UInt8
+    package var payload: [UInt8]
+    package var offset: UInt64
+  }
+
+  package let fileID: UInt64
+  private let file: any File
+  private let name: String
+  private let size: UInt64
+  /// Where the next record begins; after the last one, the length of the good part.
+  package private(set) var offset: UInt64
+
+  /// Opens and checks the header.
+  ///
+  /// - Parameters:
+  ///   - fileID: what the manifest says; `nil` to accept any.
+  /// - Throws: `FileError`, `Corruption`, or `UnsupportedFormat`.
+  package init(
+    directory: any Directory, name: String, kind: RecordLogFormat.Kind, fileID: UInt64?
+  ) throws {
+    self.name = name
+    file = try directory.openFile(name, .read)
+    size = try file.size()
+    let header = try Self.read(file, at: 0, count: RecordLogFormat.headerBytes)
+    guard header.count == RecordLogFormat.headerBytes else {
+      throw Corruption(
+        file: name, offset: 0, what: "length", expected: "\(RecordLogFormat.headerBytes) or more",
+        found: "\(header.count)")
+    }
+    let fields = try Self.parse(header: header, name: name)
+    guard fields.kind == kind.rawValue else {
+      throw Corruption(
+        file: name, offset: 12, what: "kind of log", expected: UInt64(kind.rawValue),
+        found: UInt64(fields.kind))
+    }
+    if let fileID, fileID != fields.fileID {
+      throw Corruption(
+        file: name, offset: 16, what: "file id", expected: fileID, found: fields.fileID)
+    }
+    self.fileID = fields.fileID
+    offset = UInt64(RecordLogFormat.headerBytes)
+  }
+
+  private static func parse(
+    header: [UInt8], name: String
+  ) throws -> (kind: UInt32, fileID: UInt64) {
+    let fields = try ByteReader.reading(header) { reader throws(CodingError) in
+      (
+        magic: try reader.readUInt64(), version: try reader.readUInt32(),
+        kind: try reader.readUInt32(), fileID: try reader.readUInt64(),
+        checksum: try reader.readUInt64()
+      )
+    }
+    guard fields.magic == RecordLogFormat.magic else {
+      throw Corruption(
+        file: name, offset: 0, what: "magic", expected: RecordLogFormat.magic, found: fields.magic)
+    }
+    let checksum = Checksum.of(
+      Array(header.prefix(24)), seed: Checksum.seed(fileID: fields.fileID, place: 0))
+    guard checksum == fields.checksum else {
+      throw Corruption(
+        file: name, offset: 24, what: "header checksum", expected: checksum, found: fields.checksum)
+    }
+    guard fields.version == RecordLogFormat.version else {
+      throw UnsupportedFormat(
+        file: name, version: UInt64(fields.version), supported: UInt64(RecordLogFormat.version))
+    }
+    return (fields.kind, fields.fileID)
+  }
+
+  /// The next record.
+  ///
+  /// - Parameter committedLength: how much of the log must be whole.
+  /// - Returns: `nil` at the end, or at a torn tail behind `committedLength`.
+  /// - Throws: `Corruption` for a bad record that is no torn tail.
+  package mutating func next(committedLength: UInt64) throws -> Record? {
+    while let record = try read(at: offset) {
+      offset += UInt64(RecordLogFormat.recordBytes(payload: record.payload.count))
+      if record.type != RecordLogFormat.acknowledgementType { return record }
+    }
+    guard offset < max(size, committedLength) else { return nil }
+    if offset < committedLength || (try hasRecord(after: offset)) {
+      throw Corruption(
+        file: name, offset: offset, what: "record", expected: "a whole record",
+        found: "a damaged one")
+    }
+    return nil
+  }
+
+  /// The record at an offset, or `nil` where no whole one is.
+  private func read(at place: UInt64) throws(FileError) -> Record? {
+    guard place <= size, size - place >= UInt64(RecordLogFormat.frameBytes) else { return nil }
+    let frame = try Self.read(file, at: place, count: RecordLogFormat.frameBytes)
+    guard frame.count == RecordLogFormat.frameBytes else { return nil }
+    let checksum = Self.word(frame, at: 0)
+    let second = Self.word(frame, at: 8)
+    let length = Int(UInt32(truncatingIfNeeded: second))
+    guard second >> 40 == 0, length <= RecordLogFormat.payloadBytesMax,
+      UInt64(length) <= size - place - UInt64(RecordLogFormat.frameBytes)
+    else { return nil }
+    let body = try Self.read(
+      file, at: place + 8, count: RecordLogFormat.frameBytes - 8 + length)
+    guard Checksum.of(body, seed: Checksum.seed(fileID: fileID, place: place)) == checksum else {
+      return nil
+    }
+    return Record(
+      type: UInt8(truncatingIfNeeded: second >> 32), payload: Array(body.dropFirst(8)),
+      offset: place)
+  }
+
+  /// Whether any whole record begins behind a bad one.
+  private func hasRecord(after bad: UInt64) throws(FileError) -> Bool {
+    var place = bad + UInt64(RecordLogFormat.alignment)
+    while place < size {
+      if try read(at: place) != nil { return true }
+      place += UInt64(RecordLogFormat.alignment)
+    }
+    return false
+  }
+
+  private static func word(_ bytes: [UInt8], at index: Int) -> UInt64 {
+    (0..<8).reduce(0) { $0 | UInt64(bytes[index + $1]) << (8 * UInt64($1)) }
+  }
+
+  private static func read(
+    _ file: any File, at offset: UInt64, count: Int
+  ) throws(FileError) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: count)
+    let read = try unsafe bytes.withUnsafeMutableBytes { buffer throws(FileError) in
+      try unsafe file.read(into: buffer, at: offset)
+    }
+    if read < count { bytes.removeLast(count - read) }
+    return bytes
+  }
+}
+
+/// A file of a format version that this build does not know.
+package struct UnsupportedFormat: Error, Sendable {
+  package var file: String
+  package var version: UInt64
+  package var supported: UInt64
+}
