@@ -1,0 +1,168 @@
+// The manifest on disk: `CURRENT` names `MANIFEST-<12 digits>`, a record log whose first record is
+// a snapshot of the state and whose others are edits, one an epoch.
+//
+// CURRENT is one line: the manifest's name, its file id, and a checksum of both, in hexadecimal. It
+// is replaced by rename, after the manifest it will name is durable.
+
+package import SedimentIO
+
+/// Names of the manifest's files.
+package enum ManifestFiles {
+  package static let current = "CURRENT"
+  package static let currentTemporary = ".CURRENT.new"
+  static let prefix = "MANIFEST-"
+
+  package static func name(_ number: FileNumber) -> String { prefix + number.digits }
+
+  /// A manifest log is replaced by a fresh snapshot when its edits have grown past this.
+  package static let editBytesMax: UInt64 = 4 << 20
+
+  /// The line `CURRENT` holds.
+  static func line(name: String, fileID: UInt64) -> String {
+    let id = StoreIdentity.digits(fileID)
+    let checksum = Checksum.of(Array((name + id).utf8), seed: fileID)
+    return "\(name) \(id) \(StoreIdentity.digits(checksum))\n"
+  }
+}
+
+/// Reads the state that a store's manifest holds.
+package enum ManifestReader {
+  /// The state of the last durable epoch and the manifest it stands in.
+  package struct Answer {
+    package var state: StoreState
+    package var manifestName: String
+  }
+
+  /// - Returns: `nil` when there is no store.
+  /// - Throws: `FileError`, `Corruption` or `UnsupportedFormat`.
+  package static func read(_ directory: any Directory) throws -> Answer? {
+    guard let (name, fileID) = try readCurrent(directory) else { return nil }
+    var reader = try RecordLogReader(
+      directory: directory, name: name, kind: .manifest, fileID: fileID)
+    guard let first = try reader.next(committedLength: 0), first.type == StateCoding.snapshotType
+    else {
+      throw Corruption(
+        file: name, offset: UInt64(RecordLogFormat.headerBytes), what: "first record",
+        expected: "a snapshot", found: "none")
+    }
+    var state = try decoding(name, first) { payload throws(CodingError) in
+      try StateCoding.decodeState(payload)
+    }
+    while let record = try reader.next(committedLength: 0) {
+      guard record.type == StateCoding.editType else {
+        throw Corruption(
+          file: name, offset: record.offset, what: "record type",
+          expected: UInt64(StateCoding.editType), found: UInt64(record.type))
+      }
+      let edit = try decoding(name, record) { payload throws(CodingError) in
+        try StateCoding.decodeEdit(payload)
+      }
+      do {
+        try state.apply(edit)
+      } catch {
+        throw Corruption(
+          file: name, offset: record.offset, what: "edit", expected: "one that fits",
+          found: error.reason)
+      }
+    }
+    if let complaint = state.complaint {
+      throw Corruption(
+        file: name, offset: 0, what: "state", expected: "a consistent one", found: complaint)
+    }
+    return Answer(state: state, manifestName: name)
+  }
+
+  static func decoding<Value>(
+    _ name: String, _ record: RecordLogReader.Record,
+    _ decode: ([UInt8]) throws(CodingError) -> Value
+  ) throws(Corruption) -> Value {
+    do {
+      return try decode(record.payload)
+    } catch {
+      throw Corruption(
+        file: name, offset: record.offset, what: "record", undecodable: error)
+    }
+  }
+
+  private static func readCurrent(
+    _ directory: any Directory
+  ) throws -> (name: String, fileID: UInt64)? {
+    let found = try directory.metadata(of: ManifestFiles.current)
+    guard found != nil else { return nil }
+    let file = try directory.openFile(ManifestFiles.current, .read)
+    defer { file.close() }
+    var bytes = [UInt8](repeating: 0, count: 256)
+    let count = try unsafe bytes.withUnsafeMutableBytes { buffer throws(FileError) in
+      try unsafe file.read(into: buffer, at: 0)
+    }
+    bytes.removeLast(bytes.count - count)
+    let line = String(decoding: bytes, as: UTF8.self)
+    let words = line.split(separator: " ", omittingEmptySubsequences: false)
+    guard words.count == 3, words[0].hasPrefix(ManifestFiles.prefix),
+      let fileID = UInt64(words[1], radix: 16),
+      line == ManifestFiles.line(name: String(words[0]), fileID: fileID)
+    else {
+      throw Corruption(
+        file: ManifestFiles.current, offset: 0, what: "content",
+        expected: "a manifest's name with its checksum", found: "something else")
+    }
+    return (String(words[0]), fileID)
+  }
+}
+
+/// Writes a store's manifest. One at a time, by the holder of the store's lock.
+package final class ManifestWriter {
+  private let log: RecordLogWriter
+  package let name: String
+  private let snapshotLength: UInt64
+
+  /// Writes a new manifest with a snapshot of `state`, makes it durable, and makes it current.
+  package init(
+    directory: any Directory, number: FileNumber, state: StoreState
+  ) throws(FileError) {
+    name = ManifestFiles.name(number)
+    let fileID = UInt64.random(in: .min ... .max)
+    log = try RecordLogWriter(directory: directory, name: name, kind: .manifest, fileID: fileID)
+    log.append(type: StateCoding.snapshotType, StateCoding.encode(state))
+    try log.synchronize()
+    try log.acknowledge()
+    snapshotLength = log.length
+    try Self.publish(name: name, fileID: fileID, directory: directory)
+  }
+
+  private static func publish(
+    name: String, fileID: UInt64, directory: any Directory
+  ) throws(FileError) {
+    let temporary = ManifestFiles.currentTemporary
+    if try directory.metadata(of: temporary) != nil { try directory.remove(temporary) }
+    let file = try directory.openFile(temporary, .create)
+    defer { file.close() }
+    let line = Array(ManifestFiles.line(name: name, fileID: fileID).utf8)
+    try unsafe line.span.bytes.withUnsafeBytes { bytes throws(FileError) in
+      try unsafe file.write(bytes, at: 0)
+    }
+    try file.synchronize()
+    // The manifest's own entry must be durable before anything names it.
+    try directory.synchronize()
+    try directory.rename(temporary, to: ManifestFiles.current, replacing: true)
+    try directory.synchronize()
+  }
+
+  /// Whether it is time for a fresh snapshot.
+  package var isLong: Bool {
+    log.length - snapshotLength > max(ManifestFiles.editBytesMax, snapshotLength)
+  }
+
+  /// Appends an epoch's edit and makes it durable.
+  package func append(_ edit: StateEdit) throws(FileError) {
+    log.append(type: StateCoding.editType, StateCoding.encode(edit))
+    try log.synchronize()
+    try log.acknowledge()
+  }
+
+  /// Makes the last acknowledgement durable and closes the file.
+  package func close() throws(FileError) {
+    try log.synchronize()
+    log.close()
+  }
+}
