@@ -42,7 +42,6 @@ extension FileError {
       case EXDEV: .crossDevice
       case EMFILE, ENFILE: .tooManyOpenFiles
       case ENAMETOOLONG: .invalidName
-      case EBADF: .closed
       default: .inputOutput
       }
     self.init(code: code, operation: operation, path: path, systemError: number)
