@@ -1,0 +1,114 @@
+// Which entries a merge keeps.
+//
+// The merge visits the entries of one hash newest first and asks for each. An entry is of the key of
+// an earlier one when the hashes are equal and, in exact mode, the key bytes too.
+//
+//   hidden     an earlier `put` or `remove` of the key hides everything older of it
+//   repeated   an insert of the same key and time was kept before
+//   expired    time + ttl ≤ watermark. An insert goes wherever it is. A `put` goes only from the
+//              bottom: above it, it still hides older entries, which may be unexpired, since times
+//              need not grow with age
+//   tombstone  a `remove` goes from the bottom, where nothing is left to hide; above it, it stays
+//              whatever its time
+//
+// Readers apply the same rules, so dropping changes no answer.
+
+/// Decides for each entry of a merge whether it stays.
+package struct EntryRetention {
+  /// What becomes of an entry, and why.
+  package enum Decision: Sendable, Equatable {
+    case keep, hidden, repeated, expired, tombstone
+  }
+
+  /// The rules of one merge.
+  package struct Rules: Sendable {
+    package var isExact: Bool
+    /// Milliseconds an entry lives; `nil` for ever.
+    package var ttl: Int64?
+    /// Times up to `watermark` − `ttl` are expired.
+    package var watermark: Int64
+    /// Whether no older run overlaps the merge, so that nothing is left for an entry to hide.
+    package var isBottommost: Bool
+
+    package init(isExact: Bool, ttl: Int64?, watermark: Int64, isBottommost: Bool) {
+      self.isExact = isExact
+      self.ttl = ttl
+      self.watermark = watermark
+      self.isBottommost = isBottommost
+    }
+  }
+
+  /// The most kept inserts of one hash that later ones are compared with. They lie a TTL apart, so
+  /// there are few; a repeat that is missed costs its bytes and no more.
+  private static let rememberedInsertsMax = 64
+
+  /// A key of the current hash.
+  private struct Key {
+    var offset: Int
+    var length: Int
+    var isHidden = false
+  }
+
+  private let rules: Rules
+  private var hash = KeyHash(high: 0, low: 0)
+  /// The keys of `hash` met so far; in fingerprint mode the one empty key.
+  private var keys: [Key] = []
+  /// Bytes of `keys`: the merge's own are gone when it advances.
+  private var keyBytes: [UInt8] = []
+  /// Times of inserts of `hash` that were kept, and the number of their key.
+  private var inserts: [(time: Int64, key: Int)] = []
+
+  package init(_ rules: Rules) {
+    self.rules = rules
+  }
+
+  /// What becomes of the next entry. Entries come in order of hash, those of one hash newest first.
+  package mutating func decide(_ entry: EntryReference) -> Decision {
+    if keys.isEmpty || entry.hash != hash { begin(entry.hash) }
+    let key = number(of: entry)
+    if keys[key].isHidden { return .hidden }
+    switch entry.kind {
+    case .insert:
+      if isExpired(entry.time) { return .expired }
+      if inserts.contains(where: { $0.time == entry.time && $0.key == key }) { return .repeated }
+      if inserts.count < Self.rememberedInsertsMax { inserts.append((entry.time, key)) }
+      return .keep
+    case .put:
+      keys[key].isHidden = true
+      return rules.isBottommost && isExpired(entry.time) ? .expired : .keep
+    case .remove:
+      keys[key].isHidden = true
+      return rules.isBottommost ? .tombstone : .keep
+    }
+  }
+
+  private mutating func begin(_ hash: KeyHash) {
+    self.hash = hash
+    keys.removeAll(keepingCapacity: true)
+    keyBytes.removeAll(keepingCapacity: true)
+    inserts.removeAll(keepingCapacity: true)
+  }
+
+  private func isExpired(_ time: Int64) -> Bool {
+    guard let ttl = rules.ttl else { return false }
+    let (end, overflow) = time.addingReportingOverflow(ttl)
+    return !overflow && end <= rules.watermark
+  }
+
+  /// The entry's key among those of the hash, added when it is new.
+  private mutating func number(of entry: EntryReference) -> Int {
+    let bytes = unsafe rules.isExact ? entry.keyBytes : UnsafeRawBufferPointer(start: nil, count: 0)
+    for number in keys.indices where unsafe isEqual(keys[number], bytes) { return number }
+    keys.append(Key(offset: keyBytes.count, length: bytes.count))
+    unsafe keyBytes.append(contentsOf: bytes)
+    return keys.count - 1
+  }
+
+  private func isEqual(_ key: Key, _ bytes: UnsafeRawBufferPointer) -> Bool {
+    guard key.length == bytes.count else { return false }
+    for index in 0..<bytes.count where unsafe keyBytes[key.offset + index] != bytes[index] {
+      return false
+    }
+    return true
+  }
+}

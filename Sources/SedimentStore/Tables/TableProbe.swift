@@ -1,0 +1,113 @@
+internal import CSedimentKernels
+
+/// What a lookup needs of a table before it reads: trivially copyable, without a reference count.
+///
+/// Borrowed from a `TableReader` and valid as long as that lives.
+@safe
+package struct TableProbe {
+  package let quanta: TableQuanta
+  package let shape: PageShape
+  /// Seeds the table's checksums and names it to the page cache.
+  package let fileID: UInt64
+  private let index: UnsafePointer<UInt32>
+  private let unitCount: Int
+  /// Units a quantum, in 32.32 fixed point; units × 2³² at most, so a product with a quantum of the
+  /// range stays below units × 2³².
+  private let scale: UInt64
+
+  /// - Parameter index: the quantum at which each unit's page begins, `unitCount` ≥ 1 of them.
+  init(
+    quanta: TableQuanta, shape: PageShape, fileID: UInt64, index: UnsafePointer<UInt32>,
+    unitCount: Int
+  ) {
+    self.quanta = quanta
+    self.shape = shape
+    self.fileID = fileID
+    unsafe self.index = unsafe index
+    self.unitCount = unitCount
+    let quantumCount = UInt64(quanta.quantum(of: quanta.rangeHigh)) + 1
+    scale = (UInt64(unitCount) << 32) / quantumCount
+  }
+
+  /// The units of the page that holds `hash` if the table does: `count` is 0 when none can.
+  @inline(__always)
+  package func pageUnits(for hash: KeyHash) -> (first: UInt32, count: UInt32) {
+    guard quanta.contains(hash.high) else { return (0, 0) }
+    let units = page(holding: quanta.quantum(of: hash.high))
+    return (UInt32(units.lowerBound), UInt32(units.count))
+  }
+
+  /// Asks for the index line that `pageUnits(for:)` will look at first.
+  @inline(__always)
+  package func prefetchIndex(for hash: KeyHash) {
+    guard quanta.contains(hash.high) else { return }
+    // SAFETY: the guess is inside the index; prefetching reads nothing.
+    unsafe sediment_prefetch_read(index + guess(quanta.quantum(of: hash.high)))
+  }
+
+  /// The quantum at which the page of `unit` begins.
+  func quantum(ofUnit unit: Int) -> UInt32 {
+    precondition(unit >= 0 && unit < unitCount, "unit out of the table")
+    return unsafe index[unit]
+  }
+
+  /// The units of the last page that begins at `quantum` or before; empty when all begin after it.
+  func page(holding quantum: UInt32) -> Range<Int> {
+    let end = unitsBeginning(atOrBefore: quantum)
+    guard end > 0 else { return 0..<0 }
+    let value = unsafe index[end - 1]
+    var first = end - 1
+    while first > 0, unsafe index[first - 1] == value { first -= 1 }
+    return first..<end
+  }
+
+  /// The units of the page that begins with unit `first`.
+  func page(startingAt first: Int) -> Range<Int> {
+    let value = quantum(ofUnit: first)
+    var end = first + 1
+    while end < unitCount, unsafe index[end] == value { end += 1 }
+    return first..<end
+  }
+
+  /// Units in the table.
+  var units: Int { unitCount }
+
+  @inline(__always)
+  private func guess(_ quantum: UInt32) -> Int {
+    min(Int(truncatingIfNeeded: (UInt64(quantum) &* scale) &>> 32), unitCount - 1)
+  }
+
+  /// How many units' pages begin at `quantum` or before. Hashes are uniform, so the guess is near;
+  /// a gallop from it finds the place.
+  ///
+  /// SAFETY: every subscript is between 0 and `unitCount` − 1: `low` is −1 only before it moved, and
+  /// `top` is `unitCount` only until it moved.
+  @inline(__always)
+  private func unitsBeginning(atOrBefore quantum: UInt32) -> Int {
+    // index[low] ≤ quantum < index[top], the ends being −1 and unitCount.
+    var low = -1
+    var top = unitCount
+    let guess = guess(quantum)
+    var step = 1
+    if unsafe index[guess] <= quantum {
+      low = guess
+      while low + step < top, unsafe index[low + step] <= quantum {
+        low += step
+        step *= 2
+      }
+      top = min(top, low + step)
+    } else {
+      top = guess
+      while top - step > low, unsafe index[top - step] > quantum {
+        top -= step
+        step *= 2
+      }
+      low = max(low, top - step)
+    }
+    while top - low > 1 {
+      let middle = (low + top) / 2
+      if unsafe index[middle] <= quantum { low = middle } else { top = middle }
+    }
+    return top
+  }
+}
