@@ -201,7 +201,7 @@ package enum StateCoding {
         let table = try TableMetadata.decode(from: &reader)
         let low = try reader.readUInt64()
         let high = try reader.readUInt64()
-        guard low <= high else { throw .invalid("clip of table \(table.fileNumber.rawValue)") }
+        guard low <= high else { throw .invalid("clip of table \(table.number.rawValue)") }
         run.tables.append(TableSlice(table: table, clip: low...high))
       }
       runs.append(run)

@@ -131,7 +131,7 @@ package struct StoreState: Hashable, Sendable {
   package var tables: [FileNumber: TableMetadata] {
     var tables: [FileNumber: TableMetadata] = [:]
     for slice in keyspaces.lazy.flatMap(\.shards).flatMap(\.runs).flatMap(\.tables) {
-      tables[slice.table.fileNumber] = slice.table
+      tables[slice.table.number] = slice.table
     }
     return tables
   }
@@ -198,7 +198,7 @@ extension ShardState {
       newest = run.sequence
       var last: UInt64?
       for slice in run.tables {
-        let number = slice.table.fileNumber.rawValue
+        let number = slice.table.number.rawValue
         if number >= nextFileNumber { return "table \(number) is not given out yet" }
         if slice.table.layout != layout { return "table \(number) has another layout" }
         if slice.clip.lowerBound < range.lowerBound || slice.clip.upperBound > range.upperBound {

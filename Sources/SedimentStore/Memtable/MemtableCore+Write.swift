@@ -203,13 +203,16 @@ extension MemtableCore {
 
   /// Puts an entry that hides everything older of its key. `false`: no room, freeze first.
   ///
-  /// - Parameter kind: `put` or `remove`.
+  /// - Parameters:
+  ///   - kind: `put` or `remove`.
+  ///   - keepsLargestTime: whether a later time that the key has in this memtable stands.
   func put(
     _ record: MemtableProbe, kind: EntryKind, value: UnsafeRawPointer?,
-    counters: inout Memtable.Counters
+    keepsLargestTime: Bool = false, counters: inout Memtable.Counters
   ) -> Bool {
     var at = geometry.home(record.hash.high)
     var kept = -1
+    var time = record.time
     while at < geometry.slotCount {
       let stored = unsafe slots[at]
       let meta = SlotMeta(bits: stored.meta)
@@ -217,6 +220,7 @@ extension MemtableCore {
       if meta.isDefinitive && stored.low == record.hash.low && stored.high == record.hash.high
         && (unsafe !isExact || unsafe keyEquals(meta, record.key))
       {
+        if keepsLargestTime { time = max(time, stored.time) }
         if meta.isLive && kept < 0 {
           kept = at
         } else {
@@ -227,7 +231,7 @@ extension MemtableCore {
     }
     if kept >= 0 {
       unsafe rewrite(
-        slot: kept, kind: kind, time: record.time, value: value, counters: &counters)
+        slot: kept, kind: kind, time: time, value: value, counters: &counters)
       return true
     }
     guard at < geometry.slotCount else { return false }
@@ -239,10 +243,10 @@ extension MemtableCore {
     counters.used &+= 1
     unsafe slots[at].high = record.hash.high
     unsafe slots[at].low = record.hash.low
-    unsafe slots[at].time = record.time
+    unsafe slots[at].time = time
     unsafe publish(SlotMeta(.tentative, kind: kind, version: 0, keyUnit: keyUnit), at: at)
     unsafe accept(
-      slot: UInt32(truncatingIfNeeded: at), expired: Self.noSlot, time: record.time, value: value,
+      slot: UInt32(truncatingIfNeeded: at), expired: Self.noSlot, time: time, value: value,
       counters: &counters)
     counters.hasKinds = true
     return true

@@ -1,0 +1,56 @@
+// How the one memory budget is divided.
+//
+//   3/8  memtables: every shard of every keyspace has an active and a frozen one
+//   3/8  filters and indexes; what does not fit is loaded in part
+//   1/8  page cache
+//   1/8  buffers: merges, flushes, logs, batches
+//
+// The shares of memtables and cache are taken when they are made, those of filters as tables open;
+// buffers are bounded by construction (threads × read-ahead × fan-in).
+
+/// The division of a memory budget: a pure function of it.
+package struct MemoryPlan: Sendable, Equatable {
+  package var memtableBytes: Int
+  package var filterBytes: Int
+  package var cacheBytes: Int
+  package var bufferBytes: Int
+
+  package init(budget: Int) {
+    memtableBytes = budget / 8 * 3
+    filterBytes = budget / 8 * 3
+    cacheBytes = budget / 8
+    bufferBytes = budget / 8
+  }
+
+  /// The shape of one memtable.
+  package struct MemtableShape: Sendable, Equatable {
+    package var slots: Int
+    package var arenaBytes: Int
+  }
+
+  /// Mean bytes of a key for which an exact memtable's arena is as full as its slots.
+  private static let arenaBytesPerSlot = 32
+
+  /// The shape of a memtable when `keyspaces` with `shards` shards each share the budget.
+  package func memtable(layout: EntryLayout, keyspaces: Int, shards: Int) -> MemtableShape {
+    let bytes = memtableBytes / (2 * max(keyspaces, 1) * max(shards, 1))
+    let perSlot = Memtable.slotBytes(layout) + (layout.isExact ? Self.arenaBytesPerSlot : 0)
+    let slots = min(max(bytes / perSlot, MemtableGeometry.slotsMin), Self.slotsMax)
+    return MemtableShape(
+      slots: slots, arenaBytes: layout.isExact ? slots * Self.arenaBytesPerSlot : 0)
+  }
+
+  /// Slots are numbered by u32, and a table of more entries would be cut anyway.
+  private static let slotsMax = 1 << 26
+
+  /// Bytes of read-ahead for each input of a merge of `fanIn` runs by one of `threads`.
+  package func readAheadBytes(fanIn: Int, threads: Int) -> Int {
+    let share = bufferBytes / (2 * max(threads, 1) * max(fanIn, 1))
+    return min(max(share / 4096 * 4096, 64 << 10), 1 << 20)
+  }
+
+  /// Size at which a merge begins another table.
+  package var tableBytes: UInt64 {
+    UInt64(min(max(bufferBytes / 2, 4 << 20), 128 << 20))
+  }
+}

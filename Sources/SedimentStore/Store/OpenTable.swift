@@ -1,0 +1,68 @@
+internal import Synchronization
+
+/// A table that lookups can use: its reader, the part of it that counts, and what it may answer.
+final class OpenTable: Sendable {
+  let reader: TableReader
+  let clip: ClosedRange<UInt64>
+
+  init(reader: TableReader, clip: ClosedRange<UInt64>) {
+    self.reader = reader
+    self.clip = clip
+  }
+
+  var slice: TableSlice { TableSlice(table: reader.metadata, clip: clip) }
+}
+
+/// A run that lookups can use. Immutable.
+final class OpenRun: Sendable {
+  let state: RunState
+  /// In order of hash.
+  let tables: [OpenTable]
+  let smallestTime: Int64
+  let largestTime: Int64
+  let hasKinds: Bool
+
+  init(state: RunState, tables: [OpenTable]) {
+    self.state = state
+    self.tables = tables
+    smallestTime = state.smallestTime
+    largestTime = state.largestTime
+    hasKinds = state.hasKinds
+  }
+}
+
+/// What a shard looks like to one batch or lookup: an immutable snapshot.
+final class ShardView: Sendable {
+  let active: Memtable
+  /// Newest first.
+  let frozen: [FrozenMemtable]
+  /// Newest first.
+  let runs: [OpenRun]
+
+  init(active: Memtable, frozen: [FrozenMemtable], runs: [OpenRun]) {
+    self.active = active
+    self.frozen = frozen
+    self.runs = runs
+  }
+}
+
+/// A memtable that waits for its flush, and the sequence number its run will have.
+struct FrozenMemtable: Sendable {
+  let memtable: Memtable
+  let sequence: UInt64
+}
+
+/// Grants bytes of a fixed amount; what is granted comes back when its holder is gone.
+final class ByteBudget: Sendable {
+  let limit: Int
+  private let used = Mutex(0)
+
+  init(limit: Int) { self.limit = limit }
+
+  /// Bytes not granted at the moment.
+  var available: Int { used.withLock { max(limit - $0, 0) } }
+
+  func take(_ bytes: Int) { used.withLock { $0 += bytes } }
+
+  func giveBack(_ bytes: Int) { used.withLock { $0 -= bytes } }
+}

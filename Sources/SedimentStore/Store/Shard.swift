@@ -1,0 +1,53 @@
+// A shard: the part of a keyspace that one thread decides at a time.
+//
+// Concurrency: `view` may be read by anyone. Everything else of the writer (active memtable, scratch)
+// belongs to whoever holds the keyspace's writer lock, or to the worker it hands the shard to. Runs
+// and frozen memtables are changed under the store's monitor, by publishing a new view.
+
+internal import SedimentIO
+internal import Synchronization
+
+/// One shard of an open keyspace.
+@safe
+final class Shard: @unchecked Sendable {
+  // @unchecked because the writer's state is guarded by the keyspace's writer lock (see above).
+  let index: Int
+  let groups: KeyGroupRange
+  let scratch: ShardScratch
+  private let scratchMemory: AlignedBuffer
+  private let published: Mutex<ShardView>
+
+  // Guarded by the keyspace's writer lock.
+  /// Whether the active memtable holds entries that a log holds too.
+  var activeIsLogged = false
+
+  // Guarded by the store's monitor.
+  /// Sequence number of the next run.
+  var nextSequence: UInt64
+  /// Whether a flush is under way.
+  var isFlushing = false
+  /// Runs that take part in a merge.
+  var busyRuns: Set<UInt64> = []
+
+  init(
+    index: Int, groups: KeyGroupRange, active: Memtable, runs: [OpenRun]
+  ) throws(AllocationError) {
+    self.index = index
+    self.groups = groups
+    scratchMemory = try AlignedBuffer(byteCount: ShardScratch.byteCount)
+    guard let base = unsafe scratchMemory.bytes.baseAddress else {
+      throw AllocationError(byteCount: ShardScratch.byteCount)
+    }
+    unsafe scratch = ShardScratch(base: base)
+    nextSequence = (runs.first?.state.sequence ?? 0) + 1
+    published = Mutex(ShardView(active: active, frozen: [], runs: runs))
+  }
+
+  /// The shard as it is now.
+  var view: ShardView { published.withLock { $0 } }
+
+  /// Publishes a changed view. The caller holds the store's monitor.
+  func update(_ change: (ShardView) -> ShardView) {
+    published.withLock { $0 = change($0) }
+  }
+}

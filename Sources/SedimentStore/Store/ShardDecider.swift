@@ -1,0 +1,406 @@
+// The engine's hot path: which records of a chunk are the first of their key.
+//
+//   1. probe      every record against the active memtable; those not answered take a tentative slot
+//   2. frozen     the open ones against the frozen memtables
+//   3. runs       newest first: filter pass, then the pages of the survivors in order of place
+//   4. settle     in input order: accept, cache, or withdraw the tentative slots
+//   5. followers  records whose key another record of the chunk held tentatively: ask again
+//
+// Invariants
+// 1. When `decide` returns or throws, no slot is tentative.
+// 2. A record is called a duplicate only for an entry that was compared whole: hash, time, key.
+// 3. Answers do not depend on how a batch is cut into chunks: records of one key are settled in
+//    input order.
+//
+// Concurrency: the shard's writer only.
+
+internal import CSedimentKernels
+internal import SedimentIO
+
+/// Decides the records of one shard.
+@safe
+struct ShardDecider {
+  /// Counts for the statistics.
+  struct Counts {
+    var filterProbes: UInt64 = 0
+    var pagesRead: UInt64 = 0
+    var falsePositives: UInt64 = 0
+  }
+
+  private let view: ShardView
+  private let columns: BatchColumns
+  private let scratch: ShardScratch
+  private let cache: PageCache
+  private(set) var counts = Counts()
+  /// Bounds of the times and the smallest watermark of the open records of a round.
+  private var smallestTime = Int64.max
+  private var largestTime = Int64.min
+  private var smallestWatermark = Int64.max
+
+  init(view: ShardView, columns: BatchColumns, scratch: ShardScratch, cache: PageCache) {
+    self.view = view
+    unsafe self.columns = columns
+    unsafe self.scratch = scratch
+    self.cache = cache
+  }
+
+  /// Decides `count` records, whose indices in the batch are `scratch.records`.
+  ///
+  /// - Returns: how many records are left, because the active memtable had no room for them; their
+  ///   indices are the first of `scratch.records`, in input order. Freeze it and go on with those.
+  mutating func decide(count: Int) throws -> Int {
+    for position in 0..<count {
+      unsafe scratch.hashes[position] = columns.hashes[Int(scratch.records[position])]
+      unsafe scratch.pending[position] = UInt32(truncatingIfNeeded: position)
+    }
+    var left = 0
+    var followers = try round(count: count, left: &left)
+    // A round settles at least the first follower of each key; what a few rounds leave is a key
+    // that comes again and again at times that do not match: one at a time is then linear.
+    for _ in 0..<2 where followers > 0 {
+      unsafe scratch.pending.update(from: scratch.followers, count: followers)
+      followers = try round(count: followers, left: &left)
+    }
+    if followers > 0 { try decideOneByOne(count: followers, left: &left) }
+    if left > 0 { gatherLeft(count: left) }
+    return left
+  }
+
+  private mutating func decideOneByOne(count: Int, left: inout Int) throws {
+    let order = unsafe Array(UnsafeBufferPointer(start: scratch.followers, count: count))
+    for position in order {
+      unsafe scratch.pending[0] = position
+      let followers = try round(count: 1, left: &left)
+      assert(followers == 0, "a record alone follows nobody")
+    }
+  }
+
+  /// Moves the records that are left to the front, in input order.
+  private func gatherLeft(count: Int) {
+    let positions = unsafe UnsafeMutableBufferPointer(start: scratch.left, count: count)
+    unsafe positions.sort()
+    for index in 0..<count {
+      // A position is never smaller than its rank, so nothing is written over before it moved.
+      unsafe scratch.records[index] = scratch.records[Int(positions[index])]
+    }
+  }
+
+  // MARK: - A round
+
+  /// Decides the records at the first `count` positions of `scratch.pending`, in input order.
+  ///
+  /// - Returns: the number of followers in `scratch.followers`.
+  private mutating func round(count: Int, left: inout Int) throws -> Int {
+    var followers = 0
+    let pending = probeActive(count: count, followers: &followers, left: &left)
+    guard pending > 0 else { return followers }
+    do {
+      try searchOlder(pending: pending)
+    } catch {
+      withdrawAll(pending: pending)
+      throw error
+    }
+    settle(pending: pending)
+    return followers
+  }
+
+  /// Step 1. Leaves in `scratch.pending` the positions that hold a tentative slot, in input order.
+  private mutating func probeActive(count: Int, followers: inout Int, left: inout Int) -> Int {
+    let core = unsafe view.active.core
+    let columns = unsafe self.columns
+    let scratch = unsafe self.scratch
+    var counters = view.active.counters
+    defer { view.active.counters = counters }
+    var pending = 0
+    smallestTime = .max
+    largestTime = .min
+    smallestWatermark = .max
+    let distance = 12
+    for index in 0..<min(distance, count) {
+      unsafe core.prefetch(scratch.hashes[Int(scratch.pending[index])])
+    }
+    for index in 0..<count {
+      // The write index into `pending` never passes the read index.
+      let ahead = min(index &+ distance, count &- 1)
+      unsafe core.prefetch(scratch.hashes[Int(scratch.pending[ahead])])
+      let position = unsafe Int(scratch.pending[index])
+      let record = unsafe Int(scratch.records[position])
+      let probe = unsafe columns.probe(record)
+      var slot: UInt32 = 0
+      var expired: UInt32 = 0
+      switch unsafe core.probe(
+        probe, ttl: columns.ttl, counters: &counters, slot: &slot, expired: &expired)
+      {
+      case .duplicate:
+        unsafe columns.decisions[record] = InsertDecision.duplicate.rawValue
+        if unsafe columns.refreshesOnSeen {
+          unsafe refresh(core, probe, seen: probe.time, &counters)
+        }
+      case .followsTentative:
+        if unsafe columns.ttl == .max {
+          // Whatever becomes of the one it follows, an entry of its key will be there for ever.
+          unsafe columns.decisions[record] = InsertDecision.duplicate.rawValue
+        } else {
+          unsafe scratch.followers[followers] = UInt32(truncatingIfNeeded: position)
+          followers &+= 1
+        }
+      case .full:
+        unsafe scratch.left[left] = UInt32(truncatingIfNeeded: position)
+        left &+= 1
+      case .hidden, .absent:
+        unsafe scratch.slots[position] = slot
+        unsafe scratch.expired[position] = expired
+        unsafe scratch.outcomes[position] = ShardScratch.Outcome.open
+        unsafe scratch.pending[pending] = UInt32(truncatingIfNeeded: position)
+        pending &+= 1
+        smallestTime = min(smallestTime, probe.time)
+        largestTime = max(largestTime, probe.time)
+        smallestWatermark = min(smallestWatermark, probe.watermark)
+      }
+    }
+    return pending
+  }
+
+  /// Moves a key's time forward in refresh mode.
+  private func refresh(
+    _ core: MemtableCore, _ probe: MemtableProbe, seen: Int64,
+    _ counters: inout Memtable.Counters
+  ) {
+    var later = unsafe probe
+    later.time = seen
+    _ = unsafe core.put(
+      later, kind: .put, value: nil, keepsLargestTime: true, counters: &counters)
+  }
+
+  /// Step 4.
+  private func settle(pending: Int) {
+    let core = unsafe view.active.core
+    let columns = unsafe self.columns
+    let scratch = unsafe self.scratch
+    var counters = view.active.counters
+    defer { view.active.counters = counters }
+    for index in 0..<pending {
+      let position = unsafe Int(scratch.pending[index])
+      let record = unsafe Int(scratch.records[position])
+      let slot = unsafe scratch.slots[position]
+      if unsafe scratch.outcomes[position] == ShardScratch.Outcome.duplicate {
+        unsafe columns.decisions[record] = InsertDecision.duplicate.rawValue
+        if unsafe columns.refreshesOnSeen {
+          let time = unsafe max(scratch.found[position], columns.times[record])
+          unsafe core.withdraw(slot: slot, counters: &counters)
+          unsafe refresh(core, columns.probe(record), seen: time, &counters)
+        } else {
+          unsafe core.cache(slot: slot, firstSeen: scratch.found[position], counters: &counters)
+        }
+        continue
+      }
+      let decision = unsafe Self.decide(
+        time: columns.times[record], watermark: columns.watermarks[record], ttl: columns.ttl,
+        late: columns.late)
+      unsafe columns.decisions[record] = decision.rawValue
+      if decision == .new || decision == .lateNew {
+        unsafe core.accept(
+          slot: slot, expired: scratch.expired[position], time: columns.times[record],
+          value: columns.value(record), counters: &counters)
+      } else {
+        unsafe core.withdraw(slot: slot, counters: &counters)
+      }
+    }
+  }
+
+  /// What becomes of a record whose key was not found.
+  @inline(__always)
+  static func decide(
+    time: Int64, watermark: Int64, ttl: Int64, late: LatePolicy
+  ) -> InsertDecision {
+    if time >= watermark { return .new }
+    if late == .refuse { return .lateRefused }
+    return watermark &- time >= ttl ? .lateUnprotected : .lateNew
+  }
+
+  private func withdrawAll(pending: Int) {
+    let core = unsafe view.active.core
+    for index in 0..<pending {
+      unsafe core.withdraw(
+        slot: scratch.slots[Int(scratch.pending[index])], counters: &view.active.counters)
+    }
+  }
+
+  // MARK: - Older sources
+
+  /// Steps 2 and 3: fills `outcomes` and `found` of the pending positions.
+  private mutating func searchOlder(pending: Int) throws {
+    var open = 0
+    for index in 0..<pending {
+      let position = unsafe scratch.pending[index]
+      // A `put` or `remove` in the active memtable hides everything older.
+      let slot = unsafe scratch.slots[Int(position)]
+      if unsafe view.active.counters.hasKinds && isHidden(slot: slot, position: Int(position)) {
+        unsafe scratch.outcomes[Int(position)] = ShardScratch.Outcome.new
+        continue
+      }
+      unsafe scratch.open[open] = position
+      open += 1
+    }
+    for frozen in view.frozen where open > 0 {
+      open = searchFrozen(frozen.memtable, open: open)
+    }
+    for run in view.runs where open > 0 {
+      guard canAnswer(run) else { continue }
+      open = try search(run, open: open)
+    }
+  }
+
+  /// Whether the key of a tentative slot has a live `put` or `remove` in the active memtable.
+  private func isHidden(slot: UInt32, position: Int) -> Bool {
+    let record = unsafe Int(scratch.records[position])
+    let found = unsafe view.active.core.find(
+      scratch.hashes[position], key: columns.key(record), value: nil, accepts: { _ in false })
+    return found != nil
+  }
+
+  private func searchFrozen(_ memtable: Memtable, open: Int) -> Int {
+    let core = unsafe memtable.core
+    let columns = unsafe self.columns
+    let scratch = unsafe self.scratch
+    var kept = 0
+    for index in 0..<open {
+      unsafe core.prefetch(scratch.hashes[Int(scratch.open[min(index + 12, open - 1)])])
+      let position = unsafe Int(scratch.open[index])
+      let probe = unsafe columns.probe(Int(scratch.records[position]))
+      let ttl = unsafe columns.ttl
+      let found = unsafe core.find(probe.hash, key: probe.key, value: nil) {
+        probe.matches($0, ttl: ttl)
+      }
+      guard let found else {
+        unsafe scratch.open[kept] = UInt32(truncatingIfNeeded: position)
+        kept &+= 1
+        continue
+      }
+      unsafe scratch.found[position] = found.time
+      unsafe scratch.outcomes[position] =
+        found.kind == .remove ? ShardScratch.Outcome.new : ShardScratch.Outcome.duplicate
+    }
+    return kept
+  }
+
+  /// Whether any open record could match, or be hidden by, an entry of the run.
+  private func canAnswer(_ run: OpenRun) -> Bool {
+    let ttl = unsafe columns.ttl
+    if ttl == .max || run.hasKinds { return true }
+    return run.largestTime > smallestTime &- ttl && run.smallestTime < largestTime &+ ttl
+      && run.largestTime &+ ttl > smallestWatermark
+  }
+
+  /// Looks the open records up in a run; returns how many stay open.
+  private mutating func search(_ run: OpenRun, open: Int) throws -> Int {
+    var start = 0
+    if run.tables.count > 1 { unsafe sortByHash(scratch.open, count: open) }
+    for table in run.tables {
+      var end = open
+      if run.tables.count > 1 {
+        while start < open, unsafe scratch.hashes[Int(scratch.open[start])].high < table.clip.lowerBound {
+          start += 1
+        }
+        end = start
+        while end < open, unsafe scratch.hashes[Int(scratch.open[end])].high <= table.clip.upperBound {
+          end += 1
+        }
+      }
+      if end > start { try search(table, from: start, count: end - start) }
+      if run.tables.count > 1 { start = end }
+    }
+    var kept = 0
+    for index in 0..<open {
+      let position = unsafe scratch.open[index]
+      unsafe scratch.open[kept] = position
+      kept &+= unsafe scratch.outcomes[Int(position)] == ShardScratch.Outcome.open ? 1 : 0
+    }
+    return kept
+  }
+
+  /// Sorts positions by hash, so that each table's share of them is contiguous.
+  private func sortByHash(_ positions: UnsafeMutablePointer<UInt32>, count: Int) {
+    let hashes = unsafe scratch.hashes
+    unsafe UnsafeMutableBufferPointer(start: positions, count: count).sort {
+      unsafe hashes[Int($0)].high < hashes[Int($1)].high
+    }
+  }
+
+  /// Filters `count` of the open positions and reads the pages of those that pass.
+  private mutating func search(_ table: OpenTable, from start: Int, count: Int) throws {
+    let probe = table.reader.probe
+    let scratch = unsafe self.scratch
+    let passed = unsafe probe.filter.filter(
+      scratch.hashes, candidates: scratch.open + start, count: count, into: scratch.survivors)
+    counts.filterProbes &+= UInt64(count)
+    var reads = 0
+    for index in 0..<passed {
+      let position = unsafe Int(scratch.survivors[index])
+      let hash = unsafe scratch.hashes[position]
+      guard table.clip.contains(hash.high) else { continue }
+      let units = probe.pageUnits(for: hash)
+      guard units.count > 0 else { continue }
+      unsafe scratch.reads[reads] = UInt64(units.first) << 32 | UInt64(position)
+      reads &+= 1
+    }
+    unsafe UnsafeMutableBufferPointer(start: scratch.reads, count: reads).sort()
+    var next = 0
+    while next < reads {
+      let first = unsafe UInt32(truncatingIfNeeded: scratch.reads[next] >> 32)
+      var end = next
+      while end < reads, unsafe UInt32(truncatingIfNeeded: scratch.reads[end] >> 32) == first {
+        end += 1
+      }
+      try readPage(table, first: first, from: next, to: end)
+      next = end
+    }
+  }
+
+  /// Answers the reads `from..<to`, all of one page.
+  private mutating func readPage(_ table: OpenTable, first: UInt32, from: Int, to: Int) throws {
+    let position = unsafe Int(UInt32(truncatingIfNeeded: scratch.reads[from]))
+    let units = table.reader.probe.pageUnits(for: unsafe scratch.hashes[position])
+    counts.pagesRead &+= UInt64(to - from)
+    let scratch = unsafe self.scratch
+    try cache.withPage(
+      of: table.reader, first: first, count: units.count, scratch: unsafe scratch.page
+    ) { page in
+      for index in from..<to {
+        unsafe match(Int(UInt32(truncatingIfNeeded: scratch.reads[index])), in: page)
+      }
+    }
+  }
+
+  /// Compares a record with the entries of its hash in a page, newest first.
+  private mutating func match(_ position: Int, in page: PageView) {
+    let record = unsafe Int(scratch.records[position])
+    let probe = unsafe columns.probe(record)
+    let ttl = unsafe columns.ttl
+    let range = page.range(of: probe.hash)
+    if range.isEmpty { counts.falsePositives &+= 1 }
+    for index in range {
+      if unsafe columns.layout.isExact && !isEqual(page.key(at: index), probe.key) { continue }
+      let kind = page.kind(at: index) ?? .insert
+      let time = page.time(at: index)
+      if kind != .remove && unsafe probe.matches(time, ttl: ttl) {
+        unsafe scratch.found[position] = time
+        unsafe scratch.outcomes[position] = ShardScratch.Outcome.duplicate
+        return
+      }
+      if kind.hidesOlder {
+        unsafe scratch.outcomes[position] = ShardScratch.Outcome.new
+        return
+      }
+    }
+  }
+
+  @inline(__always)
+  private func isEqual(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
+    guard a.count == b.count else { return false }
+    guard a.count > 0, let left = unsafe a.baseAddress, let right = unsafe b.baseAddress else {
+      return true
+    }
+    return unsafe sediment_bytes_equal(left, right, a.count)
+  }
+}
