@@ -13,6 +13,11 @@ public struct AllocationError: Error, Sendable, Equatable, CustomStringConvertib
   /// What was asked for.
   public var byteCount: Int
 
+  /// An error about a number of bytes.
+  public init(byteCount: Int) {
+    self.byteCount = byteCount
+  }
+
   public var description: String { "cannot allocate \(byteCount) bytes" }
 }
 
