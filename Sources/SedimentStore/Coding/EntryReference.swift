@@ -15,9 +15,16 @@ package struct EntryReference {
   /// `keyLength` bytes; `nil` in fingerprint mode.
   package var key: UnsafeRawPointer?
 
+  /// An entry without value and key.
+  @inline(__always)
+  package init(hash: KeyHash, time: Int64, kind: EntryKind = .insert) {
+    unsafe self.init(hash: hash, time: time, kind: kind, value: nil)
+  }
+
+  /// An entry that borrows its value and key.
   @inline(__always)
   package init(
-    hash: KeyHash, time: Int64, kind: EntryKind = .insert, value: UnsafeRawPointer? = nil,
+    hash: KeyHash, time: Int64, kind: EntryKind, value: UnsafeRawPointer?,
     key: UnsafeRawPointer? = nil, keyLength: UInt32 = 0
   ) {
     self.hash = hash

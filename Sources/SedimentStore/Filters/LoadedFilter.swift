@@ -50,7 +50,7 @@ package final class LoadedFilter: Sendable {
     case .none: return 1
     case .binaryFuse: return 1 / Double(1 << plan.units)
     case .blockedBloom(let bloom):
-      guard bloom.storedLines > 0 else { return 0 }
+      guard bloom.storedLines > 0 else { return 1 }
       let loaded = Double(plan.units) / Double(bloom.storedLines)
       let keysPerLine = Double(plan.geometry.keyCount) / Double(bloom.storedLines)
       return loaded * BlockedBloomLayout.falsePositiveRate(keysPerLine: keysPerLine) + 1 - loaded

@@ -163,6 +163,14 @@ struct PageStaging: ~Copyable {
     unsafe at.initializeMemory(as: UInt8.self, repeating: 0, count: padding)
   }
 
+  /// Adds the hashes of the first `count` entries to the table's filter.
+  func addHashes(ofFirst count: Int, to filter: inout TableFilterBuilder) {
+    for index in 0..<count {
+      unsafe filter.add(
+        KeyHash(high: UInt64(littleEndian: highs[index]), low: UInt64(littleEndian: lows[index])))
+    }
+  }
+
   /// Drops the first `dropped` entries and moves the others to the front.
   mutating func removeFirst(_ dropped: Int) {
     let rest = count - dropped

@@ -7,6 +7,8 @@ internal import CSedimentKernels
 package struct TableProbe {
   package let quanta: TableQuanta
   package let shape: PageShape
+  /// Excludes most hashes that the table does not hold.
+  package let filter: FilterProbe
   /// Seeds the table's checksums and names it to the page cache.
   package let fileID: UInt64
   private let index: UnsafePointer<UInt32>
@@ -17,11 +19,12 @@ package struct TableProbe {
 
   /// - Parameter index: the quantum at which each unit's page begins, `unitCount` ≥ 1 of them.
   init(
-    quanta: TableQuanta, shape: PageShape, fileID: UInt64, index: UnsafePointer<UInt32>,
-    unitCount: Int
+    quanta: TableQuanta, shape: PageShape, filter: FilterProbe, fileID: UInt64,
+    index: UnsafePointer<UInt32>, unitCount: Int
   ) {
     self.quanta = quanta
     self.shape = shape
+    self.filter = filter
     self.fileID = fileID
     unsafe self.index = unsafe index
     self.unitCount = unitCount

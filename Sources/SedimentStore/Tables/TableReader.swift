@@ -21,25 +21,32 @@ package final class TableReader {
   package let metadata: TableMetadata
   /// For hot loops: copy it out, keep the reader alive.
   package let probe: TableProbe
+  /// The part of the filter that was loaded; owns what `probe.filter` reads.
+  package let filter: LoadedFilter
   let footer: TableFooter
-  private let file: any File
+  let file: any File
   private let index: UnsafeMutablePointer<UInt32>
 
   /// Opens the table that `metadata` describes.
   ///
   /// Throws `FileError`, or `Corruption` when the file is not that table, intact as far as opening
   /// reads it: size, footer, index and the loaded part of the filter. Pages are checked when read.
-  package convenience init(directory: any Directory, metadata: TableMetadata) throws {
+  ///
+  /// - Parameter filterByteBudget: memory for the filter; one that does not fit is loaded in part.
+  package convenience init(
+    directory: any Directory, metadata: TableMetadata, filterByteBudget: Int = .max
+  ) throws {
     let file = try directory.openFile(metadata.number.tableName, .read)
     do {
-      try self.init(file: file, metadata: metadata)
+      try self.init(
+        file: file, metadata: metadata, filterByteBudget: filterByteBudget)
     } catch {
       file.close()
       throw error
     }
   }
 
-  private init(file: any File, metadata: TableMetadata) throws {
+  private init(file: any File, metadata: TableMetadata, filterByteBudget: Int) throws {
     self.file = file
     self.metadata = metadata
     let footer = try Self.readFooter(of: file, metadata)
@@ -47,13 +54,15 @@ package final class TableReader {
     guard let quanta = TableQuanta(rangeLow: footer.rangeLow, rangeHigh: footer.rangeHigh) else {
       throw Self.flaw(metadata, "footer", "hash range upside down")
     }
+    filter = try TableFilterSection.load(
+      from: file, metadata, footer, byteBudget: filterByteBudget)
     unsafe index = unsafe try Self.readIndex(of: file, metadata, footer, quanta)
     let shape = PageShape(
       layout: metadata.layout, hasKinds: metadata.hasKinds, timeBase: footer.timeBase,
       timeWidth: Int(footer.timeWidth))
     probe = unsafe TableProbe(
-      quanta: quanta, shape: shape, fileID: metadata.fileID, index: UnsafePointer(index),
-      unitCount: Int(footer.pageUnits))
+      quanta: quanta, shape: shape, filter: filter.probe, fileID: metadata.fileID,
+      index: UnsafePointer(index), unitCount: Int(footer.pageUnits))
   }
 
   deinit {

@@ -38,10 +38,12 @@ package struct TableWriter: ~Copyable {
     package var hashRange: ClosedRange<UInt64>
     /// About how many entries will come; sizes the filter.
     package var expectedEntries: Int
+    package var filter: FilterPolicy
 
     package init(
       number: FileNumber, fileID: UInt64, layout: EntryLayout, hasKinds: Bool,
-      timeBounds: ClosedRange<Int64>, hashRange: ClosedRange<UInt64>, expectedEntries: Int
+      timeBounds: ClosedRange<Int64>, hashRange: ClosedRange<UInt64>, expectedEntries: Int,
+      filter: FilterPolicy
     ) {
       self.number = number
       self.fileID = fileID
@@ -50,13 +52,22 @@ package struct TableWriter: ~Copyable {
       self.timeBounds = timeBounds
       self.hashRange = hashRange
       self.expectedEntries = expectedEntries
+      self.filter = filter
     }
+  }
+
+  /// Which filter a table gets.
+  package enum FilterPolicy: Sendable, Hashable {
+    case none
+    /// Fast to build and probe: for fresh flushes.
+    case blockedBloom(bitsPerKey: Int)
   }
 
   private let plan: Plan
   private let directory: any Directory
   private var output: SequentialWriter
   private var staging: PageStaging
+  private var filter: TableFilterBuilder
   private var index: [UInt32] = []
   private let quanta: TableQuanta
   private let timeBase: Int64
@@ -88,6 +99,7 @@ package struct TableWriter: ~Copyable {
       layout: plan.layout, hasKinds: plan.hasKinds, timeBase: timeBase,
       timeWidth: PageShape.timeWidth(for: plan.timeBounds))
     staging = PageStaging(shape: shape)
+    filter = TableFilterBuilder(plan)
     output = SequentialWriter(try directory.openFile(plan.number.tableName, .create))
   }
 
@@ -98,7 +110,8 @@ package struct TableWriter: ~Copyable {
   /// About the size of the file if it were finished now.
   package var estimatedFileBytes: UInt64 {
     let staged = staging.pageBytes(count: staging.count, keyBytes: staging.keyBytes)
-    return output.offset + UInt64(staged + index.count * 4 + 2 * TableFormat.footerBytes)
+    return output.offset
+      + UInt64(staged + filter.memoryBytes + index.count * 4 + 2 * TableFormat.footerBytes)
   }
 
   /// Appends an entry. Entries come in order of hash; those of one hash newest first.
@@ -137,10 +150,12 @@ package struct TableWriter: ~Copyable {
   package consuming func finish() throws -> TableMetadata? {
     guard entryCount > 0 else { return nil }
     try emitPage(of: staging.count)
-    let footer = try writeSections()
+    let image = filter.finish()
+    let footer = try writeSections(filter: image)
     unsafe footer.encode(
       into: try output.reserve(TableFormat.footerBytes), fileID: plan.fileID)
     output.commit(TableFormat.footerBytes)
+    guard output.offset <= TableFormat.fileBytesMax else { throw TableWriteError.tableTooLarge }
     try output.flush()
     try output.file.synchronize()
     output.file.close()
@@ -149,7 +164,7 @@ package struct TableWriter: ~Copyable {
       number: plan.number, fileID: plan.fileID, fileBytes: output.offset,
       entryCount: entryCount, smallestHigh: smallestHigh, largestHigh: last.high,
       smallestTime: smallestTime, largestTime: largestTime, layout: plan.layout,
-      hasKinds: plan.hasKinds)
+      hasKinds: plan.hasKinds, filterKind: image.geometry.kind)
   }
 
   /// Gives the table up and removes its file.
@@ -193,12 +208,14 @@ extension TableWriter {
       of: UnsafeRawPointer(page).loadLittle(UInt64.self, at: TableFormat.pageHeaderBytes))
     output.commit(pageBytes)
     for _ in 0..<units { index.append(begin) }
+    staging.addHashes(ofFirst: count, to: &filter)
     staging.removeFirst(count)
   }
 
   /// Writes filter and index, and pads to the footer.
-  private mutating func writeSections() throws -> TableFooter {
+  private mutating func writeSections(filter image: FilterImage) throws -> TableFooter {
     let filterOffset = output.offset
+    try TableFilterSection.write(image, to: &output, fileID: plan.fileID)
     let filterBytes = output.offset - filterOffset
     try output.pad(to: 8)
     let indexOffset = output.offset

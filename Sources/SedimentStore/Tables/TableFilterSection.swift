@@ -1,0 +1,138 @@
+// The filter section of a table.
+//
+//      0  u64  checksum of the geometry         (place: filter)
+//      8  48 bytes of geometry, as drawn in `FilterGeometry.swift`
+//     56  for each 64 KiB of the image: u64 checksum │ bytes     (place: filter + 1 + its number)
+//
+// The last chunk may be shorter. Chunks are checked one by one, so a part of the image can be loaded.
+// A table without a filter has the geometry of kind none, and no chunks.
+
+internal import SedimentIO
+
+/// Writes and loads the filter section.
+enum TableFilterSection {
+  static let headerBytes = 8 + FilterGeometry.encodedBytes
+  /// On disk: never change.
+  static let chunkBytes = 64 << 10
+  private static let framedChunkBytes = chunkBytes + 8
+
+  /// Bytes of the section of an image of `imageBytes`.
+  static func bytes(imageBytes: Int) -> Int {
+    headerBytes + imageBytes + (imageBytes + chunkBytes - 1) / chunkBytes * 8
+  }
+
+  /// Appends the section to `output`.
+  static func write(
+    _ image: FilterImage, to output: inout SequentialWriter, fileID: UInt64
+  ) throws(FileError) {
+    var header = ByteWriter(capacity: headerBytes)
+    image.geometry.encode(to: &header)
+    let sum = Checksum.of(
+      header.bytes, seed: Checksum.seed(fileID: fileID, place: TableFormat.Place.filter))
+    try append(sum, to: &output)
+    try unsafe header.withUnsafeBytes { (bytes) throws(FileError) in
+      try unsafe output.append(bytes)
+    }
+    let bytes = unsafe image.bytes
+    var place = TableFormat.Place.filter
+    for begin in stride(from: 0, to: bytes.count, by: chunkBytes) {
+      let end = min(bytes.count, begin + chunkBytes)
+      let chunk = unsafe UnsafeRawBufferPointer(rebasing: bytes[begin..<end])
+      place += 1
+      let sum = unsafe Checksum.of(chunk, seed: Checksum.seed(fileID: fileID, place: place))
+      try append(sum, to: &output)
+      try unsafe output.append(chunk)
+    }
+  }
+
+  private static func append(
+    _ word: UInt64, to output: inout SequentialWriter
+  ) throws(FileError) {
+    try unsafe output.reserve(8).storeLittle(word, at: 0)
+    output.commit(8)
+  }
+
+  /// Loads as much of the filter as `byteBudget` bytes hold; checks all that it loads.
+  ///
+  /// `footer` was checked against the file's size, so the section lies inside the file, and the
+  /// image, in memory too, is no larger than the section.
+  static func load(
+    from file: any File, _ metadata: TableMetadata, _ footer: TableFooter, byteBudget: Int
+  ) throws -> LoadedFilter {
+    let geometry = try readGeometry(from: file, metadata, footer)
+    var loader = FilterLoader(plan: geometry.loadPlan(byteBudget: byteBudget))
+    let wanted = loader.plan.imageBytes
+    let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: framedChunkBytes, alignment: 8)
+    defer { unsafe chunk.deallocate() }
+    var offset = footer.filterOffset + UInt64(headerBytes)
+    var place = TableFormat.Place.filter
+    for begin in stride(from: 0, to: wanted, by: chunkBytes) {
+      // A chunk is read whole even where its last part is not wanted: its checksum covers it all.
+      let count = min(geometry.imageBytes - begin, chunkBytes)
+      place += 1
+      let framed = unsafe UnsafeMutableRawBufferPointer(rebasing: chunk[0..<count + 8])
+      try unsafe TableReader.readFully(file, framed, at: offset, metadata, "filter")
+      try unsafe check(framed, place: place, at: offset, metadata)
+      unsafe loader.append(UnsafeRawBufferPointer(rebasing: framed[8...]))
+      offset += UInt64(count + 8)
+    }
+    do {
+      return try loader.finish()
+    } catch {
+      throw Corruption(
+        file: metadata.number.tableName, offset: footer.filterOffset, what: "filter",
+        undecodable: error)
+    }
+  }
+
+  private static func readGeometry(
+    from file: any File, _ metadata: TableMetadata, _ footer: TableFooter
+  ) throws -> FilterGeometry {
+    guard footer.filterBytes >= UInt64(headerBytes) else {
+      throw TableReader.flaw(
+        metadata, "filter section", "\(footer.filterBytes) bytes", offset: footer.filterOffset)
+    }
+    let body = footer.filterBytes - UInt64(headerBytes)
+    let framed = UInt64(framedChunkBytes)
+    let chunks = body / framed + (body % framed == 0 ? 0 : 1)
+    // A last chunk of no bytes, or less than its checksum, makes lengths that decoding refuses.
+    let imageBytes = body &- chunks * 8
+    let header = UnsafeMutableRawBufferPointer.allocate(byteCount: headerBytes, alignment: 8)
+    defer { unsafe header.deallocate() }
+    try unsafe TableReader.readFully(file, header, at: footer.filterOffset, metadata, "filter")
+    try unsafe check(
+      header, place: TableFormat.Place.filter, at: footer.filterOffset, metadata)
+    var reader = unsafe ByteReader(UnsafeRawBufferPointer(rebasing: header[8...]))
+    do throws(CodingError) {
+      let geometry = try FilterGeometry.decode(from: &reader, imageBytes: imageBytes)
+      guard UInt64(bytes(imageBytes: geometry.imageBytes)) == footer.filterBytes else {
+        throw CodingError.invalid("section of \(footer.filterBytes) bytes")
+      }
+      guard geometry.kind == metadata.filterKind else {
+        throw CodingError.invalid("filter of kind \(geometry.kind)")
+      }
+      return geometry
+    } catch {
+      throw Corruption(
+        file: metadata.number.tableName, offset: footer.filterOffset, what: "filter geometry",
+        undecodable: error)
+    }
+  }
+
+  /// Checks bytes whose checksum stands in front of them.
+  private static func check(
+    _ framed: UnsafeMutableRawBufferPointer, place: UInt64, at offset: UInt64,
+    _ metadata: TableMetadata
+  ) throws(Corruption) {
+    let expected = unsafe UInt64(
+      littleEndian: framed.loadUnaligned(fromByteOffset: 0, as: UInt64.self))
+    let found = unsafe Checksum.of(
+      UnsafeRawBufferPointer(rebasing: framed[8...]),
+      seed: Checksum.seed(fileID: metadata.fileID, place: place))
+    guard expected == found else {
+      throw Corruption(
+        file: metadata.number.tableName, offset: offset, what: "filter checksum",
+        expected: expected, found: found)
+    }
+  }
+}
