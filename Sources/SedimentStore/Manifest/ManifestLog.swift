@@ -1,8 +1,10 @@
 // The manifest on disk: `CURRENT` names `MANIFEST-<12 digits>`, a record log whose first record is
 // a snapshot of the state and whose others are edits, one an epoch.
 //
-// CURRENT is one line: the manifest's name, its file id, and a checksum of both, in hexadecimal. It
-// is replaced by rename, after the manifest it will name is durable.
+// CURRENT is one line: the manifest's name, its file id, the length it surely has, and a checksum of
+// these, numbers in hexadecimal. It is replaced by rename, after the manifest it will name is durable;
+// an orderly close replaces it once more with the final length, so that a manifest cut short later
+// is noticed.
 
 package import SedimentIO
 
@@ -18,10 +20,10 @@ package enum ManifestFiles {
   package static let editBytesMax: UInt64 = 4 << 20
 
   /// The line `CURRENT` holds.
-  static func line(name: String, fileID: UInt64) -> String {
-    let id = StoreIdentity.digits(fileID)
-    let checksum = Checksum.of(Array((name + id).utf8), seed: fileID)
-    return "\(name) \(id) \(StoreIdentity.digits(checksum))\n"
+  static func line(name: String, fileID: UInt64, length: UInt64) -> String {
+    let words = "\(name) \(StoreIdentity.digits(fileID)) \(StoreIdentity.digits(length))"
+    let checksum = Checksum.of(Array(words.utf8), seed: fileID)
+    return "\(words) \(StoreIdentity.digits(checksum))\n"
   }
 }
 
@@ -36,10 +38,10 @@ package enum ManifestReader {
   /// - Returns: `nil` when there is no store.
   /// - Throws: `FileError`, `Corruption` or `UnsupportedFormat`.
   package static func read(_ directory: any Directory) throws -> Answer? {
-    guard let (name, fileID) = try readCurrent(directory) else { return nil }
+    guard let (name, fileID, length) = try readCurrent(directory) else { return nil }
     var reader = try RecordLogReader(
       directory: directory, name: name, kind: .manifest, fileID: fileID)
-    guard let first = try reader.next(committedLength: 0), first.type == StateCoding.snapshotType
+    guard let first = try reader.next(committedLength: length), first.type == StateCoding.snapshotType
     else {
       throw Corruption(
         file: name, offset: UInt64(RecordLogFormat.headerBytes), what: "first record",
@@ -48,7 +50,7 @@ package enum ManifestReader {
     var state = try decoding(name, first) { payload throws(CodingError) in
       try StateCoding.decodeState(payload)
     }
-    while let record = try reader.next(committedLength: 0) {
+    while let record = try reader.next(committedLength: length) {
       guard record.type == StateCoding.editType else {
         throw Corruption(
           file: name, offset: record.offset, what: "record type",
@@ -86,7 +88,7 @@ package enum ManifestReader {
 
   private static func readCurrent(
     _ directory: any Directory
-  ) throws -> (name: String, fileID: UInt64)? {
+  ) throws -> (name: String, fileID: UInt64, length: UInt64)? {
     let found = try directory.metadata(of: ManifestFiles.current)
     guard found != nil else { return nil }
     let file = try directory.openFile(ManifestFiles.current, .read)
@@ -98,15 +100,15 @@ package enum ManifestReader {
     bytes.removeLast(bytes.count - count)
     let line = String(decoding: bytes, as: UTF8.self)
     let words = line.split(separator: " ", omittingEmptySubsequences: false)
-    guard words.count == 3, words[0].hasPrefix(ManifestFiles.prefix),
-      let fileID = UInt64(words[1], radix: 16),
-      line == ManifestFiles.line(name: String(words[0]), fileID: fileID)
+    guard words.count == 4, words[0].hasPrefix(ManifestFiles.prefix),
+      let fileID = UInt64(words[1], radix: 16), let length = UInt64(words[2], radix: 16),
+      line == ManifestFiles.line(name: String(words[0]), fileID: fileID, length: length)
     else {
       throw Corruption(
         file: ManifestFiles.current, offset: 0, what: "content",
         expected: "a manifest's name with its checksum", found: "something else")
     }
-    return (String(words[0]), fileID)
+    return (String(words[0]), fileID, length)
   }
 }
 
@@ -115,11 +117,13 @@ package final class ManifestWriter {
   private let log: RecordLogWriter
   package let name: String
   private let snapshotLength: UInt64
+  private let directory: any Directory
 
   /// Writes a new manifest with a snapshot of `state`, makes it durable, and makes it current.
   package init(
     directory: any Directory, number: FileNumber, state: StoreState
   ) throws(FileError) {
+    self.directory = directory
     name = ManifestFiles.name(number)
     let fileID = UInt64.random(in: .min ... .max)
     log = try RecordLogWriter(directory: directory, name: name, kind: .manifest, fileID: fileID)
@@ -127,17 +131,15 @@ package final class ManifestWriter {
     try log.synchronize()
     try log.acknowledge()
     snapshotLength = log.length
-    try Self.publish(name: name, fileID: fileID, directory: directory)
+    try publish()
   }
 
-  private static func publish(
-    name: String, fileID: UInt64, directory: any Directory
-  ) throws(FileError) {
+  private func publish() throws(FileError) {
     let temporary = ManifestFiles.currentTemporary
     if try directory.metadata(of: temporary) != nil { try directory.remove(temporary) }
     let file = try directory.openFile(temporary, .create)
     defer { file.close() }
-    let line = Array(ManifestFiles.line(name: name, fileID: fileID).utf8)
+    let line = Array(ManifestFiles.line(name: name, fileID: log.fileID, length: log.length).utf8)
     try unsafe line.span.bytes.withUnsafeBytes { bytes throws(FileError) in
       try unsafe file.write(bytes, at: 0)
     }
@@ -160,9 +162,15 @@ package final class ManifestWriter {
     try log.acknowledge()
   }
 
-  /// Makes the last acknowledgement durable and closes the file.
+  /// Makes the last acknowledgement durable, notes the final length, and closes the file.
   package func close() throws(FileError) {
     try log.synchronize()
+    try publish()
+    log.close()
+  }
+
+  /// Closes the file of a manifest that is current no more.
+  package func abandon() throws(FileError) {
     log.close()
   }
 }

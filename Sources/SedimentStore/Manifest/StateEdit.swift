@@ -44,7 +44,8 @@ extension StoreState {
   ///
   /// - Throws: `StateEditError` when the edit names what is not there.
   package mutating func apply(_ edit: StateEdit) throws(StateEditError) {
-    guard edit.epoch > epoch else {
+    // An edit of the same epoch adds a log that is about to be written to.
+    guard edit.epoch >= epoch else {
       throw StateEditError("epoch \(edit.epoch) follows epoch \(epoch)")
     }
     epoch = edit.epoch

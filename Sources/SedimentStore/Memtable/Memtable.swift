@@ -24,7 +24,7 @@
 // After `freeze` nothing changes, and cursors may walk it.
 
 internal import CSedimentKernels
-internal import SedimentIO
+package import SedimentIO
 
 /// A memtable of one shard of a hashed keyspace.
 ///
@@ -66,14 +66,19 @@ package final class Memtable: @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - arenaBytes: room for keys, exact mode only.
-  package init(layout: EntryLayout, geometry: MemtableGeometry, arenaBytes: Int) {
+  package init(
+    layout: EntryLayout, geometry: MemtableGeometry, arenaBytes: Int
+  ) throws(AllocationError) {
     self.layout = layout
     self.geometry = geometry
     let plan = MemtableCore.MemoryPlan(layout, geometry, arenaBytes: arenaBytes)
-    memory = AlignedBuffer(byteCount: plan.byteCount, hugePages: true)
+    memory = try AlignedBuffer(byteCount: plan.byteCount, hugePages: true)
+    guard let base = unsafe memory.bytes.baseAddress else {
+      throw AllocationError(byteCount: plan.byteCount)
+    }
     // SAFETY: `memory` lives as long as `self`, and `plan` was computed for it.
     unsafe core = MemtableCore(
-      base: memory.baseAddress, plan: plan, layout: layout, geometry: geometry)
+      base: base, plan: plan, layout: layout, geometry: geometry)
   }
 
   /// Bytes of memory that a memtable of this shape takes.
@@ -84,7 +89,10 @@ package final class Memtable: @unchecked Sendable {
   }
 
   /// Bytes of memory taken.
-  package var byteCount: Int { memory.byteCount }
+  package var byteCount: Int { unsafe memory.bytes.count }
+
+  /// Bytes of the key arena; 0 in fingerprint mode.
+  package var arenaBytes: Int { unsafe core.arenaBytes }
 
   /// Bytes of memory for each slot, its keys left out.
   package static func slotBytes(_ layout: EntryLayout) -> Int {

@@ -36,22 +36,42 @@ public final class HashedKeyspace: Sendable {
   let store: StoreCore
   let hasher: KeyHasher
   let shards: [Shard]
-  /// The writer's lock and state.
-  let writer: Mutex<KeyspaceWriter>
+  /// The writer's lock: held for a batch, and by the cut of an epoch.
+  let writerGate = Monitor()
+  private let writer: WriterBox
+  /// The largest time seen as of the last batch, for background work; `timeMin` before the first.
+  let largestTime: Atomic<Int64>
   /// The options in force; a TTL change replaces them.
   private let currentOptions: Mutex<KeyspaceOptions>
 
   init(
     state: KeyspaceState, store: StoreCore, seed: HashSeed, shards: [Shard],
-    writer: consuming sending KeyspaceWriter
+    writer: KeyspaceWriter
   ) {
     name = state.name
     id = state.id
     self.store = store
     hasher = KeyHasher(seed: seed)
     self.shards = shards
-    self.writer = Mutex(writer)
+    largestTime = Atomic(writer.largestTime ?? StoreState.timeMin)
+    self.writer = WriterBox(writer)
     currentOptions = Mutex(state.options)
+  }
+
+  /// Runs `body` as the keyspace's only writer.
+  func withWriter<Answer, Failure: Error>(
+    _ body: (inout KeyspaceWriter) throws(Failure) -> Answer
+  ) throws(Failure) -> Answer {
+    writerGate.lock()
+    defer { writerGate.unlock() }
+    return try body(&writer.state)
+  }
+
+  /// The same for a caller that holds `writerGate`.
+  func withWriterUngated<Answer, Failure: Error>(
+    _ body: (inout KeyspaceWriter) throws(Failure) -> Answer
+  ) throws(Failure) -> Answer {
+    try body(&writer.state)
   }
 
   /// What the keyspace is.
@@ -81,6 +101,13 @@ public final class HashedKeyspace: Sendable {
   }
 }
 
+/// Holds the writer's state. @unchecked because only the holder of `writerGate` touches it.
+private final class WriterBox: @unchecked Sendable {
+  var state: KeyspaceWriter
+
+  init(_ state: KeyspaceWriter) { self.state = state }
+}
+
 /// What the writer of a keyspace owns.
 struct KeyspaceWriter {
   /// The largest time seen.
@@ -92,8 +119,6 @@ struct KeyspaceWriter {
   /// Whether a memtable that a log holds was frozen, or a log write failed: the next epoch flushes
   /// what the logs hold and drops them.
   var mustRotate = false
-  /// Why nothing can be written any more.
-  var failure: StoreError?
   /// Scratch of the batch.
   var hashes: [KeyHash] = []
   var watermarks: [Int64] = []

@@ -1,6 +1,6 @@
 // How the one memory budget is divided.
 //
-//   3/8  memtables: every shard of every keyspace has an active and a frozen one
+//   3/8  memtables: every shard of every keyspace has an active one and up to two frozen ones
 //   3/8  filters and indexes; what does not fit is loaded in part
 //   1/8  page cache
 //   1/8  buffers: merges, flushes, logs, batches
@@ -28,12 +28,15 @@ package struct MemoryPlan: Sendable, Equatable {
     package var arenaBytes: Int
   }
 
+  /// Frozen memtables a shard may have: one filled in mid-epoch, one frozen by an epoch's cut.
+  package static let frozenMax = 2
+
   /// Mean bytes of a key for which an exact memtable's arena is as full as its slots.
   private static let arenaBytesPerSlot = 32
 
   /// The shape of a memtable when `keyspaces` with `shards` shards each share the budget.
   package func memtable(layout: EntryLayout, keyspaces: Int, shards: Int) -> MemtableShape {
-    let bytes = memtableBytes / (2 * max(keyspaces, 1) * max(shards, 1))
+    let bytes = memtableBytes / ((1 + Self.frozenMax) * max(keyspaces, 1) * max(shards, 1))
     let perSlot = Memtable.slotBytes(layout) + (layout.isExact ? Self.arenaBytesPerSlot : 0)
     let slots = min(max(bytes / perSlot, MemtableGeometry.slotsMin), Self.slotsMax)
     return MemtableShape(

@@ -4,11 +4,17 @@ internal import Synchronization
 final class OpenTable: Sendable {
   let reader: TableReader
   let clip: ClosedRange<UInt64>
+  private let budget: ByteBudget
 
-  init(reader: TableReader, clip: ClosedRange<UInt64>) {
+  /// Takes the reader's memory from `budget` for as long as it lives.
+  init(reader: TableReader, clip: ClosedRange<UInt64>, budget: ByteBudget) {
     self.reader = reader
     self.clip = clip
+    self.budget = budget
+    budget.take(reader.indexBytes + reader.filter.memoryBytes)
   }
+
+  deinit { budget.giveBack(reader.indexBytes + reader.filter.memoryBytes) }
 
   var slice: TableSlice { TableSlice(table: reader.metadata, clip: clip) }
 }

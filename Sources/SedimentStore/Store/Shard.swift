@@ -26,6 +26,8 @@ final class Shard: @unchecked Sendable {
   var nextSequence: UInt64
   /// Whether a flush is under way.
   var isFlushing = false
+  /// Whether a frozen memtable held entries of a log; the next epoch then drops the logs.
+  var frozenIsLogged = false
   /// Runs that take part in a merge.
   var busyRuns: Set<UInt64> = []
 

@@ -76,10 +76,15 @@ package struct RecordLogReader {
 
   /// The next record.
   ///
-  /// - Parameter committedLength: how much of the log must be whole.
+  /// - Parameters:
+  ///   - committedLength: how much of the log must be whole.
+  ///   - stopsThere: whether what lies behind that length is left alone.
   /// - Returns: `nil` at the end, or at a torn tail behind `committedLength`.
   /// - Throws: `Corruption` for a bad record that is no torn tail.
-  package mutating func next(committedLength: UInt64) throws -> Record? {
+  package mutating func next(
+    committedLength: UInt64, stopsThere: Bool = false
+  ) throws -> Record? {
+    if stopsThere && offset >= committedLength { return nil }
     while let record = try read(at: offset) {
       offset += UInt64(RecordLogFormat.recordBytes(payload: record.payload.count))
       if record.type != RecordLogFormat.acknowledgementType { return record }

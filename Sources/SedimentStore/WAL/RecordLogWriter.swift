@@ -68,6 +68,11 @@ package final class RecordLogWriter {
     try file.synchronize()
   }
 
+  /// Makes durable what `write` handed over; unlike all else here, from any thread.
+  package func synchronizeWritten() throws(FileError) {
+    try file.synchronize()
+  }
+
   /// Notes that all records so far are durable; itself durable with the next `synchronize`.
   package func acknowledge() throws(FileError) {
     append(type: RecordLogFormat.acknowledgementType, ByteWriter())

@@ -1,0 +1,342 @@
+// Epochs: one atomic step of a store.
+//
+// The cut happens between two batches, under the writer locks of all keyspaces, and takes no I/O:
+//
+//   1. choose the memtables to freeze: the well filled ones; and when the logs must rotate, every
+//      one that a log holds
+//   2. freeze those; copy what changed since the last epoch from the others
+//   3. note watermark, sequence numbers, log lengths
+//
+// The commit runs beside new batches: wait for the flushes, write and sync the log, sync the
+// directory, append and sync the manifest record, unlink what nothing names any more.
+//
+// A commit that finds the disk full gives the epoch up: nothing durable changed, and the next epoch
+// flushes whatever this one would have logged. A failed sync poisons the store.
+
+internal import SedimentIO
+internal import Synchronization
+
+/// What identifies a durable epoch: the number alone does not, for after a crash another writer cuts
+/// other epochs.
+public struct EpochID: Hashable, Sendable, CustomStringConvertible {
+  public var epoch: UInt64
+  public var writerEpoch: UInt64
+
+  public var description: String { "\(epoch).\(writerEpoch)" }
+}
+
+/// An epoch that was cut and is not durable yet.
+///
+/// Exactly one of `commit` and `abandon` ends it; when it is dropped without either it is abandoned.
+public final class PendingEpoch: Sendable {
+  /// What the cut took of one keyspace.
+  struct KeyspaceCut {
+    var keyspace: HashedKeyspace
+    var largestTime: Int64?
+    /// Sequence numbers up to which the shards' runs belong to the epoch, by shard.
+    var sequences: [UInt64]
+    /// Logs whose entries are in memtables that stay; the delta's own is added by the commit.
+    var logs: [LogReference]
+    /// Entries that go to the log, as `DeltaBox`es.
+    var deltas: DeltaBox?
+    /// The logs before the cut; those not among `logs` go with the epoch.
+    var previousLogs: [LogReference]
+  }
+
+  private enum Phase {
+    case cut([KeyspaceCut])
+    case ended
+  }
+
+  let store: StoreCore
+  let epoch: UInt64
+  let metadata: [UInt8]
+  private let phase: Mutex<Phase>
+
+  init(store: StoreCore, epoch: UInt64, metadata: [UInt8], cuts: [KeyspaceCut]) {
+    self.store = store
+    self.epoch = epoch
+    self.metadata = metadata
+    phase = Mutex(.cut(cuts))
+  }
+
+  deinit { abandon() }
+
+  private func end() -> [KeyspaceCut]? {
+    phase.withLock { phase in
+      guard case .cut(let cuts) = phase else { return nil }
+      phase = .ended
+      return cuts
+    }
+  }
+
+  /// Makes the epoch durable.
+  ///
+  /// - Throws: `noSpace` when the disk is full: the epoch is given up, and a later one takes in what
+  ///   it held. Any other error leaves the store poisoned at the last durable epoch.
+  public func commit() throws(StoreError) -> EpochID {
+    guard let cuts = end() else {
+      throw StoreError(.invalidArgument, "the epoch was committed or abandoned before")
+    }
+    do {
+      return try store.commit(cuts, epoch: epoch, metadata: metadata)
+    } catch {
+      store.giveUp(cuts)
+      let isFullDisk = (error as? FileError).map { $0.code == .noSpace && !$0.isFromSynchronize }
+        ?? ((error as? StoreError)?.code == .noSpace)
+      if !isFullDisk { store.poison(error) }
+      throw StoreError(wrapping: error)
+    }
+  }
+
+  /// Gives the epoch up; a later one takes in what it held.
+  public func abandon() {
+    if let cuts = end() { store.giveUp(cuts) }
+  }
+}
+
+/// A buffer of entries that a class can hold.
+final class DeltaBox {
+  var buffer: EntryBuffer
+
+  init(_ buffer: consuming EntryBuffer) { self.buffer = buffer }
+}
+
+extension StoreCore {
+  /// Cuts an epoch between two batches.
+  func cutEpoch(metadata: [UInt8]) throws -> PendingEpoch {
+    try checkWritable()
+    guard metadata.count <= StoreState.metadataBytesMax else {
+      throw StoreError(.invalidArgument, "\(metadata.count) bytes of metadata are over 16 MiB")
+    }
+    let isFirst = monitor.withLock { () -> Bool in
+      defer { hasPendingEpoch = true }
+      return !hasPendingEpoch
+    }
+    guard isFirst else {
+      throw StoreError(.invalidArgument, "the epoch before was neither committed nor abandoned")
+    }
+    let keyspaces = monitor.withLock { self.keyspaces }
+    let start = options.clock.monotonicNanos()
+    var cuts: [PendingEpoch.KeyspaceCut] = []
+    try withWriters(keyspaces[...]) {
+      for keyspace in keyspaces {
+        cuts.append(try keyspace.cut())
+      }
+      let taken = cuts
+      monitor.withLock {
+        for cut in taken {
+          for (shard, sequence) in zip(cut.keyspace.shards, cut.sequences) {
+            self.cuts[ObjectIdentifier(shard)] = ShardCut(
+              sequence: sequence,
+              watermark: StoreState.watermark(
+                largestTime: cut.largestTime, options: cut.keyspace.options))
+          }
+        }
+      }
+    }
+    let duration = options.clock.monotonicNanos() &- start
+    statistics.update { $0.longestCutNanos = max($0.longestCutNanos, duration) }
+    return PendingEpoch(
+      store: self, epoch: manifest.state.epoch + 1, metadata: metadata, cuts: cuts)
+  }
+
+  /// Runs `body` while every keyspace's writer waits.
+  private func withWriters(_ keyspaces: ArraySlice<HashedKeyspace>, _ body: () throws -> Void) throws {
+    guard let first = keyspaces.first else { return try body() }
+    first.writerGate.lock()
+    defer { first.writerGate.unlock() }
+    try withWriters(keyspaces.dropFirst(), body)
+  }
+
+  /// Makes a cut durable. See the file's header.
+  func commit(
+    _ cuts: [PendingEpoch.KeyspaceCut], epoch: UInt64, metadata: [UInt8]
+  ) throws -> EpochID {
+    let start = options.clock.monotonicNanos()
+    try waitForFlushes(cuts)
+    var logs: [UInt32: [LogReference]] = [:]
+    for cut in cuts { logs[cut.keyspace.id] = try writeLog(cut) }
+    try directory.synchronize()
+    let events = monitor.withLock { expireRuns() }
+    let state = try manifest.append { state in
+      makeEdit(cuts, logs: logs, from: state, epoch: epoch, metadata: metadata)
+    }
+    endCut()
+    try removeUnneededFiles(durable: state)
+    if manifest.isLong { try manifest.replace(number: allocateFileNumber()) { _ in } }
+    let duration = options.clock.monotonicNanos() &- start
+    statistics.update {
+      $0.epochs += 1
+      $0.tablesExpired += UInt64(events.count)
+    }
+    for event in events { options.onEvent?(event) }
+    options.onEvent?(.epochCommitted(epoch: epoch, nanoseconds: duration))
+    try reportLowDisk()
+    return EpochID(epoch: epoch, writerEpoch: state.writerEpoch)
+  }
+
+  /// The writers go on as if the epoch had not been cut; what it would have logged is flushed later.
+  func giveUp(_ keyspaceCuts: [PendingEpoch.KeyspaceCut]) {
+    for cut in keyspaceCuts {
+      cut.keyspace.withWriter { writer in
+        writer.mustRotate = true
+        // Its tail is not known: nothing may be appended behind it.
+        writer.log = nil
+        let known = Set(writer.logs.map(\.fileID))
+        writer.logs = cut.previousLogs.filter { !known.contains($0.fileID) } + writer.logs
+        for shard in cut.keyspace.shards { shard.activeIsLogged = true }
+      }
+    }
+    endCut()
+  }
+
+  private func endCut() {
+    monitor.withLock {
+      cuts.removeAll()
+      hasPendingEpoch = false
+      monitor.broadcast()
+    }
+  }
+
+  private func waitForFlushes(_ cuts: [PendingEpoch.KeyspaceCut]) throws {
+    let start = options.clock.monotonicNanos()
+    try monitor.withLock {
+      while cuts.contains(where: { cut in
+        zip(cut.keyspace.shards, cut.sequences).contains { shard, sequence in
+          shard.view.frozen.contains { $0.sequence <= sequence }
+        }
+      }) {
+        try waitForProgress(since: start)
+      }
+      if let failure { throw failure }
+    }
+  }
+
+  /// Writes what the cut copied to the keyspace's log.
+  ///
+  /// - Returns: the keyspace's logs as of the epoch.
+  private func writeLog(_ cut: PendingEpoch.KeyspaceCut) throws -> [LogReference] {
+    var logs = cut.logs
+    let keyspace = cut.keyspace
+    guard let box = cut.deltas else {
+      // A log per batch is written already; its length was taken by the cut.
+      if case .everyBatch = keyspace.options.log {
+        try keyspace.withWriter { $0.log }?.synchronizeWritten()
+      }
+      return logs
+    }
+    let log = try keyspace.withWriter { writer in try keyspace.openLog(&writer) }
+    let before = log.length
+    try box.buffer.write(to: log, largestTime: cut.largestTime ?? StoreState.timeMin)
+    try log.synchronize()
+    try log.acknowledge()
+    statistics.update { $0.bytesLogged += log.length - before }
+    keyspace.withWriter { writer in
+      for index in writer.logs.indices where writer.logs[index].fileID == log.fileID {
+        writer.logs[index].committedLength = log.length
+        if index < logs.count {
+          logs[index] = writer.logs[index]
+        } else {
+          logs.append(writer.logs[index])
+        }
+      }
+    }
+    return logs
+  }
+
+  private func makeEdit(
+    _ cuts: [PendingEpoch.KeyspaceCut], logs: [UInt32: [LogReference]], from state: StoreState,
+    epoch: UInt64, metadata: [UInt8]
+  ) -> StateEdit {
+    var edit = StateEdit(epoch: epoch, nextFileNumber: peekNextFileNumber, metadata: metadata)
+    for cut in cuts {
+      guard let durable = state.keyspaces.first(where: { $0.id == cut.keyspace.id }) else { continue }
+      // Logs of batches that were begun after the cut belong to the next epoch, and stay.
+      let kept = logs[cut.keyspace.id] ?? cut.logs
+      let known = Set((cut.previousLogs + kept).map(\.fileID))
+      let younger = durable.logs.filter { !known.contains($0.fileID) }
+      var change = KeyspaceEdit(
+        id: cut.keyspace.id, largestTime: cut.largestTime, logs: kept + younger)
+      for (index, shard) in cut.keyspace.shards.enumerated() {
+        let runs = shard.view.runs.map(\.state).filter { $0.sequence <= cut.sequences[index] }
+        if let shardEdit = ShardEdit(index: index, from: durable.shards[index].runs, to: runs) {
+          change.shards.append(shardEdit)
+        }
+      }
+      edit.keyspaces.append(change)
+    }
+    return edit
+  }
+
+  private func reportLowDisk() throws {
+    guard let onEvent = options.onEvent else { return }
+    let available = try directory.availableBytes()
+    if available < options.lowDiskBytes { onEvent(.lowDisk(availableBytes: available)) }
+  }
+}
+
+extension HashedKeyspace {
+  /// Logs a recovery would have to read at most before they are rotated, and their bytes.
+  private static let logsMax = 16
+  /// A memtable filled further than this is flushed by an epoch rather than logged.
+  private static let flushFill = 0.5
+  /// More changed entries than this are not copied under the writer's lock, but flushed.
+  private static let deltaEntriesMax = 131_072
+
+  /// The keyspace's part of an epoch's cut. The caller holds the writer's gate.
+  func cut() throws -> PendingEpoch.KeyspaceCut {
+    try withWriterUngated { writer in
+      let isLogged = options.log != .epochs
+      var rotates = store.monitor.withLock { shards.contains { $0.frozenIsLogged } }
+      rotates = rotates || writer.mustRotate || writer.logs.count >= Self.logsMax
+      let frozen = shardsToFreeze(isLogged: isLogged, rotates: &rotates)
+      for shard in frozen { try store.freeze(shard, of: self, waits: false) }
+      let previousLogs = writer.logs
+      var logs = previousLogs
+      if rotates {
+        logs.removeAll()
+        writer.log?.close()
+        writer.log = nil
+        writer.logs.removeAll()
+        writer.mustRotate = false
+        store.monitor.withLock { for shard in shards { shard.frozenIsLogged = false } }
+      }
+      if isLogged, let log = writer.log, !logs.isEmpty {
+        try log.write()
+        logs[logs.count - 1].committedLength = log.length
+        writer.logs = logs
+      }
+      let deltas = isLogged ? nil : takeDeltas()
+      return PendingEpoch.KeyspaceCut(
+        keyspace: self, largestTime: writer.largestTime,
+        sequences: store.monitor.withLock { shards.map { $0.nextSequence - 1 } }, logs: logs,
+        deltas: deltas, previousLogs: previousLogs)
+    }
+  }
+
+  /// The shards whose memtables the epoch flushes. Rotating the logs takes in every shard that is in
+  /// one, and freezing a shard that is in one rotates the logs.
+  private func shardsToFreeze(isLogged: Bool, rotates: inout Bool) -> [Shard] {
+    func isFull(_ shard: Shard) -> Bool {
+      let active = shard.view.active
+      return active.fill > Self.flushFill
+        || (!isLogged && active.counters.delta > Self.deltaEntriesMax)
+    }
+    if shards.contains(where: { $0.activeIsLogged && isFull($0) }) { rotates = true }
+    let isRotating = rotates
+    return shards.filter { isFull($0) || (isRotating && $0.activeIsLogged) }
+  }
+
+  /// Copies what changed since the last epoch; `nil` when nothing did.
+  private func takeDeltas() -> DeltaBox? {
+    let count = shards.reduce(0) { $0 + $1.view.active.counters.delta }
+    guard count > 0 else { return nil }
+    var buffer = EntryBuffer(layout: options.layout, expectedEntries: count)
+    for shard in shards where shard.view.active.counters.delta > 0 {
+      shard.view.active.takeDelta { buffer.append($0) }
+      shard.activeIsLogged = true
+    }
+    return DeltaBox(buffer)
+  }
+}

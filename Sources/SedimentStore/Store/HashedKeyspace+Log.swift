@@ -1,0 +1,76 @@
+internal import SedimentIO
+
+extension HashedKeyspace {
+  /// Appends what a batch inserted to the keyspace's log (`LogPolicy.everyBatch`).
+  func logBatch(
+    _ keys: KeyBatchView, times: UnsafePointer<Int64>, values: UnsafeRawPointer?,
+    decisions: UnsafeMutablePointer<UInt8>, synchronized: Bool, _ writer: inout KeyspaceWriter
+  ) throws {
+    let layout = options.layout
+    let width = Int(layout.valueWidth)
+    var buffer = EntryBuffer(layout: layout, expectedEntries: unsafe keys.count)
+    for index in 0..<(unsafe keys.count) {
+      let decision = unsafe InsertDecision(rawValue: decisions[index])
+      let isDuplicate = decision == .duplicate
+      guard decision == .new || decision == .lateNew || (isDuplicate && options.refreshesOnSeen)
+      else { continue }
+      var entry = unsafe EntryReference(
+        hash: writer.hashes[index], time: times[index], kind: isDuplicate ? .put : .insert)
+      if let values = unsafe values { unsafe entry.value = values + index * width }
+      if layout.isExact {
+        let key = unsafe keys.key(at: index)
+        unsafe entry.key = key.baseAddress
+        entry.keyLength = UInt32(key.count)
+      }
+      unsafe buffer.append(entry)
+    }
+    try append(buffer, synchronized: synchronized, &writer)
+  }
+
+  /// Appends entries to the log, making one where there is none, and notes that the active memtables
+  /// are logged.
+  func append(
+    _ buffer: consuming EntryBuffer, synchronized: Bool, _ writer: inout KeyspaceWriter
+  ) throws {
+    let log = try openLog(&writer)
+    try buffer.write(to: log, largestTime: writer.largestTime ?? StoreState.timeMin)
+    if synchronized {
+      try log.synchronize()
+      try log.acknowledge()
+    }
+    for shard in shards { shard.activeIsLogged = true }
+  }
+
+  /// The log being appended to; a new one where there is none.
+  ///
+  /// A log of batches counts from its first record on, not from the next epoch: the manifest names it
+  /// before anything is written to it.
+  func openLog(_ writer: inout KeyspaceWriter) throws -> RecordLogWriter {
+    if let log = writer.log { return log }
+    let number = store.allocateFileNumber()
+    let log = try RecordLogWriter(
+      directory: store.directory, name: number.logName, kind: .entries,
+      fileID: .random(in: .min ... .max))
+    try log.synchronize()
+    try store.directory.synchronize()
+    store.finishFile(number.logName)
+    writer.log = log
+    writer.logs.append(
+      LogReference(number: number, fileID: log.fileID, committedLength: log.length))
+    if options.log != .epochs {
+      let added = LogReference(
+        number: number, fileID: log.fileID, committedLength: log.length)
+      try store.manifest.append { state in
+        var edit = StateEdit(
+          epoch: state.epoch, nextFileNumber: store.peekNextFileNumber, metadata: state.metadata)
+        let durable = state.keyspaces.first { $0.id == id }
+        edit.keyspaces = [
+          KeyspaceEdit(
+            id: id, largestTime: durable?.largestTime, logs: (durable?.logs ?? []) + [added])
+        ]
+        return edit
+      }
+    }
+    return log
+  }
+}

@@ -1,0 +1,292 @@
+// The public face of a store.
+
+public import SedimentIO
+internal import Synchronization
+
+/// A durable store of keyed state in a directory.
+///
+/// ```swift
+/// let store = try StateStore.open(at: "state")
+/// let seen = try store.keyspace("seen", KeyspaceOptions(timeToLive: .forever))
+/// let isNew = try seen.insertIfAbsent(Array("user-17".utf8), time: 0)
+/// try store.commitEpoch()
+/// try store.close()
+/// ```
+///
+/// One opener at a time: the directory is locked. What is durable changes only by `commitEpoch` (and
+/// logs, for keyspaces that have them): after a crash the store is as of its last epoch, whole.
+///
+/// Thread-safe. `close` ends it; a store that is dropped without is closed as by a crash.
+public final class StateStore: Sendable {
+  public let identity: StoreIdentity
+  /// The directory it was opened at.
+  public let path: String
+  let core: StoreCore
+  let seed: HashSeed
+  private let lock: any DirectoryLock
+  private let life: Mutex<Life>
+  /// Held while an epoch or checkpoint is made, so that no file a checkpoint links is unlinked.
+  let commitLock = Monitor()
+
+  private struct Life {
+    var isOpen = true
+  }
+
+  /// The name of the lock file.
+  package static let lockName = "LOCK"
+
+  init(path: String, core: StoreCore, lock: any DirectoryLock) {
+    let state = core.manifest.state
+    identity = state.identity
+    seed = state.seed
+    self.path = path
+    self.core = core
+    self.lock = lock
+    life = Mutex(Life())
+  }
+
+  deinit {
+    core.stop()
+    core.workers.stop()
+  }
+
+  /// Opens the store in a directory, and makes it when there is none.
+  ///
+  /// - Parameters:
+  ///   - path: the directory; made, with its parents, when missing.
+  ///   - seed: of the hash, for a store that is made; stores of one job share theirs. Random when
+  ///     `nil`. Ignored by a store that exists.
+  /// - Throws: `StoreError` with code `locked`, `corrupted`, `unsupportedFormat`, `inputOutput` …
+  public static func open(
+    at path: String, options: StoreOptions = StoreOptions(), seed: HashSeed? = nil,
+    fileSystem: any FileSystem = PosixFileSystem()
+  ) throws(StoreError) -> StateStore {
+    try wrapping {
+      try StoreOpening(path: path, options: options, seed: seed, fileSystem: fileSystem).open()
+    }
+  }
+
+  // MARK: - Keyspaces
+
+  /// Names of the keyspaces, in the order they were made.
+  public var keyspaceNames: [String] { core.manifest.state.keyspaces.map(\.name) }
+
+  /// Opens a keyspace, and makes it when there is none of that name.
+  ///
+  /// - Parameter name: 1 to 255 bytes of UTF-8.
+  /// - Throws: `optionsDiffer`, naming what differs, when it was made with other options.
+  public func keyspace(
+    _ name: String, _ options: KeyspaceOptions
+  ) throws(StoreError) -> HashedKeyspace {
+    try core.checkWritable()
+    if let existing = keyspace(named: name) {
+      let differences = existing.options.differences(from: options)
+      guard differences.isEmpty else {
+        let list = differences.map { "\($0.name) is \($0.stored), not \($0.given)" }
+        throw StoreError(.optionsDiffer, "keyspace \(name): " + list.joined(separator: "; "))
+      }
+      return existing
+    }
+    return try create(name, options)
+  }
+
+  /// The keyspace of a name; `nil` when there is none.
+  public func keyspace(named name: String) -> HashedKeyspace? {
+    core.monitor.withLock { core.keyspaces.first { $0.name == name } }
+  }
+
+  private func create(
+    _ name: String, _ options: KeyspaceOptions
+  ) throws(StoreError) -> HashedKeyspace {
+    guard !name.isEmpty, name.utf8.count <= StoreState.nameBytesMax else {
+      throw StoreError(.invalidArgument, "a keyspace's name has 1 to 255 bytes")
+    }
+    if let complaint = options.complaint { throw StoreError(.invalidArgument, complaint) }
+    if options.refreshesOnSeen && options.valueWidth > 0 {
+      throw StoreError(.invalidArgument, "a keyspace that refreshes on seen holds no values")
+    }
+    commitLock.lock()
+    defer { commitLock.unlock() }
+    return try wrapping {
+      let number = core.allocateFileNumber()
+      try core.manifest.replace(number: number) { state in
+        guard state.keyspaces.count < StoreState.keyspacesMax else {
+          throw StoreError(.invalidArgument, "a store has at most 1024 keyspaces")
+        }
+        state.keyspaces.append(
+          KeyspaceState(
+            id: state.nextKeyspaceID, name: name, options: options,
+            shards: KeyGroupRange.split(into: core.options.shards).map { ShardState(groups: $0) }))
+        state.nextKeyspaceID += 1
+        state.nextFileNumber = max(state.nextFileNumber, core.peekNextFileNumber)
+      }
+      guard let state = core.manifest.state.keyspaces.last else {
+        throw StoreError(.inputOutput, "the new keyspace is not in the manifest")
+      }
+      let keyspace = try StoreOpening.makeKeyspace(
+        state, core: core, seed: seed, keyspaceCount: core.manifest.state.keyspaces.count)
+      core.add(keyspace)
+      return keyspace
+    }
+  }
+
+  /// Changes a keyspace's time to live (and allowed lateness).
+  ///
+  /// A shorter one expires entries at once; a longer one does not bring back what was expired and
+  /// merged away or unlinked before.
+  ///
+  /// - Returns: what the change means, in words.
+  public func changeTimeToLive(
+    of name: String, to timeToLive: TimeToLive, allowedLateness: Int64? = nil
+  ) throws(StoreError) -> String {
+    guard let keyspace = keyspace(named: name) else {
+      throw StoreError(.notFound, "there is no keyspace \(name)")
+    }
+    var options = keyspace.options
+    let old = options.timeToLive
+    options = KeyspaceOptions(
+      keyMode: options.keyMode, valueWidth: options.valueWidth, timeToLive: timeToLive,
+      allowedLateness: allowedLateness, compaction: options.compaction, log: options.log,
+      refreshesOnSeen: options.refreshesOnSeen)
+    if let complaint = options.complaint { throw StoreError(.invalidArgument, complaint) }
+    commitLock.lock()
+    defer { commitLock.unlock() }
+    let changed = options
+    try wrapping {
+      try keyspace.withWriter { _ in
+        try core.manifest.replace(number: core.allocateFileNumber()) { state in
+          for index in state.keyspaces.indices where state.keyspaces[index].name == name {
+            state.keyspaces[index].options = changed
+          }
+          state.nextFileNumber = max(state.nextFileNumber, core.peekNextFileNumber)
+        }
+        keyspace.options = changed
+      }
+    }
+    let consequence =
+      changed.timeToLive.limit < old.limit
+      ? "entries older than the new time to live count as expired at once"
+      : "entries that had expired before the change do not come back"
+    return "time to live changed from \(old) to \(timeToLive): \(consequence)"
+  }
+
+  // MARK: - Epochs
+
+  /// The number and metadata of the last durable epoch.
+  public var lastEpoch: (id: EpochID, metadata: [UInt8]) {
+    let state = core.manifest.state
+    return (EpochID(epoch: state.epoch, writerEpoch: state.writerEpoch), state.metadata)
+  }
+
+  /// One higher with every opening: what tells this writer's work from an earlier one's.
+  public var writerEpoch: UInt64 { core.manifest.state.writerEpoch }
+
+  /// Makes everything written so far durable, together with `metadata`, in one step.
+  ///
+  /// - Parameter metadata: up to 16 MiB of the caller's: source positions and the like.
+  @discardableResult
+  public func commitEpoch(metadata: [UInt8] = []) throws(StoreError) -> EpochID {
+    let pending = try beginEpoch(metadata: metadata)
+    return try commit(pending)
+  }
+
+  /// Cuts an epoch: what was written so far belongs to it, what follows does not. It becomes durable
+  /// by `commit`, on any thread, while writing goes on.
+  ///
+  /// - Throws: `invalidArgument` when the epoch before has not ended.
+  public func beginEpoch(metadata: [UInt8] = []) throws(StoreError) -> PendingEpoch {
+    try wrapping { try core.cutEpoch(metadata: metadata) }
+  }
+
+  /// Makes an epoch durable; see `PendingEpoch.commit`.
+  @discardableResult
+  public func commit(_ epoch: PendingEpoch) throws(StoreError) -> EpochID {
+    commitLock.lock()
+    defer { commitLock.unlock() }
+    return try epoch.commit()
+  }
+
+  // MARK: - Maintenance
+
+  /// Merges every shard's runs as far as they may be merged: one run a time window, or one in all
+  /// with `forever`. Takes effect on disk with the next epoch.
+  public func compact() throws(StoreError) {
+    try core.checkWritable()
+    try wrapping {
+      for keyspace in core.monitor.withLock({ core.keyspaces }) {
+        for shard in keyspace.shards { try core.compact(shard, of: keyspace) }
+      }
+    }
+  }
+
+  /// Counters since the store was opened.
+  public var statistics: StoreStatistics {
+    var statistics = core.statistics.snapshot
+    let cache = core.cache.statistics
+    statistics.cacheHits = cache.hits
+    statistics.cacheMisses = cache.misses
+    return statistics
+  }
+
+  /// Bytes of memory for filters and indexes granted at the moment.
+  public var filterBytesInUse: Int { core.filters.limit - core.filters.available }
+
+  /// Waits until no flush or merge is under way or due.
+  public func waitUntilIdle() throws(StoreError) {
+    try wrapping { try core.waitUntilIdle() }
+  }
+
+  /// Ends background work and releases the directory. What no epoch has made durable is dropped.
+  public func close() throws(StoreError) {
+    let isFirst = life.withLock { life -> Bool in
+      defer { life.isOpen = false }
+      return life.isOpen
+    }
+    guard isFirst else { return }
+    core.stop()
+    core.waitForBackgroundThreads()
+    core.workers.stop()
+    defer { lock.unlock() }
+    if core.monitor.withLock({ core.failure }) == nil {
+      try wrapping {
+        for keyspace in core.monitor.withLock({ core.keyspaces }) {
+          try keyspace.withWriter { writer in try writer.log?.synchronize() }
+        }
+        try core.manifest.close()
+      }
+    }
+  }
+}
+
+extension StoreCore {
+  /// Merges what `CompactionPicker.pickManual` names until nothing is left.
+  func compact(_ shard: Shard, of keyspace: HashedKeyspace) throws {
+    while true {
+      let task = try monitor.withLock { () -> (CompactionChoice, Int64)? in
+        while !shard.busyRuns.isEmpty && failure == nil && !isStopping { monitor.wait() }
+        if let failure { throw failure }
+        let picker = makePicker(keyspace, shard)
+        guard !isStopping, let choice = picker.pickManual(mergeableRuns(shard)) else { return nil }
+        shard.busyRuns.formUnion(choice.inputs)
+        return (choice, picker.watermark)
+      }
+      guard let (choice, watermark) = task else { return }
+      try merge(choice, of: shard, in: keyspace, watermark: watermark)
+    }
+  }
+
+  func waitUntilIdle() throws {
+    let start = options.clock.monotonicNanos()
+    try monitor.withLock {
+      while keyspaces.contains(where: { keyspace in
+        keyspace.shards.contains { shard in
+          !shard.view.frozen.isEmpty || !shard.busyRuns.isEmpty
+            || makePicker(keyspace, shard).pick(mergeableRuns(shard)) != nil
+        }
+      }) {
+        try waitForProgress(since: start)
+      }
+      if let failure { throw failure }
+    }
+  }
+}

@@ -1,0 +1,248 @@
+// Flushes and merges, on threads of the store's own.
+//
+// A thread takes the most urgent task that no other has: a flush (writers may wait for it), then
+// expiry, then a merge. What a task made becomes visible by publishing a new view of the shard, and
+// durable with the next epoch.
+
+internal import SedimentIO
+internal import Synchronization
+
+extension StoreCore {
+  /// What a background thread does next.
+  enum BackgroundTask {
+    case flush(HashedKeyspace, Shard, FrozenMemtable)
+    case merge(HashedKeyspace, Shard, CompactionChoice, Int64)
+  }
+
+  /// The body of a background thread: works until the store stops.
+  func runBackground() {
+    while let task = nextTask() {
+      do {
+        switch task {
+        case .flush(let keyspace, let shard, let frozen):
+          try flush(frozen, of: shard, in: keyspace)
+        case .merge(let keyspace, let shard, let choice, let watermark):
+          try merge(choice, of: shard, in: keyspace, watermark: watermark)
+        }
+        noteRetry(nil)
+      } catch {
+        handle(error)
+      }
+    }
+  }
+
+  /// A full disk is waited for, as long as nothing was to be synchronised; all else poisons.
+  private func handle(_ error: any Error) {
+    if let error = error as? FileError, error.code == .noSpace, !error.isFromSynchronize {
+      noteRetry(StoreError(wrapping: error))
+      monitor.withLock { if !isStopping { _ = monitor.wait(nanoseconds: 50_000_000) } }
+    } else {
+      poison(error)
+    }
+  }
+
+  private func nextTask() -> BackgroundTask? {
+    monitor.withLock {
+      while !isStopping {
+        if failure == nil, let task = pickTask() { return task }
+        monitor.wait()
+      }
+      return nil
+    }
+  }
+
+  /// The caller holds the monitor.
+  private func pickTask() -> BackgroundTask? {
+    for keyspace in keyspaces {
+      for shard in keyspace.shards where !shard.isFlushing {
+        if let oldest = shard.view.frozen.last {
+          shard.isFlushing = true
+          return .flush(keyspace, shard, oldest)
+        }
+      }
+    }
+    for keyspace in keyspaces {
+      for shard in keyspace.shards {
+        if let task = pickMerge(keyspace, shard) { return task }
+      }
+    }
+    return nil
+  }
+
+  private func pickMerge(_ keyspace: HashedKeyspace, _ shard: Shard) -> BackgroundTask? {
+    let picker = makePicker(keyspace, shard)
+    let runs = mergeableRuns(shard)
+    guard let choice = picker.pick(runs, busy: shard.busyRuns) else { return nil }
+    shard.busyRuns.formUnion(choice.inputs)
+    return .merge(keyspace, shard, choice, picker.watermark)
+  }
+
+  /// Runs that a merge may take in: while an epoch is being committed only those that belong to it.
+  func mergeableRuns(_ shard: Shard) -> [RunState] {
+    let limit = cuts[ObjectIdentifier(shard)]?.sequence ?? .max
+    return shard.view.runs.lazy.map(\.state).filter { $0.sequence <= limit }
+  }
+
+  /// A picker at the time that retention may use: while an epoch is being committed its own.
+  func makePicker(_ keyspace: HashedKeyspace, _ shard: Shard) -> CompactionPicker {
+    let largest = keyspace.largestTime.load(ordering: .acquiring)
+    var picker = CompactionPicker(
+      options: keyspace.options, largestTime: largest == StoreState.timeMin ? nil : largest)
+    if let cut = cuts[ObjectIdentifier(shard)] {
+      picker.watermark = min(picker.watermark, cut.watermark)
+    }
+    return picker
+  }
+
+  // MARK: - Flush
+
+  private func flush(
+    _ frozen: FrozenMemtable, of shard: Shard, in keyspace: HashedKeyspace
+  ) throws {
+    defer {
+      monitor.withLock {
+        shard.isFlushing = false
+        monitor.broadcast()
+      }
+    }
+    let start = options.clock.monotonicNanos()
+    let watermark = monitor.withLock { makePicker(keyspace, shard).watermark }
+    let ttl = keyspace.options.timeToLive.limit
+    let counters = frozen.memtable.counters
+    var output = RunWriter(
+      store: self, groups: shard.groups, layout: keyspace.options.layout,
+      hasKinds: counters.hasKinds, timeBounds: counters.smallestTime...max(counters.smallestTime, counters.largestTime),
+      expectedEntries: counters.live)
+    do {
+      var cursor = MemtableCursor(frozen.memtable)
+      while let entry = cursor.advance() {
+        if entry.kind == .insert && watermark &- entry.time >= ttl { continue }
+        try output.append(entry)
+      }
+      let tables = try output.finish()
+      let run = try makeRun(
+        tables, groups: shard.groups, level: 0, window: frozen.memtable.window,
+        sequence: frozen.sequence)
+      monitor.withLock {
+        shard.update { view in
+          ShardView(
+            active: view.active, frozen: view.frozen.filter { $0.sequence != frozen.sequence },
+            runs: (view.runs + (run.map { [$0] } ?? [])).sorted {
+              $0.state.sequence > $1.state.sequence
+            })
+        }
+      }
+      noteFlush(keyspace, tables, nanoseconds: options.clock.monotonicNanos() &- start)
+    } catch {
+      output.abort()
+      throw error
+    }
+  }
+
+  private func noteFlush(_ keyspace: HashedKeyspace, _ tables: [TableMetadata], nanoseconds: UInt64) {
+    let entries = tables.reduce(0) { $0 + $1.entryCount }
+    let bytes = tables.reduce(0) { $0 + $1.fileBytes }
+    statistics.update {
+      $0.flushes += 1
+      $0.entriesFlushed += entries
+      $0.bytesFlushed += bytes
+    }
+    options.onEvent?(
+      .flushed(keyspace: keyspace.name, entries: entries, bytes: bytes, nanoseconds: nanoseconds))
+  }
+
+  /// Opens what a flush or merge wrote; `nil` when it wrote nothing.
+  private func makeRun(
+    _ tables: [TableMetadata], groups: KeyGroupRange, level: UInt8, window: Int64, sequence: UInt64
+  ) throws -> OpenRun? {
+    guard !tables.isEmpty else { return nil }
+    let slices = tables.map { TableSlice(table: $0, clip: $0.smallestHigh...$0.largestHigh) }
+    let state = RunState(
+      id: allocateFileNumber().rawValue, sequence: sequence, level: level, window: window,
+      tables: slices)
+    return try open(state)
+  }
+
+  // MARK: - Merge
+
+  /// Merges runs of a shard that are marked busy, and publishes the result.
+  func merge(
+    _ choice: CompactionChoice, of shard: Shard, in keyspace: HashedKeyspace, watermark: Int64
+  ) throws {
+    let inputIDs = Set(choice.inputs)
+    defer {
+      monitor.withLock {
+        shard.busyRuns.subtract(inputIDs)
+        monitor.broadcast()
+      }
+    }
+    let start = options.clock.monotonicNanos()
+    let inputs = shard.view.runs.filter { inputIDs.contains($0.state.id) }
+    let merge = RunMerge(
+      store: self, layout: keyspace.options.layout, timeToLive: keyspace.options.timeToLive,
+      watermark: watermark, isBottommost: choice.isBottommost)
+    let tables = try merge.run(inputs, groups: shard.groups)
+    let output = try makeRun(
+      tables, groups: shard.groups, level: choice.level, window: choice.window,
+      sequence: choice.sequence)
+    monitor.withLock {
+      shard.update { view in
+        let kept = view.runs.filter { !inputIDs.contains($0.state.id) }
+        return ShardView(
+          active: view.active, frozen: view.frozen,
+          runs: (kept + (output.map { [$0] } ?? [])).sorted {
+            $0.state.sequence > $1.state.sequence
+          })
+      }
+    }
+    noteMerge(
+      keyspace, inputs, tables, nanoseconds: options.clock.monotonicNanos() &- start)
+  }
+
+  private func noteMerge(
+    _ keyspace: HashedKeyspace, _ inputs: [OpenRun], _ tables: [TableMetadata], nanoseconds: UInt64
+  ) {
+    let bytes = tables.reduce(0) { $0 + $1.fileBytes }
+    statistics.update {
+      $0.merges += 1
+      $0.bytesMerged += bytes
+    }
+    options.onEvent?(
+      .merged(
+        keyspace: keyspace.name, inputs: inputs.count,
+        entriesIn: inputs.reduce(0) { $0 + $1.state.entryCount },
+        entriesOut: tables.reduce(0) { $0 + $1.entryCount }, bytes: bytes,
+        nanoseconds: nanoseconds))
+  }
+
+  // MARK: - Expiry
+
+  /// Takes runs out of the shards' views whose entries have all expired. Their files go with the next
+  /// epoch. The caller holds the monitor.
+  func expireRuns() -> [StoreEvent] {
+    var events: [StoreEvent] = []
+    for keyspace in keyspaces {
+      for shard in keyspace.shards {
+        let expired = Set(makePicker(keyspace, shard).expired(mergeableRuns(shard)))
+          .subtracting(shard.busyRuns)
+        guard !expired.isEmpty else { continue }
+        let tables = shard.view.runs.filter { expired.contains($0.state.id) }.flatMap(\.tables)
+        shard.update { view in
+          ShardView(
+            active: view.active, frozen: view.frozen,
+            runs: view.runs.filter { !expired.contains($0.state.id) })
+        }
+        events.append(
+          .expired(
+            keyspace: keyspace.name, tables: tables.count,
+            bytes: tables.reduce(0) { $0 + $1.reader.metadata.fileBytes }))
+      }
+    }
+    return events
+  }
+}
+
+extension FileError {
+  /// Whether it came from making something durable, after which nothing is known.
+  var isFromSynchronize: Bool { operation.hasPrefix("synchronize") }
+}

@@ -1,0 +1,67 @@
+internal import SedimentIO
+
+extension StoreCore {
+  /// Runs of a shard at which writers wait for merges.
+  static let runsMax = 64
+
+  /// Replaces a shard's active memtable by an empty one and hands the old one to be flushed.
+  ///
+  /// Waits while too many are frozen already or too many runs wait to be merged, which is the
+  /// back-pressure on writers; the time is counted as a stall. The caller is the shard's writer.
+  ///
+  /// - Throws: `noSpace` when the disk stays full for longer than the options allow.
+  func freeze(_ shard: Shard, of keyspace: HashedKeyspace, waits: Bool = true) throws {
+    let view = shard.view
+    let fresh = try makeMemtable(layout: view.active.layout, groups: shard.groups)
+    if waits { try waitForRoom(shard, keyspace) }
+    let isLogged = shard.activeIsLogged
+    monitor.withLock {
+      if view.active.isEmpty {
+        shard.update { ShardView(active: fresh, frozen: $0.frozen, runs: $0.runs) }
+      } else {
+        let frozen = FrozenMemtable(memtable: view.active, sequence: shard.nextSequence)
+        shard.nextSequence += 1
+        shard.update {
+          ShardView(active: fresh, frozen: [frozen] + $0.frozen, runs: $0.runs)
+        }
+        if isLogged { shard.frozenIsLogged = true }
+      }
+      monitor.broadcast()
+    }
+    shard.activeIsLogged = false
+  }
+
+  private func waitForRoom(_ shard: Shard, _ keyspace: HashedKeyspace) throws {
+    let start = options.clock.monotonicNanos()
+    var hasWaited = false
+    defer {
+      if hasWaited {
+        let waited = options.clock.monotonicNanos() &- start
+        statistics.update {
+          $0.stalls += 1
+          $0.stallNanos += waited
+        }
+        options.onEvent?(.stalled(keyspace: keyspace.name, nanoseconds: waited))
+      }
+    }
+    try monitor.withLock {
+      while shard.view.frozen.count >= MemoryPlan.frozenMax - 1
+        || (shard.view.runs.count >= Self.runsMax && !shard.busyRuns.isEmpty)
+      {
+        hasWaited = true
+        try waitForProgress(since: start)
+      }
+    }
+  }
+
+  /// Waits for a change under the monitor, which the caller holds; throws what makes waiting
+  /// useless: the store is poisoned, or the disk stays full.
+  func waitForProgress(since start: UInt64) throws {
+    if let failure { throw failure }
+    if let retryableError {
+      let waited = options.clock.monotonicNanos() &- start
+      if waited >= UInt64(max(options.fullDiskPatience, 0)) &* 1_000_000 { throw retryableError }
+    }
+    _ = monitor.wait(nanoseconds: 100_000_000)
+  }
+}

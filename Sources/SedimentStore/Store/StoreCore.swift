@@ -1,0 +1,196 @@
+// The heart of an open store: what writers, readers, background threads and epochs share.
+//
+// Lock order: `commitLock` ─▶ writer locks of keyspaces, by id ─▶ `monitor` ─▶ a shard's view.
+//
+// Invariants
+// 1. `durable` is the state of the last manifest record that was synchronised.
+// 2. A file is unlinked only when `durable` does not name it, no shard's view does, and it is not
+//    being made; so it is in `present` exactly while it is in the directory.
+// 3. Once `failure` is set nothing is written any more.
+
+internal import SedimentIO
+internal import Synchronization
+
+/// See the file's header.
+final class StoreCore: @unchecked Sendable {
+  // @unchecked because everything that changes is guarded by `monitor`, as marked.
+  let directory: any Directory
+  let options: StoreOptions
+  let plan: MemoryPlan
+  let cache: PageCache
+  let filters: ByteBudget
+  let statistics = StatisticsCounters()
+  let monitor = Monitor()
+  let workers: ShardWorkers
+  let manifest: DurableManifest
+
+  // Guarded by `monitor`.
+  private(set) var keyspaces: [HashedKeyspace] = []
+  private(set) var failure: StoreError?
+  private(set) var isStopping = false
+  private var nextFileNumber: UInt64
+  /// Names of tables and logs in the directory that are or were part of the state.
+  private var present: Set<String> = []
+  /// Names being written by background threads.
+  private var inProgress: Set<String> = []
+  /// The last error of a task that is tried again, until one succeeds.
+  private(set) var retryableError: StoreError?
+  /// Threads that flush and merge.
+  var backgroundThreadCount = 0
+  /// Whether an epoch was cut and has not ended.
+  var hasPendingEpoch = false
+  /// The limits of the epoch being committed; see `ShardCut`.
+  var cuts: [ObjectIdentifier: ShardCut] = [:]
+
+  init(
+    directory: any Directory, options: StoreOptions, manifest: DurableManifest,
+    nextFileNumber: UInt64, present: Set<String>
+  ) throws {
+    self.directory = directory
+    self.options = options
+    plan = MemoryPlan(budget: options.memoryBudget)
+    cache = PageCache(byteBudget: plan.cacheBytes)
+    filters = ByteBudget(limit: plan.filterBytes)
+    workers = try ShardWorkers(threads: options.shards - 1)
+    self.manifest = manifest
+    self.nextFileNumber = nextFileNumber
+    self.present = present
+  }
+
+  // MARK: - State under the monitor
+
+  func allocateFileNumber() -> FileNumber {
+    monitor.withLock {
+      nextFileNumber += 1
+      return FileNumber(nextFileNumber - 1)
+    }
+  }
+
+  var peekNextFileNumber: UInt64 { monitor.withLock { nextFileNumber } }
+
+  func add(_ keyspace: HashedKeyspace) {
+    monitor.withLock {
+      keyspaces.append(keyspace)
+      keyspaces.sort { $0.id < $1.id }
+      monitor.broadcast()
+    }
+  }
+
+  /// Stops all writing; the first reason stays.
+  func poison(_ error: any Error) {
+    let cause = StoreError(wrapping: error)
+    monitor.withLock {
+      guard failure == nil else { return }
+      failure = StoreError(
+        .poisoned,
+        "the store stopped writing after a failure (\(cause.message)): close it and open it again; "
+          + "the last epoch stands", cause: cause)
+      monitor.broadcast()
+    }
+    if cause.code == .corrupted { options.onEvent?(.corruption(message: cause.message)) }
+  }
+
+  /// Throws when the store was poisoned or closed.
+  func checkWritable() throws(StoreError) {
+    let problem = monitor.withLock { () -> StoreError? in
+      failure ?? (isStopping ? StoreError(.closed, "the store is closed") : nil)
+    }
+    if let problem { throw problem }
+  }
+
+  func stop() {
+    monitor.withLock {
+      isStopping = true
+      monitor.broadcast()
+    }
+  }
+
+  func noteRetry(_ error: StoreError?) {
+    let isNew = monitor.withLock { () -> Bool in
+      let isNew = error != nil && retryableError == nil
+      retryableError = error
+      monitor.broadcast()
+      return isNew
+    }
+    if isNew, let error { options.onEvent?(.retrying(message: error.message)) }
+  }
+
+  // MARK: - Files
+
+  func beginFile(_ name: String) {
+    _ = monitor.withLock { inProgress.insert(name) }
+  }
+
+  /// The file is complete; it is kept until nothing names it.
+  func finishFile(_ name: String) {
+    monitor.withLock {
+      inProgress.remove(name)
+      present.insert(name)
+    }
+  }
+
+  func abandonFile(_ name: String) {
+    _ = monitor.withLock { inProgress.remove(name) }
+  }
+
+  /// Unlinks every file that nothing needs any more.
+  ///
+  /// - Parameter durable: the state that was just made durable.
+  func removeUnneededFiles(durable: StoreState) throws(FileError) {
+    let needed = Set(
+      durable.tables.keys.map(\.tableName) + durable.logs.map { $0.number.logName })
+    let unneeded = monitor.withLock { () -> [String] in
+      var live = needed
+      for shard in keyspaces.flatMap(\.shards) {
+        for table in shard.view.runs.flatMap(\.tables) { live.insert(table.reader.name) }
+      }
+      let unneeded = present.subtracting(live)
+      present.formIntersection(live)
+      return unneeded.sorted()
+    }
+    for name in unneeded {
+      do {
+        try directory.remove(name)
+      } catch {
+        // Gone already is as good as removed; a file left over goes at the next opening.
+        if error.code != .notFound { throw error }
+      }
+    }
+  }
+
+  /// Opens a table for lookups, with as much of its filter as the budget allows.
+  func open(_ slice: TableSlice) throws -> OpenTable {
+    let reader = try TableReader(
+      directory: directory, metadata: slice.table, filterByteBudget: filters.available)
+    return OpenTable(reader: reader, clip: slice.clip, budget: filters)
+  }
+
+  func open(_ run: RunState) throws -> OpenRun {
+    OpenRun(state: run, tables: try run.tables.map { try open($0) })
+  }
+
+  /// A new memtable for a shard of a keyspace.
+  func makeMemtable(
+    layout: EntryLayout, groups: KeyGroupRange, keyspaces count: Int? = nil
+  ) throws(AllocationError) -> Memtable {
+    let keyspaceCount = count ?? monitor.withLock { keyspaces.count }
+    let shape = plan.memtable(layout: layout, keyspaces: keyspaceCount, shards: options.shards)
+    return try Memtable(
+      layout: layout, geometry: MemtableGeometry(slots: shape.slots, range: groups.hashRange),
+      arenaBytes: shape.arenaBytes)
+  }
+}
+
+/// While an epoch is being committed: what of a shard belongs to it.
+///
+/// Runs up to `sequence` do; merges take no newer ones in, and nothing is dropped that `watermark`
+/// has not expired, because both become durable with this epoch.
+struct ShardCut: Sendable {
+  var sequence: UInt64
+  var watermark: Int64
+}
+
+extension FileNumber {
+  /// The name of the log of this number.
+  package var logName: String { digits + ".log" }
+}

@@ -1,0 +1,301 @@
+// Opening a store for writing, and with it recovery.
+//
+//   1. open the directory, take LOCK
+//   2. read the manifest: the state of the last durable epoch; none: a new store
+//   3. arrange tables for the number of shards asked for
+//   4. open tables, replay logs into memtables
+//   5. write, sync and publish a new manifest with the next writer epoch
+//   6. remove what the state does not name: tables of flushes and merges no epoch took in
+//
+// Nothing is renamed or removed before step 5 is durable: after a failed sync what the page cache
+// shows may not be on disk.
+
+internal import SedimentIO
+
+/// Opens one store.
+struct StoreOpening {
+  let path: String
+  let options: StoreOptions
+  let seed: HashSeed?
+  let fileSystem: any FileSystem
+
+  func open() throws -> StateStore {
+    if let complaint = options.complaint { throw StoreError(.invalidArgument, complaint) }
+    let directory = try fileSystem.openDirectory(at: path, creating: true)
+    let lock = try takeLock(directory)
+    do {
+      return try open(directory, lock)
+    } catch {
+      lock.unlock()
+      throw error
+    }
+  }
+
+  private func takeLock(_ directory: any Directory) throws -> any DirectoryLock {
+    do {
+      return try directory.lock(StateStore.lockName)
+    } catch {
+      guard case .locked(let process) = error.code else { throw error }
+      let holder = process.map { "process \($0)" } ?? "another process"
+      throw StoreError(
+        .locked(process: process), "\(path) is in use by \(holder): stop it, or wait for it",
+        cause: error)
+    }
+  }
+
+  private func open(_ directory: any Directory, _ lock: any DirectoryLock) throws -> StateStore {
+    let found = try ManifestReader.read(directory)
+    if found == nil { try checkIsNew(directory) }
+    var state =
+      found?.state
+      ?? StoreState(identity: .random(), seed: seed ?? .random(), nextFileNumber: 1)
+    state.nextFileNumber = max(state.nextFileNumber, try highestFileNumber(directory) + 1)
+    state.writerEpoch += 1
+    for index in state.keyspaces.indices {
+      state.keyspaces[index].arrange(
+        shards: self.options.shards, nextNumber: &state.nextFileNumber)
+    }
+    let number = FileNumber(state.nextFileNumber)
+    state.nextFileNumber += 1
+    // Everything is read before the new manifest promises anything.
+    try checkReadable(state, directory)
+    let manifest = try DurableManifest(directory: directory, number: number, state: state)
+    let core = try StoreCore(
+      directory: directory, options: options, manifest: manifest,
+      nextFileNumber: state.nextFileNumber, present: Self.names(of: state))
+    for keyspace in state.keyspaces {
+      core.add(
+        try Self.makeKeyspace(
+          keyspace, core: core, seed: state.seed, keyspaceCount: state.keyspaces.count))
+    }
+    try removeUnknown(directory, state: state, manifestName: manifest.name)
+    let store = StateStore(path: path, core: core, lock: lock)
+    try core.startBackgroundThreads()
+    return store
+  }
+
+  /// A directory without CURRENT must hold no other file of a store: a lost CURRENT is damage, and
+  /// starting over would be silent loss.
+  private func checkIsNew(_ directory: any Directory) throws {
+    for entry in try directory.entries() where StoreFileName(entry.name) != nil {
+      throw Corruption(
+        file: ManifestFiles.current, offset: 0, what: "file", expected: "there beside \(entry.name)",
+        found: "missing")
+    }
+  }
+
+  private func highestFileNumber(_ directory: any Directory) throws -> UInt64 {
+    try directory.entries().compactMap { StoreFileName($0.name)?.number }.max() ?? 0
+  }
+
+  private static func names(of state: StoreState) -> Set<String> {
+    Set(state.tables.keys.map(\.tableName) + state.logs.map { $0.number.logName })
+  }
+
+  private func checkReadable(_ state: StoreState, _ directory: any Directory) throws {
+    for keyspace in state.keyspaces {
+      for log in keyspace.logs {
+        try LogReplay(directory: directory, keyspace: keyspace).read(log) { _ in } largest: { _ in }
+      }
+    }
+  }
+
+  /// Removes files of stores that the state does not name.
+  private func removeUnknown(
+    _ directory: any Directory, state: StoreState, manifestName: String
+  ) throws {
+    let known = Self.names(of: state).union([manifestName, ManifestFiles.current])
+    for entry in try directory.entries()
+    where entry.kind == .file && StoreFileName(entry.name) != nil && !known.contains(entry.name) {
+      try directory.remove(entry.name)
+    }
+    if try directory.metadata(of: ManifestFiles.currentTemporary) != nil {
+      try directory.remove(ManifestFiles.currentTemporary)
+    }
+  }
+
+  /// Opens a keyspace's tables and replays its logs.
+  static func makeKeyspace(
+    _ state: KeyspaceState, core: StoreCore, seed: HashSeed, keyspaceCount: Int
+  ) throws -> HashedKeyspace {
+    let layout = state.options.layout
+    var tables: [TableSlice: OpenTable] = [:]
+    let shards = try state.shards.enumerated().map { index, shard in
+      let runs = try shard.runs.map { run in
+        OpenRun(
+          state: run,
+          tables: try run.tables.map { slice in
+            let open = try tables[slice] ?? core.open(slice)
+            tables[slice] = open
+            return open
+          })
+      }
+      return try Shard(
+        index: index, groups: shard.groups,
+        active: core.makeMemtable(layout: layout, groups: shard.groups, keyspaces: keyspaceCount),
+        runs: runs)
+    }
+    let keyspace = HashedKeyspace(
+      state: state, store: core, seed: seed, shards: shards,
+      writer: KeyspaceWriter(largestTime: state.largestTime, logs: state.logs))
+    try keyspace.replayLogs(state)
+    return keyspace
+  }
+}
+
+/// Reads a keyspace's logs.
+struct LogReplay {
+  let directory: any Directory
+  let keyspace: KeyspaceState
+
+  /// Calls `body` with every entry of a log that counts. A log of batches counts to its torn tail,
+  /// one of epochs to its committed length.
+  func read(
+    _ log: LogReference, _ body: (EntryReference) throws -> Void, largest: (Int64) -> Void
+  ) throws {
+    let name = log.number.logName
+    var reader = try RecordLogReader(
+      directory: directory, name: name, kind: .entries, fileID: log.fileID)
+    let stops = keyspace.options.log == .epochs
+    while let record = try reader.next(
+      committedLength: log.committedLength, stopsThere: stops)
+    {
+      guard record.type == EntryBatchCoding.recordType else {
+        throw Corruption(
+          file: name, offset: record.offset, what: "record type",
+          expected: UInt64(EntryBatchCoding.recordType), found: UInt64(record.type))
+      }
+      do {
+        largest(
+          try EntryBatchCoding.read(record.payload, layout: keyspace.options.layout, body))
+      } catch let error as CodingError {
+        throw Corruption(
+          file: name, offset: record.offset, what: "entries", undecodable: error)
+      }
+    }
+  }
+}
+
+extension HashedKeyspace {
+  /// Puts what the logs hold into the memtables. Runs before anyone else knows the keyspace.
+  fileprivate func replayLogs(_ state: KeyspaceState) throws {
+    let replay = LogReplay(directory: store.directory, keyspace: state)
+    try withWriter { writer in
+      for log in state.logs {
+        try replay.read(log) { entry in
+          try self.replay(entry)
+        } largest: { time in
+          if time > StoreState.timeMin { writer.largestTime = max(writer.largestTime ?? time, time) }
+        }
+      }
+      let window = options.window(of: writer.largestTime ?? 0)
+      for shard in shards where !shard.view.active.isEmpty {
+        shard.view.active.takeDelta { _ in }
+        shard.activeIsLogged = true
+        shard.view.active.window = window
+      }
+      largestTime.store(writer.largestTime ?? StoreState.timeMin, ordering: .releasing)
+    }
+  }
+
+  private func replay(_ entry: EntryReference) throws {
+    let shard = shards[shardIndex(entry.hash.high)]
+    // With a smaller budget than before the logs may hold more than a memtable does.
+    if !shard.view.active.fits(count: 1, keyBytes: Int(entry.keyLength)) || !shard.view.active.replay(entry) {
+      shard.activeIsLogged = true
+      try store.freeze(shard, of: self, waits: false)
+      guard shard.view.active.replay(entry) else {
+        throw StoreError(.inputOutput, "an entry of the log does not fit an empty memtable")
+      }
+    }
+  }
+}
+
+/// A file name that a store gives.
+package struct StoreFileName {
+  package enum Kind: Sendable { case table, log, manifest }
+
+  package var kind: Kind
+  package var number: UInt64
+
+  /// `nil` for any other name.
+  package init?(_ name: String) {
+    var digits = name[...]
+    if name.hasSuffix(".sst") {
+      kind = .table
+      digits = digits.dropLast(4)
+    } else if name.hasSuffix(".log") {
+      kind = .log
+      digits = digits.dropLast(4)
+    } else if name.hasPrefix(ManifestFiles.prefix) {
+      kind = .manifest
+      digits = digits.dropFirst(ManifestFiles.prefix.count)
+    } else {
+      return nil
+    }
+    guard digits.utf8.count >= 12, digits.utf8.allSatisfy({ $0 >= 48 && $0 <= 57 }),
+      let number = UInt64(digits)
+    else { return nil }
+    self.number = number
+  }
+}
+
+extension KeyspaceState {
+  /// Arranges the runs for another number of shards, by reference: tables are clipped, not rewritten.
+  package mutating func arrange(shards count: Int, nextNumber: inout UInt64) {
+    guard shards.count != count else { return }
+    let old = shards
+    shards = KeyGroupRange.split(into: count).map { ShardState(groups: $0) }
+    for index in shards.indices {
+      let range = shards[index].groups.hashRange
+      var runs = old.enumerated().flatMap { shard, state in
+        state.runs.compactMap { run in run.clipped(to: range).map { (shard: shard, run: $0) } }
+      }
+      // Of one old shard windows never fall as sequence numbers rise, so its order stays.
+      runs.sort {
+        ($0.run.window, $0.run.sequence, $0.shard) < ($1.run.window, $1.run.sequence, $1.shard)
+      }
+      for position in runs.indices {
+        runs[position].run.id = nextNumber
+        nextNumber += 1
+        runs[position].run.sequence = UInt64(position) + 1
+      }
+      shards[index].runs = runs.reversed().map(\.run)
+    }
+  }
+}
+
+extension RunState {
+  /// The part of the run in a hash range; `nil` when there is none.
+  fileprivate func clipped(to range: ClosedRange<UInt64>) -> RunState? {
+    var run = self
+    run.tables = tables.compactMap { slice in
+      let low = max(slice.clip.lowerBound, range.lowerBound)
+      let high = min(slice.clip.upperBound, range.upperBound)
+      return low <= high ? TableSlice(table: slice.table, clip: low...high) : nil
+    }
+    return run.tables.isEmpty ? nil : run
+  }
+}
+
+extension StoreCore {
+  /// Starts the threads that flush and merge.
+  func startBackgroundThreads() throws {
+    for index in 0..<options.backgroundThreads {
+      let thread = try SystemThread(name: "sediment-bg\(index)") { [self] in
+        runBackground()
+        monitor.withLock {
+          backgroundThreadCount -= 1
+          monitor.broadcast()
+        }
+      }
+      monitor.withLock { backgroundThreadCount += 1 }
+      _ = consume thread
+    }
+  }
+
+  /// Waits until the threads have seen `stop` and ended.
+  func waitForBackgroundThreads() {
+    monitor.withLock { while backgroundThreadCount > 0 { monitor.wait() } }
+  }
+}
