@@ -51,7 +51,7 @@ import Testing
     }
   }
 
-  @Test func aLargeFilterTakesLessThanAThirteenthMoreThanItsBits() throws {
+  @Test func aLargeFilterTakesAtMostAFifthMoreThanItsFingerprints() throws {
     let image = try image(sortedHashes(100_000, seed: 5))
     #expect(Double(image.geometry.imageBytes) < 100_000 * 10 / 8 * 1.20)
     #expect(image.geometry.imageBytes <= BinaryFuseFilterBuilder.memoryBytes(keys: 100_000))
