@@ -67,6 +67,7 @@ __attribute__((target("sha,sse4.1,ssse3"))) static void blocks_sha_ni(
     for (int i = 0; i < 4; i++) {
       w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(blocks + 16 * i)), swap);
     }
+#pragma GCC unroll 16
     for (int i = 0; i < 16; i++) {
       __m128i constants = _mm_loadu_si128((const __m128i *)(round_constants + 4 * i));
       __m128i sum = _mm_add_epi32(w[i & 3], constants);

@@ -31,7 +31,7 @@ static inline uint64_t last_word(const uint8_t *key, size_t length, size_t befor
   if (left == 0) return word;
   const uint8_t *end = key + length;
   if (before + length >= 8) return word | (load64(end - 8) >> (8 * (8 - left)));
-  for (size_t i = 0; i < left; i++) word |= (uint64_t)end[(ptrdiff_t)i - (ptrdiff_t)left] << (8 * i);
+  for (size_t i = 0; i < left; i++) word |= (uint64_t)(end - left)[i] << (8 * i);
   return word;
 }
 

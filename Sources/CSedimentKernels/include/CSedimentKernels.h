@@ -82,10 +82,10 @@ void sediment_siphash128(
 
 /// SipHash-2-4-128 of `count` keys that lie one behind the other.
 ///
-/// Key i is `[ends[i - 1], ends[i])` of `bytes`, with `ends[-1]` taken as 0; `ends` never decreases.
-/// `out` receives `2 * count` words, high and low for each key. Reads nothing outside
-/// `[bytes, bytes + ends[count - 1])`. With AVX2 eight keys are hashed at a time; lanes may differ in
-/// length, and lose least when they do not.
+/// Key i is `[ends[i - 1], ends[i])` of `bytes`, with `ends[-1]` taken as 0; `ends` must not
+/// decrease. `out` receives `2 * count` words, high and low for each key. Reads nothing outside
+/// `[bytes, bytes + ends[count - 1])`. With AVX2 eight keys are hashed at a time; neighbours may
+/// differ in length, and gain most when they do not.
 void sediment_siphash128_batch(
     const uint8_t *bytes, const uint32_t *ends, size_t count, const uint8_t seed[16],
     uint64_t *out);
@@ -113,7 +113,7 @@ void sediment_sha256_update(sediment_sha256 *digest, const void *bytes, size_t l
 /// Ends the digest and writes its 32 bytes; `digest` must be started again before further use.
 void sediment_sha256_finish(sediment_sha256 *digest, uint8_t out[32]);
 
-/// Compresses `count` blocks of 64 bytes with the portable code, which tests compare with the other.
+/// Compresses `count` blocks of 64 bytes; the portable twin of `sediment_sha256_blocks`.
 void sediment_sha256_blocks_portable(uint32_t state[8], const uint8_t *blocks, size_t count);
 
 /// Compresses `count` blocks with SHA instructions where the processor has them.

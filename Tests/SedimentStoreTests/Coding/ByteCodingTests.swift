@@ -73,9 +73,9 @@ import Testing
   @Test func aReadThatThrowsLeavesThePlace() throws {
     try ByteReader.reading([0x85, 1, 2]) { (reader) throws(CodingError) in
       #expect(throws: CodingError.truncated(offset: 0)) { try reader.readUInt64() }
-      #expect(throws: CodingError.truncated(offset: 0)) { try reader.readLengthPrefixed() }
-      #expect(throws: CodingError.truncated(offset: 0)) { try reader.readString() }
-      #expect(throws: CodingError.truncated(offset: 0)) { try reader.readCount(itemBytes: 1) }
+      #expect(throws: CodingError.truncated(offset: 2)) { try reader.readLengthPrefixed() }
+      #expect(throws: CodingError.truncated(offset: 2)) { try reader.readString() }
+      #expect(throws: CodingError.truncated(offset: 2)) { try reader.readCount(itemBytes: 1) }
       #expect(throws: CodingError.truncated(offset: 0)) { try reader.skip(4) }
       #expect(throws: CodingError.truncated(offset: 0)) { try reader.skip(-1) }
       #expect(reader.offset == 0)
@@ -111,13 +111,13 @@ import Testing
   @Test func countsBeyondTheBytesAreRefused() throws {
     var writer = ByteWriter()
     writer.writeUInt32(.max)
-    try ByteReader.reading(writer.bytes) { (reader) throws(CodingError) in
-      #expect(throws: CodingError.truncated(offset: 0)) { try reader.readCount32(itemBytes: 8) }
+    _ = try ByteReader.reading(writer.bytes) { (reader) throws(CodingError) in
+      #expect(throws: CodingError.truncated(offset: 4)) { try reader.readCount32(itemBytes: 8) }
     }
     writer.removeAll()
     writer.writeVarint(.max)
-    try ByteReader.reading(writer.bytes) { (reader) throws(CodingError) in
-      #expect(throws: CodingError.truncated(offset: 0)) { try reader.readCount(itemBytes: 1) }
+    _ = try ByteReader.reading(writer.bytes) { (reader) throws(CodingError) in
+      #expect(throws: CodingError.truncated(offset: 10)) { try reader.readCount(itemBytes: 1) }
     }
     writer.removeAll()
     writer.writeUInt32(3)

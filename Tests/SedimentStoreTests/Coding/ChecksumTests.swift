@@ -28,8 +28,8 @@ import Testing
   }
 
   @Test func seedsAreGolden() {
-    #expect(Checksum.seed(fileID: 0, place: 0) == 0)
-    #expect(Checksum.seed(fileID: 0x0123_4567_89ab_cdef, place: 4096) == 0)
+    #expect(Checksum.seed(fileID: 0, place: 0) == 10_554_885_393_491_258_946)
+    #expect(Checksum.seed(fileID: 0x0123_4567_89ab_cdef, place: 4096) == 16_173_619_679_375_580_597)
   }
 
   @Test func corruptionNamesFilePlaceAndBothValues() {
