@@ -1,0 +1,52 @@
+// Where the user wants records to go, read from one word of the command line.
+
+/// The three kinds of output.
+package enum OutputTarget: Sendable, Equatable {
+  /// A directory of parts.
+  case directory(String)
+  /// One file that grows by every epoch.
+  case file(String)
+  /// Records on standard output.
+  case standardOutput
+
+  /// Reads `-`, `X/`, an existing directory or a name without extension (all directories), or a
+  /// file name. `nil` for an empty word.
+  ///
+  /// An extension is what follows the last dot of the last component, unless that dot begins the
+  /// name or nothing follows it.
+  package init?(_ word: String, isDirectory: (String) -> Bool) {
+    guard !word.isEmpty else { return nil }
+    if word == "-" {
+      self = .standardOutput
+    } else if word.hasSuffix("/") || isDirectory(word) || !Self.hasExtension(word) {
+      self = .directory(word)
+    } else {
+      self = .file(word)
+    }
+  }
+
+  private static func hasExtension(_ path: String) -> Bool {
+    let name = path.utf8.suffix(while: { $0 != UInt8(ascii: "/") })
+    guard let dot = name.lastIndex(of: UInt8(ascii: ".")) else { return false }
+    return dot != name.startIndex && name.index(after: dot) != name.endIndex
+  }
+
+  /// Splits a file's path into the directory that holds it and its name.
+  package static func split(_ path: String) -> (directory: String, name: String) {
+    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return (".", path) }
+    let name = String(path[path.utf8.index(after: slash)...])
+    let directory = slash == path.startIndex ? "/" : String(path[..<slash])
+    return (directory, name)
+  }
+}
+
+extension BidirectionalCollection {
+  /// The longest ending whose elements all satisfy `predicate`.
+  fileprivate func suffix(while predicate: (Element) -> Bool) -> SubSequence {
+    var start = endIndex
+    while start != startIndex, predicate(self[index(before: start)]) {
+      start = index(before: start)
+    }
+    return self[start...]
+  }
+}

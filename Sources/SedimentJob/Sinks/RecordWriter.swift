@@ -1,0 +1,123 @@
+// A file that grows at its end, one gathered write after another.
+//
+// Records that lie side by side in the batch are one range; long ranges go to the file from where
+// they are, short ones through a buffer. Nothing is allocated per record or per batch.
+
+internal import SedimentIO
+
+/// Appends to one file at a time through a buffer that outlives the files. Not thread-safe.
+@safe final class RecordWriter {
+  /// Short ranges are gathered into writes of this many bytes.
+  static let bufferBytes = 1 << 20
+  /// From here on a copy costs more than a system call.
+  static let directBytesMin = 1 << 17
+
+  private let buffer: UnsafeMutableRawBufferPointer
+  private var buffered = 0
+  private var file: (any File)?
+  private var fileBytes: UInt64 = 0
+
+  init() {
+    unsafe buffer = .allocate(byteCount: Self.bufferBytes, alignment: 4096)
+  }
+
+  deinit {
+    unsafe buffer.deallocate()
+  }
+
+  /// Whether a file is being written.
+  var isOpen: Bool { file != nil }
+  /// How long the file is, with what is still in the buffer.
+  var bytes: UInt64 { fileBytes + UInt64(buffered) }
+
+  /// Goes on with `file` from `bytes`; what was in the buffer is dropped.
+  func open(_ file: any File, at bytes: UInt64) {
+    self.file = file
+    fileBytes = bytes
+    buffered = 0
+  }
+
+  /// Forgets the file and what has not reached it.
+  func discard() {
+    file = nil
+    buffered = 0
+    fileBytes = 0
+  }
+
+  /// Writes out the buffer and hands the file over; `nil` when there is none.
+  func finish() throws(FileError) -> (file: any File, bytes: UInt64)? {
+    try flush()
+    guard let file else { return nil }
+    let bytes = fileBytes
+    discard()
+    return (file, bytes)
+  }
+
+  /// Writes out the buffer.
+  func flush() throws(FileError) {
+    guard let file, buffered > 0 else { return }
+    // SAFETY: `buffered` never exceeds the buffer.
+    try unsafe file.write(
+      UnsafeRawBufferPointer(rebasing: buffer[..<buffered]), at: fileBytes)
+    fileBytes += UInt64(buffered)
+    buffered = 0
+  }
+
+  /// The open file, for its metadata and synchronisation.
+  var current: (any File)? { file }
+
+  /// Appends a few bytes of our own.
+  func append(_ bytes: [UInt8]) throws(FileError) {
+    try unsafe bytes.span.bytes.withUnsafeBytes { (bytes) throws(FileError) in
+      try unsafe append(bytes)
+    }
+  }
+
+  /// Appends `bytes`.
+  func append(_ bytes: UnsafeRawBufferPointer) throws(FileError) {
+    if bytes.count > Self.bufferBytes - buffered { try flush() }
+    guard bytes.count < Self.directBytesMin else {
+      try flush()
+      guard let file else { return }
+      try unsafe file.write(bytes, at: fileBytes)
+      fileBytes += UInt64(bytes.count)
+      return
+    }
+    guard let source = bytes.baseAddress, let start = unsafe buffer.baseAddress else { return }
+    // SAFETY: shorter than the room left, by the flush above.
+    unsafe (start + buffered).copyMemory(from: source, byteCount: bytes.count)
+    buffered += bytes.count
+  }
+}
+
+/// Walks the records of a batch as runs that lie side by side.
+@safe struct RecordRuns {
+  private let buffer: UnsafeRawBufferPointer
+  private let records: UnsafeBufferPointer<RecordRange>
+  private(set) var index = 0
+
+  init(_ buffer: UnsafeRawBufferPointer, _ records: UnsafeBufferPointer<RecordRange>) {
+    unsafe self.buffer = buffer
+    unsafe self.records = records
+  }
+
+  /// The next run of whole records, `nil` at the end. It is no longer than `room` unless its first
+  /// record alone is; empty when that does not fit and `isFirstForced` is false.
+  mutating func next(room: UInt64, isFirstForced: Bool) -> UnsafeRawBufferPointer? {
+    guard unsafe index < records.count else { return nil }
+    let first = unsafe records[index]
+    let start = first.offset
+    var end = start
+    while unsafe index < records.count {
+      let record = unsafe records[index]
+      let length = record.offset &- start &+ record.length
+      let fits = UInt64(truncatingIfNeeded: length) <= room
+      guard record.offset == end, fits || (isFirstForced && end == start) else { break }
+      end = record.offset &+ record.length
+      index &+= 1
+    }
+    // SAFETY: `rebasing` of a checked slice: a range outside the batch's buffer is a caller's bug
+    // and stops here.
+    return unsafe UnsafeRawBufferPointer(rebasing: buffer[start..<end])
+  }
+}

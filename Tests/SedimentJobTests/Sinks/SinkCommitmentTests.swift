@@ -1,0 +1,60 @@
+import SedimentJob
+import Testing
+
+@Suite struct SinkCommitmentTests {
+  static let examples = [
+    SinkCommitment(path: "standard output", isReleased: true, promise: .standardOutput),
+    SinkCommitment(
+      path: "out.ndjson", isReleased: false,
+      promise: .file(device: 1, inode: .max, bytes: 1 << 40)),
+    SinkCommitment(
+      path: "/a/bö/", isReleased: false,
+      promise: .parts(
+        PartsPromise(
+          outputID: 9, writerEpoch: 3, nextSequence: 14, fileExtension: "ndjson",
+          parts: [.init(sequence: 12, bytes: 5), .init(sequence: 13, bytes: 0)]))),
+  ]
+
+  @Test(arguments: examples)
+  func decodingGivesWhatWasEncoded(commitment: SinkCommitment) throws {
+    #expect(try SinkCommitment(decoding: commitment.encoded()) == commitment)
+  }
+
+  @Test(arguments: examples)
+  func everyTruncationAndExtensionIsATypedError(commitment: SinkCommitment) {
+    let bytes = commitment.encoded()
+    for count in 0..<bytes.count {
+      #expect(throws: SinkError.self) {
+        _ = try SinkCommitment(decoding: Array(bytes[..<count]))
+      }
+    }
+    #expect(throws: SinkError.self) { _ = try SinkCommitment(decoding: bytes + [0]) }
+  }
+
+  @Test(arguments: examples)
+  func everyFlippedBitDecodesOrIsATypedError(commitment: SinkCommitment) {
+    let bytes = commitment.encoded()
+    for bit in 0..<(bytes.count * 8) {
+      var damaged = bytes
+      damaged[bit / 8] ^= 1 << UInt8(bit % 8)
+      do throws(SinkError) {
+        _ = try SinkCommitment(decoding: damaged)
+      } catch {
+        guard case .damagedCommitment = error else {
+          Issue.record("bit \(bit): \(error)")
+          return
+        }
+      }
+    }
+  }
+
+  @Test func theBytesOfAFileCommitmentAreFixed() {
+    let commitment = SinkCommitment(
+      path: "o", isReleased: false, promise: .file(device: 1, inode: 2, bytes: 0x0304))
+    #expect(
+      commitment.encoded() == [
+        1, 2, 0, 1, 0, 0, 0, 0x6F, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 4, 3, 0, 0, 0, 0,
+        0, 0,
+      ])
+  }
+}

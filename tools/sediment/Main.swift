@@ -1,0 +1,26 @@
+// The command line: it reads arguments, calls a library and prints. One file a subcommand.
+
+import ArgumentParser
+import SedimentIO
+
+@main
+enum Main {
+  /// Exit codes: 0 for success, 1 for bad input or a failing machine, 2 for wrong usage.
+  static func main() {
+    StandardStream.ignoreBrokenPipes()
+    do {
+      var command = try Sediment.parseAsRoot()
+      try command.run()
+    } catch {
+      Sediment.exit(reporting: error)
+    }
+  }
+}
+
+/// The root command: nothing but its subcommands.
+struct Sediment: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "sediment",
+    abstract: "Removes duplicate records from streams and files, and remembers across runs.",
+    subcommands: [Generate.self])
+}
