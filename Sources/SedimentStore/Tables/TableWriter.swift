@@ -61,6 +61,9 @@ package struct TableWriter: ~Copyable {
     case none
     /// Fast to build and probe: for fresh flushes.
     case blockedBloom(bitsPerKey: Int)
+    /// A tenth of the false positives, for tables that stay; takes 8 bytes of memory a key and more
+    /// while it is built.
+    case binaryFuse(planes: Int)
   }
 
   private let plan: Plan
@@ -111,7 +114,7 @@ package struct TableWriter: ~Copyable {
   package var estimatedFileBytes: UInt64 {
     let staged = staging.pageBytes(count: staging.count, keyBytes: staging.keyBytes)
     return output.offset
-      + UInt64(staged + filter.memoryBytes + index.count * 4 + 2 * TableFormat.footerBytes)
+      + UInt64(staged + filter.imageBytesEstimate + index.count * 4 + 2 * TableFormat.footerBytes)
   }
 
   /// Appends an entry. Entries come in order of hash; those of one hash newest first.

@@ -9,7 +9,8 @@ struct TableDamageTests {
   static let shapes = [
     TableShape(count: 60, timeSpread: 1_000),
     TableShape(
-      count: 40, isExact: true, valueWidth: 8, hasKinds: true, keyLengths: [5, 30]),
+      count: 40, isExact: true, valueWidth: 8, hasKinds: true, keyLengths: [5, 30],
+      filter: .binaryFuse(planes: 9)),
   ]
 
   /// Opens the table, looks up a part of its entries, scans and verifies it. Everything but

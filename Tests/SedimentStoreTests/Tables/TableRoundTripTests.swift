@@ -20,7 +20,7 @@ struct TableRoundTripTests {
     + [0, 1, 4096, 65536].map { TableShape(count: 60, isExact: true, keyLengths: [$0]) }
     + [1, 2, 225, 226, 227, 20_000].map { TableShape(count: $0) }
     + [
-      TableShape(filter: .none),
+      TableShape(filter: .none), TableShape(filter: .binaryFuse(planes: 10)),
       TableShape(hashRange: 5...5),
       TableShape(count: 5_000, hashRange: 1_000...3_000),
       TableShape(hashRange: (1 << 63)...(1 << 63 + 1 << 40)),
@@ -60,12 +60,16 @@ struct TableRoundTripTests {
     }
   }
 
-  @Test("a filter that does not fit is loaded in part and excludes no entry")
-  func filterLoadsInPart() throws {
-    let table = try TestTable(TableShape(count: 200_000, repeats: 1_000_000))
+  @Test(
+    "a filter that does not fit is loaded in part and excludes no entry",
+    arguments: [
+      TableWriter.FilterPolicy.blockedBloom(bitsPerKey: 12), .binaryFuse(planes: 10),
+    ])
+  func filterLoadsInPart(_ filter: TableWriter.FilterPolicy) throws {
+    let table = try TestTable(TableShape(count: 60_000, filter: filter, repeats: 1_000_000))
     let whole = try table.open()
-    #expect(whole.filter.memoryBytes > 200_000)
-    for budget in [0, 64, 1_000, 65_536, 100_000] {
+    #expect(whole.filter.memoryBytes > 70_000)
+    for budget in [0, 64, 1_000, 20_000, 65_536] {
       let reader = try table.open(filterByteBudget: budget)
       #expect(reader.filter.memoryBytes <= max(budget, 64))
       for entry in table.entries where !reader.probe.filter.mayContain(entry.hash) {

@@ -21,8 +21,8 @@ struct TableWriterTests {
       TableShape(
         count: 300, isExact: true, valueWidth: 5, hasKinds: true, keyLengths: [0, 9, 5000]),
       fileID: 0x5ED1)
-    #expect(Checksum.of(try plain.bytes(), seed: 0) == 0)
-    #expect(Checksum.of(try full.bytes(), seed: 0) == 0)
+    #expect(String(Checksum.of(try plain.bytes(), seed: 0), radix: 16) == "")
+    #expect(String(Checksum.of(try full.bytes(), seed: 0), radix: 16) == "")
   }
 
   @Test("a table without entries leaves no file")
