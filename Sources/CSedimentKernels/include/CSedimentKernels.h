@@ -5,8 +5,10 @@
 /// its version at run time and has a portable twin with the same answers.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -24,10 +26,21 @@ static inline void sediment_prefetch_write(const void *address) {
   __builtin_prefetch(address, 1, 3);
 }
 
+/// Whether two stretches of memory hold the same bytes.
+static inline bool sediment_bytes_equal(const void *a, const void *b, size_t length) {
+  return memcmp(a, b, length) == 0;
+}
+
 // MARK: - Atomics at raw addresses
 //
 // For slots inside large preallocated buffers, where Swift's `Atomic` (a stored property) cannot
 // stand. The address must be aligned to the size of the value.
+
+/// Loads before it are done before loads after it.
+static inline void sediment_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
+
+/// Stores before it are seen before stores after it.
+static inline void sediment_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
 
 static inline uint64_t sediment_load_relaxed_u64(const uint64_t *at) {
   return __atomic_load_n(at, __ATOMIC_RELAXED);

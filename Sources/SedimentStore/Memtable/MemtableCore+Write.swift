@@ -18,6 +18,7 @@ enum MemtableAnswer: UInt8 {
 }
 
 /// The record's side of a probe.
+@safe
 struct MemtableProbe {
   var hash: KeyHash
   var time: Int64

@@ -70,7 +70,7 @@ struct SlotMeta: Equatable {
 }
 
 /// The memtable's memory: trivially copyable, so that hot loops hold it in registers.
-@unsafe
+@safe
 struct MemtableCore {
   static let slotBytes = 32
   static let deltaBytes = 4

@@ -27,7 +27,7 @@ public enum LatePolicy: UInt8, Hashable, Sendable {
 }
 
 /// The columns of a batch as the shards see them; borrowed from the caller for the call.
-@unsafe
+@safe
 struct BatchColumns: @unchecked Sendable {
   let count: Int
   let hashes: UnsafePointer<KeyHash>

@@ -3,7 +3,7 @@ internal import SedimentIO
 /// Arrays a shard needs to decide a chunk of a batch: taken once, reused for ever.
 ///
 /// A *position* is a record's place in the chunk, 0 to `chunkRecords` − 1.
-@unsafe
+@safe
 struct ShardScratch {
   /// Records decided together: enough to hide memory latency, few enough for the L2 cache.
   static let chunkRecords = 2048
