@@ -49,46 +49,82 @@ package struct EntryRetention {
     var isHidden = false
   }
 
+  /// An insert of the current hash: its time and the number of its key.
+  private struct Insert: Equatable {
+    var time: Int64
+    var key: Int
+  }
+
   private let rules: Rules
+  private var hasHash = false
   private var hash = KeyHash(high: 0, low: 0)
-  /// The keys of `hash` met so far; in fingerprint mode the one empty key.
+  /// Inserts of `hash` that were kept and are remembered: the first here, because mostly it is the
+  /// only one, the others in `inserts`.
+  private var insertCount = 0
+  private var firstInsert = Insert(time: 0, key: 0)
+  private var inserts: [Insert] = []
+  /// Fingerprint mode: whether the key is hidden.
+  private var isHidden = false
+  /// Exact mode: the keys of `hash` met so far.
   private var keys: [Key] = []
   /// Bytes of `keys`: the merge's own are gone when it advances.
   private var keyBytes: [UInt8] = []
-  /// Times of inserts of `hash` that were kept, and the number of their key.
-  private var inserts: [(time: Int64, key: Int)] = []
 
   package init(_ rules: Rules) {
     self.rules = rules
   }
 
   /// What becomes of the next entry. Entries come in order of hash, those of one hash newest first.
+  @inline(__always)
   package mutating func decide(_ entry: EntryReference) -> Decision {
-    if keys.isEmpty || entry.hash != hash { begin(entry.hash) }
-    let key = number(of: entry)
-    if keys[key].isHidden { return .hidden }
-    switch entry.kind {
-    case .insert:
-      if isExpired(entry.time) { return .expired }
-      if inserts.contains(where: { $0.time == entry.time && $0.key == key }) { return .repeated }
-      if inserts.count < Self.rememberedInsertsMax { inserts.append((entry.time, key)) }
+    if !hasHash || entry.hash != hash { begin(entry.hash) }
+    let key = rules.isExact ? number(of: entry) : 0
+    if rules.isExact ? keys[key].isHidden : isHidden { return .hidden }
+    guard entry.kind == .insert else { return decideHiding(entry, key: key) }
+    if isExpired(entry.time) { return .expired }
+    let insert = Insert(time: entry.time, key: key)
+    if insertCount == 0 {
+      firstInsert = insert
+      insertCount = 1
       return .keep
-    case .put:
-      keys[key].isHidden = true
-      return rules.isBottommost && isExpired(entry.time) ? .expired : .keep
-    case .remove:
-      keys[key].isHidden = true
-      return rules.isBottommost ? .tombstone : .keep
+    }
+    return decideFurther(insert)
+  }
+
+  /// Decides on an insert after others of its hash.
+  @inline(never)
+  private mutating func decideFurther(_ insert: Insert) -> Decision {
+    if insert == firstInsert || inserts.contains(insert) { return .repeated }
+    if insertCount < Self.rememberedInsertsMax {
+      inserts.append(insert)
+      insertCount += 1
+    }
+    return .keep
+  }
+
+  /// Decides on a put or remove that nothing hides.
+  @inline(never)
+  private mutating func decideHiding(_ entry: EntryReference, key: Int) -> Decision {
+    if rules.isExact { keys[key].isHidden = true } else { isHidden = true }
+    guard rules.isBottommost else { return .keep }
+    if entry.kind == .remove { return .tombstone }
+    return isExpired(entry.time) ? .expired : .keep
+  }
+
+  @inline(__always)
+  private mutating func begin(_ hash: KeyHash) {
+    self.hash = hash
+    hasHash = true
+    isHidden = false
+    if insertCount > 1 { inserts.removeAll(keepingCapacity: true) }
+    insertCount = 0
+    if rules.isExact {
+      keys.removeAll(keepingCapacity: true)
+      keyBytes.removeAll(keepingCapacity: true)
     }
   }
 
-  private mutating func begin(_ hash: KeyHash) {
-    self.hash = hash
-    keys.removeAll(keepingCapacity: true)
-    keyBytes.removeAll(keepingCapacity: true)
-    inserts.removeAll(keepingCapacity: true)
-  }
-
+  @inline(__always)
   private func isExpired(_ time: Int64) -> Bool {
     guard let ttl = rules.ttl else { return false }
     let (end, overflow) = time.addingReportingOverflow(ttl)
@@ -97,7 +133,7 @@ package struct EntryRetention {
 
   /// The entry's key among those of the hash, added when it is new.
   private mutating func number(of entry: EntryReference) -> Int {
-    let bytes = unsafe rules.isExact ? entry.keyBytes : UnsafeRawBufferPointer(start: nil, count: 0)
+    let bytes = unsafe entry.keyBytes
     for number in keys.indices where unsafe isEqual(keys[number], bytes) { return number }
     keys.append(Key(offset: keyBytes.count, length: bytes.count))
     unsafe keyBytes.append(contentsOf: bytes)

@@ -6,7 +6,8 @@
 // next key and, on request, the rest of the entry. A source is asked for a page out of line.
 //
 // Invariants
-// 1. `keys[i]` is the hash at `heads[i].position`, or the sentinel when source i has ended.
+// 1. `keys[i]` is the hash at `heads[i].position`, or the sentinel when source i has ended or not
+//    begun; then its head is not set.
 // 2. `losers[node]`, 1 ≤ node < width, lost against the winner of its own subtree.
 // 3. Equal hashes order by source: the newest source first.
 //
@@ -46,7 +47,7 @@ package struct MergeCursor: ~Copyable {
   /// Leaves of the tree: the sources, filled up to a power of two with ended ones.
   private let width: Int
   private let keys: UnsafeMutablePointer<Key>
-  private let heads: UnsafeMutablePointer<Head?>
+  private let heads: UnsafeMutablePointer<Head>
   private let losers: UnsafeMutablePointer<Int>
   private var winner = 0
   private var hasStarted = false
@@ -63,7 +64,6 @@ package struct MergeCursor: ~Copyable {
     unsafe keys = .allocate(capacity: width)
     unsafe heads = .allocate(capacity: width)
     unsafe losers = .allocate(capacity: width)
-    unsafe heads.initialize(repeating: nil, count: width)
     unsafe losers.initialize(repeating: 0, count: width)
     for source in 0..<width { unsafe keys[source] = Self.ended(source) }
   }
@@ -83,8 +83,9 @@ package struct MergeCursor: ~Copyable {
   /// - Precondition: the last `advance()` returned `true`.
   package var current: EntryReference {
     @inline(__always) get {
-      guard let head = unsafe heads[winner] else { preconditionFailure("no current entry") }
-      return head.slice.view.entry(at: head.position)
+      unsafe precondition(keys[winner].rank < Self.sourcesMax && hasStarted, "no current entry")
+      // SAFETY: the head of a source that has not ended was set by `refill`.
+      return unsafe heads[winner].slice.view.entry(at: heads[winner].position)
     }
   }
 
@@ -107,14 +108,14 @@ package struct MergeCursor: ~Copyable {
 
   /// Moves the winner's head to its next entry.
   ///
-  /// SAFETY: `winner` is a source's number, below `width`.
+  /// SAFETY: `winner` is a source's number; unless the source has ended, its head is set.
   @inline(__always)
   private mutating func step() throws {
-    guard unsafe heads[winner] != nil else { return }
-    let next = unsafe heads[winner].unsafelyUnwrapped.position + 1
-    if unsafe next < heads[winner].unsafelyUnwrapped.slice.upper {
-      unsafe heads[winner]?.position = next
-      let hash = unsafe heads[winner].unsafelyUnwrapped.slice.view.hash(at: next)
+    guard unsafe keys[winner].rank < Self.sourcesMax else { return }
+    let next = unsafe heads[winner].position + 1
+    if unsafe next < heads[winner].slice.upper {
+      unsafe heads[winner].position = next
+      let hash = unsafe heads[winner].slice.view.hash(at: next)
       unsafe keys[winner].high = hash.high
       unsafe keys[winner].low = hash.low
     } else {
@@ -145,7 +146,6 @@ package struct MergeCursor: ~Copyable {
   @inline(never)
   private mutating func refill(_ source: Int) throws {
     guard let slice = try sources[source].nextPage() else {
-      unsafe heads[source] = nil
       unsafe keys[source] = Self.ended(source)
       return
     }
