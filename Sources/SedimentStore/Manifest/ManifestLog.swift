@@ -94,9 +94,7 @@ package enum ManifestReader {
     let file = try directory.openFile(ManifestFiles.current, .read)
     defer { file.close() }
     var bytes = [UInt8](repeating: 0, count: 256)
-    let count = try unsafe bytes.withUnsafeMutableBytes { buffer throws(FileError) in
-      try unsafe file.read(into: buffer, at: 0)
-    }
+    let count = try file.read(into: &bytes, at: 0)
     bytes.removeLast(bytes.count - count)
     let line = String(decoding: bytes, as: UTF8.self)
     let words = line.split(separator: " ", omittingEmptySubsequences: false)

@@ -92,7 +92,7 @@ package final class Memtable: @unchecked Sendable {
   package var byteCount: Int { unsafe memory.bytes.count }
 
   /// Bytes of the key arena; 0 in fingerprint mode.
-  package var arenaBytes: Int { unsafe core.arenaBytes }
+  package var arenaBytes: Int { core.arenaBytes }
 
   /// Bytes of memory for each slot, its keys left out.
   package static func slotBytes(_ layout: EntryLayout) -> Int {
@@ -117,7 +117,7 @@ package final class Memtable: @unchecked Sendable {
   /// Makes it as new. The caller is the only holder.
   package func reset() {
     // SAFETY: within the memory taken; nobody else holds this memtable.
-    unsafe core.zeroSlots()
+    core.zeroSlots()
     counters = Counters()
     window = 0
   }

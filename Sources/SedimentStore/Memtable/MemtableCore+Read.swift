@@ -30,7 +30,7 @@ extension MemtableCore {
         let words = unsafe UnsafeMutableRawPointer(slots + at).assumingMemoryBound(to: UInt64.self)
         let isMatch = unsafe sediment_load_relaxed_u64(words) == hash.high
           && sediment_load_relaxed_u64(words + 1) == hash.low
-        if isMatch && (unsafe !isExact || unsafe keyEquals(before, key)) {
+        if unsafe isMatch && (!isExact || keyEquals(before, key)) {
           let time = unsafe Int64(bitPattern: sediment_load_relaxed_u64(words + 2))
           let counts = before.kind != .remove && accepts(time)
           if counts { unsafe copyValue(at: at, into: value) }
@@ -52,7 +52,7 @@ extension MemtableCore {
   private func copyValue(at slot: Int, into target: UnsafeMutableRawPointer?) {
     guard let target = unsafe target else { return }
     let source = unsafe value(at: slot).assumingMemoryBound(to: UInt8.self)
-    for index in 0..<(unsafe valueWidth) {
+    for index in 0..<(valueWidth) {
       unsafe target.storeBytes(
         of: sediment_load_relaxed_u8(source + index), toByteOffset: index, as: UInt8.self)
     }

@@ -59,9 +59,9 @@ extension MemtableCore {
       let meta = SlotMeta(bits: stored.meta)
       if meta.isEmpty { break }
       if meta.isReusable && reusable < 0 { reusable = at }
-      if stored.low == record.hash.low && stored.high == record.hash.high
+      if unsafe stored.low == record.hash.low && stored.high == record.hash.high
         && meta.stateBits != SlotMeta.State.dead.rawValue
-        && (unsafe !isExact || unsafe keyEquals(meta, record.key))
+        && (!isExact || keyEquals(meta, record.key))
       {
         if meta.isTentative { return .followsTentative }
         if meta.kind != .remove && record.matches(stored.time, ttl: ttl) { return .duplicate }
@@ -78,11 +78,11 @@ extension MemtableCore {
     let target = isReused ? reusable : at
     guard target < geometry.slotCount else { return .full }
     var keyUnit = 0
-    if unsafe isExact {
+    if isExact {
       keyUnit = unsafe store(record.key, counters: &counters)
       guard keyUnit >= 0 else { return .full }
     }
-    let old = unsafe meta(target)
+    let old = meta(target)
     if isReused {
       if old.stateBits == SlotMeta.State.cached.rawValue { counters.cached &-= 1 }
     } else {
@@ -91,7 +91,7 @@ extension MemtableCore {
     unsafe slots[target].high = record.hash.high
     unsafe slots[target].low = record.hash.low
     unsafe slots[target].time = record.time
-    unsafe publish(
+    publish(
       SlotMeta(
         .tentative, kind: .insert, version: old.version &+ (isReused ? 1 : 0), keyUnit: keyUnit
       ).marked(dirty: old.isDirty), at: target)
@@ -103,7 +103,7 @@ extension MemtableCore {
   @inline(__always)
   func store(_ key: UnsafeRawBufferPointer, counters: inout Memtable.Counters) -> Int {
     let bytes = (key.count &+ 4 &+ Self.keyUnitBytes &- 1) & ~(Self.keyUnitBytes &- 1)
-    guard unsafe counters.arena &+ bytes <= arenaBytes else { return -1 }
+    guard counters.arena &+ bytes <= arenaBytes else { return -1 }
     let start = counters.arena
     unsafe (arena + start).storeBytes(of: UInt32(key.count), as: UInt32.self)
     if key.count > 0 {
@@ -125,16 +125,16 @@ extension MemtableCore {
     if time < counters.smallestTime { counters.smallestTime = time }
     if time > counters.largestTime { counters.largestTime = time }
     if expired != Self.noSlot {
-      unsafe withdraw(slot: slot, counters: &counters)
-      let kind = unsafe meta(Int(expired)).kind
+      withdraw(slot: slot, counters: &counters)
+      let kind = meta(Int(expired)).kind
       unsafe rewrite(
         slot: Int(expired), kind: kind, time: time, value: value, counters: &counters)
       return
     }
     let at = Int(slot)
-    if unsafe valueWidth > 0 { unsafe setValue(value, at: at) }
-    let old = unsafe meta(at)
-    unsafe publish(old.advanced(to: .live, kind: old.kind).marked(dirty: true), at: at)
+    if valueWidth > 0 { unsafe setValue(value, at: at) }
+    let old = meta(at)
+    publish(old.advanced(to: .live, kind: old.kind).marked(dirty: true), at: at)
     if !old.isDirty {
       unsafe delta[counters.delta] = slot
       counters.delta &+= 1
@@ -147,12 +147,12 @@ extension MemtableCore {
   @inline(__always)
   func cache(slot: UInt32, firstSeen: Int64, counters: inout Memtable.Counters) {
     guard counters.cached < geometry.slotCount / 8 else {
-      unsafe withdraw(slot: slot, counters: &counters)
+      withdraw(slot: slot, counters: &counters)
       return
     }
     let at = Int(slot)
     unsafe slots[at].time = firstSeen
-    unsafe publish(meta(at).advanced(to: .cached, kind: .insert), at: at)
+    publish(meta(at).advanced(to: .cached, kind: .insert), at: at)
     counters.cached &+= 1
   }
 
@@ -160,14 +160,14 @@ extension MemtableCore {
   @inline(__always)
   func withdraw(slot: UInt32, counters: inout Memtable.Counters) {
     let at = Int(slot)
-    let old = unsafe meta(at)
+    let old = meta(at)
     let next = at &+ 1
     // A slot that was ever live keeps its version, which a slow reader may compare with.
-    if old.version == 0 && next < geometry.slotCount && unsafe meta(next).isEmpty {
-      unsafe publish(SlotMeta(bits: 0), at: at)
+    if old.version == 0 && next < geometry.slotCount && meta(next).isEmpty {
+      publish(SlotMeta(bits: 0), at: at)
       counters.used &-= 1
     } else {
-      unsafe publish(old.advanced(to: .dead, kind: .insert), at: at)
+      publish(old.advanced(to: .dead, kind: .insert), at: at)
     }
   }
 
@@ -176,14 +176,14 @@ extension MemtableCore {
     slot at: Int, kind: EntryKind, time: Int64, value: UnsafeRawPointer?,
     counters: inout Memtable.Counters
   ) {
-    let old = unsafe meta(at)
-    unsafe publish(old.advanced(to: .rewriting, kind: old.kind), at: at)
+    let old = meta(at)
+    publish(old.advanced(to: .rewriting, kind: old.kind), at: at)
     sediment_fence_release()
     let timePointer = unsafe UnsafeMutableRawPointer(slots + at).assumingMemoryBound(
       to: UInt64.self) + 2
     unsafe sediment_store_relaxed_u64(timePointer, UInt64(bitPattern: time))
-    if unsafe valueWidth > 0 { unsafe setValue(value, at: at) }
-    unsafe publish(meta(at).advanced(to: .live, kind: kind).marked(dirty: true), at: at)
+    if valueWidth > 0 { unsafe setValue(value, at: at) }
+    publish(meta(at).advanced(to: .live, kind: kind).marked(dirty: true), at: at)
     if !old.isDirty {
       unsafe delta[counters.delta] = UInt32(truncatingIfNeeded: at)
       counters.delta &+= 1
@@ -196,7 +196,7 @@ extension MemtableCore {
   /// Writes a value so that a reader who copies it at the same time reads bytes, if mixed ones.
   func setValue(_ value: UnsafeRawPointer?, at slot: Int) {
     let target = unsafe self.value(at: slot).assumingMemoryBound(to: UInt8.self)
-    for index in 0..<(unsafe valueWidth) {
+    for index in 0..<(valueWidth) {
       unsafe sediment_store_relaxed_u8(
         target + index, value == nil ? 0 : value!.load(fromByteOffset: index, as: UInt8.self))
     }
@@ -218,14 +218,14 @@ extension MemtableCore {
       let stored = unsafe slots[at]
       let meta = SlotMeta(bits: stored.meta)
       if meta.isEmpty { break }
-      if meta.isDefinitive && stored.low == record.hash.low && stored.high == record.hash.high
-        && (unsafe !isExact || unsafe keyEquals(meta, record.key))
+      if unsafe meta.isDefinitive && stored.low == record.hash.low && stored.high == record.hash.high
+        && (!isExact || keyEquals(meta, record.key))
       {
         if keepsLargestTime { time = max(time, stored.time) }
         if meta.isLive && kept < 0 {
           kept = at
         } else {
-          unsafe supersede(slot: at, counters: &counters)
+          supersede(slot: at, counters: &counters)
         }
       }
       at &+= 1
@@ -237,7 +237,7 @@ extension MemtableCore {
     }
     guard at < geometry.slotCount else { return false }
     var keyUnit = 0
-    if unsafe isExact {
+    if isExact {
       keyUnit = unsafe store(record.key, counters: &counters)
       guard keyUnit >= 0 else { return false }
     }
@@ -245,7 +245,7 @@ extension MemtableCore {
     unsafe slots[at].high = record.hash.high
     unsafe slots[at].low = record.hash.low
     unsafe slots[at].time = time
-    unsafe publish(SlotMeta(.tentative, kind: kind, version: 0, keyUnit: keyUnit), at: at)
+    publish(SlotMeta(.tentative, kind: kind, version: 0, keyUnit: keyUnit), at: at)
     unsafe accept(
       slot: UInt32(truncatingIfNeeded: at), expired: Self.noSlot, time: time, value: value,
       counters: &counters)
@@ -255,8 +255,8 @@ extension MemtableCore {
 
   /// Makes a live or cached slot dead. A live one leaves the delta list by no longer being live.
   private func supersede(slot at: Int, counters: inout Memtable.Counters) {
-    let old = unsafe meta(at)
+    let old = meta(at)
     if old.isLive { counters.live &-= 1 } else { counters.cached &-= 1 }
-    unsafe publish(old.advanced(to: .dead, kind: old.kind), at: at)
+    publish(old.advanced(to: .dead, kind: old.kind), at: at)
   }
 }

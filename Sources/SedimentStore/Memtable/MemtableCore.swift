@@ -115,10 +115,10 @@ struct MemtableCore {
     unsafe delta = (base + plan.deltaOffset).assumingMemoryBound(to: UInt32.self)
     unsafe values = base + plan.valueOffset
     unsafe arena = base + plan.arenaOffset
-    unsafe arenaBytes = plan.arenaBytes
-    unsafe valueWidth = Int(layout.valueWidth)
-    unsafe isExact = layout.isExact
-    unsafe self.geometry = geometry
+    arenaBytes = plan.arenaBytes
+    valueWidth = Int(layout.valueWidth)
+    isExact = layout.isExact
+    self.geometry = geometry
   }
 
   func zeroSlots() {
@@ -155,9 +155,8 @@ struct MemtableCore {
   /// The key that begins at `unit` of the arena.
   @inline(__always)
   func key(atUnit unit: Int) -> UnsafeRawBufferPointer {
-    unsafe UnsafeRawBufferPointer(
-      start: arena + unit &* Self.keyUnitBytes &+ 4,
-      count: Int((arena + unit &* Self.keyUnitBytes).load(as: UInt32.self)))
+    let start = unsafe UnsafeRawPointer(arena + unit &* Self.keyUnitBytes)
+    return unsafe UnsafeRawBufferPointer(start: start + 4, count: Int(start.load(as: UInt32.self)))
   }
 
   @inline(__always)
@@ -175,7 +174,7 @@ struct MemtableCore {
     var entry = unsafe EntryReference(
       hash: KeyHash(high: stored.high, low: stored.low), time: stored.time, kind: meta.kind,
       value: valueWidth == 0 ? nil : UnsafeRawPointer(value(at: slot)))
-    if unsafe isExact {
+    if isExact {
       let key = unsafe self.key(atUnit: meta.keyUnit)
       unsafe entry.key = key.baseAddress
       entry.keyLength = UInt32(key.count)

@@ -14,7 +14,7 @@ package struct MemtableCursor: ~Copyable {
   /// - Parameter memtable: frozen: nobody writes to it while the cursor lives.
   package init(_ memtable: Memtable) {
     self.memtable = memtable
-    unsafe core = memtable.core
+    core = memtable.core
     sorted.reserveCapacity(1024)
   }
 
@@ -24,7 +24,7 @@ package struct MemtableCursor: ~Copyable {
       guard fillFromNextCluster() else { return nil }
     }
     index += 1
-    return unsafe core.entry(at: Int(sorted[index - 1]))
+    return core.entry(at: Int(sorted[index - 1]))
   }
 
   /// Sorts the next cluster; `false` when there is none.
@@ -32,10 +32,10 @@ package struct MemtableCursor: ~Copyable {
     sorted.removeAll(keepingCapacity: true)
     index = 0
     let end = memtable.geometry.slotCount
-    while next < end, unsafe core.meta(next).isEmpty { next &+= 1 }
+    while next < end, core.meta(next).isEmpty { next &+= 1 }
     guard next < end else { return false }
     while next < end {
-      let meta = unsafe core.meta(next)
+      let meta = core.meta(next)
       if meta.isEmpty { break }
       if meta.isLive { insert(UInt32(truncatingIfNeeded: next)) }
       next &+= 1
@@ -47,7 +47,7 @@ package struct MemtableCursor: ~Copyable {
   private mutating func insert(_ slot: UInt32) {
     sorted.append(slot)
     var at = sorted.count - 1
-    while at > 0, unsafe Self.precedes(core, slot, sorted[at - 1]) {
+    while at > 0, Self.precedes(core, slot, sorted[at - 1]) {
       sorted[at] = sorted[at - 1]
       at -= 1
     }
@@ -75,17 +75,17 @@ extension Memtable {
   package func takeDelta(_ body: (EntryReference) throws -> Void) rethrows {
     for index in 0..<counters.delta {
       let slot = unsafe Int(core.delta[index])
-      let meta = unsafe core.meta(slot)
+      let meta = core.meta(slot)
       guard meta.isDirty else { continue }
-      unsafe core.publish(meta.marked(dirty: false), at: slot)
-      if meta.isLive { try unsafe body(core.entry(at: slot)) }
+      core.publish(meta.marked(dirty: false), at: slot)
+      if meta.isLive { try body(core.entry(at: slot)) }
     }
     counters.delta = 0
   }
 
   /// Inserts an entry that a log holds, as the newest of its key. `false`: no room.
   package func replay(_ entry: EntryReference) -> Bool {
-    let core = unsafe self.core
+    let core = self.core
     var counters = self.counters
     defer { self.counters = counters }
     let record = unsafe MemtableProbe(
@@ -96,7 +96,7 @@ extension Memtable {
     var slot: UInt32 = 0
     var expired: UInt32 = 0
     // A TTL of 1 finds exactly the entry with the same time: replaying twice changes nothing.
-    switch unsafe core.probe(
+    switch core.probe(
       record, ttl: 1, counters: &counters, slot: &slot, expired: &expired)
     {
     case .duplicate, .followsTentative: return true

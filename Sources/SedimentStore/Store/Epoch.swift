@@ -30,7 +30,7 @@ public struct EpochID: Hashable, Sendable, CustomStringConvertible {
 /// Exactly one of `commit` and `abandon` ends it; when it is dropped without either it is abandoned.
 public final class PendingEpoch: Sendable {
   /// What the cut took of one keyspace.
-  struct KeyspaceCut {
+  struct KeyspaceCut: Sendable {
     var keyspace: HashedKeyspace
     var largestTime: Int64?
     /// Sequence numbers up to which the shards' runs belong to the epoch, by shard.
@@ -95,8 +95,10 @@ public final class PendingEpoch: Sendable {
   }
 }
 
-/// A buffer of entries that a class can hold.
-final class DeltaBox {
+/// A buffer of entries on its way from the cut to the commit.
+///
+/// @unchecked because one thread at a time has it: whoever ended the pending epoch's phase.
+final class DeltaBox: @unchecked Sendable {
   var buffer: EntryBuffer
 
   init(_ buffer: consuming EntryBuffer) { self.buffer = buffer }

@@ -51,7 +51,7 @@ extension HashedKeyspace {
       try unsafe times.withUnsafeBufferPointer { times in
         try unsafe decisions.withUnsafeMutableBufferPointer { decisions in
           try unsafe withOptionalBytes(values) { values in
-            guard let times = unsafe times.baseAddress, let decisions = unsafe decisions.baseAddress
+            guard let times = times.baseAddress, let decisions = decisions.baseAddress
             else { return }
             try unsafe insertIfAbsent(
               keys.view, times: times, values: values, late: late, decisions: decisions)
@@ -64,7 +64,7 @@ extension HashedKeyspace {
   private func withOptionalBytes<Answer>(
     _ bytes: [UInt8]?, _ body: (UnsafeRawPointer?) throws -> Answer
   ) rethrows -> Answer {
-    guard let bytes else { return try unsafe body(nil) }
+    guard let bytes else { return try body(nil) }
     return try unsafe bytes.withUnsafeBytes { try unsafe body($0.baseAddress) }
   }
 
@@ -118,8 +118,8 @@ extension HashedKeyspace {
     try unsafe writer.hashes.withUnsafeBufferPointer { hashes in
       try unsafe writer.watermarks.withUnsafeBufferPointer { watermarks in
         try unsafe writer.order.withUnsafeBufferPointer { order in
-          guard let hashes = unsafe hashes.baseAddress,
-            let watermarks = unsafe watermarks.baseAddress, let order = unsafe order.baseAddress
+          guard let hashes = hashes.baseAddress,
+            let watermarks = watermarks.baseAddress, let order = order.baseAddress
           else { return }
           let columns = unsafe BatchColumns(
             count: count, hashes: hashes, times: times, watermarks: watermarks, keys: keys,
@@ -166,7 +166,7 @@ extension HashedKeyspace {
   private func hashAndDeal(_ keys: KeyBatchView, _ writer: inout KeyspaceWriter) -> [Int] {
     let count = unsafe keys.count
     unsafe writer.hashes.withUnsafeMutableBufferPointer { hashes in
-      if let base = unsafe hashes.baseAddress { unsafe hasher.hash(keys, into: base) }
+      if let base = hashes.baseAddress { unsafe hasher.hash(keys, into: base) }
     }
     guard shards.count > 1 else {
       for index in 0..<count { writer.order[index] = UInt32(truncatingIfNeeded: index) }
@@ -207,7 +207,7 @@ extension HashedKeyspace {
         failures.withLock { $0 = $0 ?? error }
       }
     }
-    if unsafe columns.count >= Self.parallelRecordsMin {
+    if columns.count >= Self.parallelRecordsMin {
       store.workers.run(shards.count, decideShard)
     } else {
       for index in shards.indices { decideShard(index) }
@@ -232,7 +232,7 @@ extension HashedKeyspace {
         try store.freeze(shard, of: self)
         shard.view.active.window = window
       }
-      var decider = unsafe ShardDecider(
+      var decider = ShardDecider(
         view: shard.view, columns: columns, scratch: shard.scratch, cache: store.cache)
       defer { counts.add(decider.counts) }
       left = try decider.decide(count: chunk.count)
@@ -259,9 +259,9 @@ extension HashedKeyspace {
   ) -> (count: Int, keyBytes: Int) {
     let active = shard.view.active
     let countMax = min(ShardScratch.chunkRecords, max(active.geometry.fillLimit / 2, 1))
-    let scratch = unsafe shard.scratch
+    let scratch = shard.scratch
     var count = left
-    guard unsafe columns.layout.isExact else {
+    guard columns.layout.isExact else {
       let taken = max(min(countMax - count, end - next), 0)
       unsafe (scratch.records + count).update(from: records + next, count: taken)
       next += taken

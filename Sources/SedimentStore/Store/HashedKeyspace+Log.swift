@@ -22,7 +22,7 @@ extension HashedKeyspace {
         unsafe entry.key = key.baseAddress
         entry.keyLength = UInt32(key.count)
       }
-      unsafe buffer.append(entry)
+      buffer.append(entry)
     }
     try append(buffer, synchronized: synchronized, &writer)
   }

@@ -10,7 +10,7 @@
 // 1. The watermark never goes back while the keyspace is open.
 // 2. A batch that throws in mid-way poisons the keyspace: some of its records may be inserted.
 
-public import SedimentIO
+internal import SedimentIO
 internal import Synchronization
 
 /// A named set of keys with point operations only: the dedup set, keyed state.

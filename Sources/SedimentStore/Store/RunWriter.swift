@@ -47,6 +47,8 @@ struct RunWriter: ~Copyable {
   }
 
   private static let checkInterval = 1024
+  /// About 0.4 % false positives at one cache line a probe.
+  private static let filterBitsPerKey = 12
 
   private mutating func beginTable() throws {
     let number = store.allocateFileNumber()
@@ -59,7 +61,8 @@ struct RunWriter: ~Copyable {
       plan: TableWriter.Plan(
         number: number, fileID: .random(in: .min ... .max), layout: layout, hasKinds: hasKinds,
         timeBounds: timeBounds, hashRange: groups.hashRange,
-        expectedEntries: max(min(remainingEntries, most), 1)))
+        expectedEntries: max(min(remainingEntries, most), 1),
+        filter: .blockedBloom(bitsPerKey: Self.filterBitsPerKey)))
   }
 
   private mutating func endTable() throws {

@@ -39,8 +39,8 @@ struct ShardDecider {
 
   init(view: ShardView, columns: BatchColumns, scratch: ShardScratch, cache: PageCache) {
     self.view = view
-    unsafe self.columns = columns
-    unsafe self.scratch = scratch
+    self.columns = columns
+    self.scratch = scratch
     self.cache = cache
   }
 
@@ -77,7 +77,7 @@ struct ShardDecider {
 
   /// Moves the records that are left to the front, in input order.
   private func gatherLeft(count: Int) {
-    let positions = unsafe UnsafeMutableBufferPointer(start: scratch.left, count: count)
+    var positions = unsafe UnsafeMutableBufferPointer(start: scratch.left, count: count)
     unsafe positions.sort()
     for index in 0..<count {
       // A position is never smaller than its rank, so nothing is written over before it moved.
@@ -106,9 +106,9 @@ struct ShardDecider {
 
   /// Step 1. Leaves in `scratch.pending` the positions that hold a tentative slot, in input order.
   private mutating func probeActive(count: Int, followers: inout Int, left: inout Int) -> Int {
-    let core = unsafe view.active.core
-    let columns = unsafe self.columns
-    let scratch = unsafe self.scratch
+    let core = view.active.core
+    let columns = self.columns
+    let scratch = self.scratch
     var counters = view.active.counters
     defer { view.active.counters = counters }
     var pending = 0
@@ -125,19 +125,19 @@ struct ShardDecider {
       unsafe core.prefetch(scratch.hashes[Int(scratch.pending[ahead])])
       let position = unsafe Int(scratch.pending[index])
       let record = unsafe Int(scratch.records[position])
-      let probe = unsafe columns.probe(record)
+      let probe = columns.probe(record)
       var slot: UInt32 = 0
       var expired: UInt32 = 0
-      switch unsafe core.probe(
+      switch core.probe(
         probe, ttl: columns.ttl, counters: &counters, slot: &slot, expired: &expired)
       {
       case .duplicate:
         unsafe columns.decisions[record] = InsertDecision.duplicate.rawValue
-        if unsafe columns.refreshesOnSeen {
-          unsafe refresh(core, probe, seen: probe.time, &counters)
+        if columns.refreshesOnSeen {
+          refresh(core, probe, seen: probe.time, &counters)
         }
       case .followsTentative:
-        if unsafe columns.ttl == .max {
+        if columns.ttl == .max {
           // Whatever becomes of the one it follows, an entry of its key will be there for ever.
           unsafe columns.decisions[record] = InsertDecision.duplicate.rawValue
         } else {
@@ -166,7 +166,7 @@ struct ShardDecider {
     _ core: MemtableCore, _ probe: MemtableProbe, seen: Int64,
     _ counters: inout Memtable.Counters
   ) {
-    var later = unsafe probe
+    var later = probe
     later.time = seen
     _ = unsafe core.put(
       later, kind: .put, value: nil, keepsLargestTime: true, counters: &counters)
@@ -174,9 +174,9 @@ struct ShardDecider {
 
   /// Step 4.
   private func settle(pending: Int) {
-    let core = unsafe view.active.core
-    let columns = unsafe self.columns
-    let scratch = unsafe self.scratch
+    let core = view.active.core
+    let columns = self.columns
+    let scratch = self.scratch
     var counters = view.active.counters
     defer { view.active.counters = counters }
     for index in 0..<pending {
@@ -185,10 +185,10 @@ struct ShardDecider {
       let slot = unsafe scratch.slots[position]
       if unsafe scratch.outcomes[position] == ShardScratch.Outcome.duplicate {
         unsafe columns.decisions[record] = InsertDecision.duplicate.rawValue
-        if unsafe columns.refreshesOnSeen {
+        if columns.refreshesOnSeen {
           let time = unsafe max(scratch.found[position], columns.times[record])
-          unsafe core.withdraw(slot: slot, counters: &counters)
-          unsafe refresh(core, columns.probe(record), seen: time, &counters)
+          core.withdraw(slot: slot, counters: &counters)
+          refresh(core, columns.probe(record), seen: time, &counters)
         } else {
           unsafe core.cache(slot: slot, firstSeen: scratch.found[position], counters: &counters)
         }
@@ -203,7 +203,7 @@ struct ShardDecider {
           slot: slot, expired: scratch.expired[position], time: columns.times[record],
           value: columns.value(record), counters: &counters)
       } else {
-        unsafe core.withdraw(slot: slot, counters: &counters)
+        core.withdraw(slot: slot, counters: &counters)
       }
     }
   }
@@ -219,7 +219,7 @@ struct ShardDecider {
   }
 
   private func withdrawAll(pending: Int) {
-    let core = unsafe view.active.core
+    let core = view.active.core
     for index in 0..<pending {
       unsafe core.withdraw(
         slot: scratch.slots[Int(scratch.pending[index])], counters: &view.active.counters)
@@ -235,7 +235,7 @@ struct ShardDecider {
       let position = unsafe scratch.pending[index]
       // A `put` or `remove` in the active memtable hides everything older.
       let slot = unsafe scratch.slots[Int(position)]
-      if unsafe view.active.counters.hasKinds && isHidden(slot: slot, position: Int(position)) {
+      if view.active.counters.hasKinds && isHidden(slot: slot, position: Int(position)) {
         unsafe scratch.outcomes[Int(position)] = ShardScratch.Outcome.new
         continue
       }
@@ -260,15 +260,15 @@ struct ShardDecider {
   }
 
   private func searchFrozen(_ memtable: Memtable, open: Int) -> Int {
-    let core = unsafe memtable.core
-    let columns = unsafe self.columns
-    let scratch = unsafe self.scratch
+    let core = memtable.core
+    let columns = self.columns
+    let scratch = self.scratch
     var kept = 0
     for index in 0..<open {
       unsafe core.prefetch(scratch.hashes[Int(scratch.open[min(index + 12, open - 1)])])
       let position = unsafe Int(scratch.open[index])
       let probe = unsafe columns.probe(Int(scratch.records[position]))
-      let ttl = unsafe columns.ttl
+      let ttl = columns.ttl
       let found = unsafe core.find(probe.hash, key: probe.key, value: nil) {
         probe.matches($0, ttl: ttl)
       }
@@ -286,7 +286,7 @@ struct ShardDecider {
 
   /// Whether any open record could match, or be hidden by, an entry of the run.
   private func canAnswer(_ run: OpenRun) -> Bool {
-    let ttl = unsafe columns.ttl
+    let ttl = columns.ttl
     if ttl == .max || run.hasKinds { return true }
     return run.largestTime > smallestTime &- ttl && run.smallestTime < largestTime &+ ttl
       && run.largestTime &+ ttl > smallestWatermark
@@ -322,7 +322,8 @@ struct ShardDecider {
   /// Sorts positions by hash, so that each table's share of them is contiguous.
   private func sortByHash(_ positions: UnsafeMutablePointer<UInt32>, count: Int) {
     let hashes = unsafe scratch.hashes
-    unsafe UnsafeMutableBufferPointer(start: positions, count: count).sort {
+    var slice = unsafe UnsafeMutableBufferPointer(start: positions, count: count)
+    unsafe slice.sort {
       unsafe hashes[Int($0)].high < hashes[Int($1)].high
     }
   }
@@ -330,7 +331,7 @@ struct ShardDecider {
   /// Filters `count` of the open positions and reads the pages of those that pass.
   private mutating func search(_ table: OpenTable, from start: Int, count: Int) throws {
     let probe = table.reader.probe
-    let scratch = unsafe self.scratch
+    let scratch = self.scratch
     let passed = unsafe probe.filter.filter(
       scratch.hashes, candidates: scratch.open + start, count: count, into: scratch.survivors)
     counts.filterProbes &+= UInt64(count)
@@ -344,7 +345,8 @@ struct ShardDecider {
       unsafe scratch.reads[reads] = UInt64(units.first) << 32 | UInt64(position)
       reads &+= 1
     }
-    unsafe UnsafeMutableBufferPointer(start: scratch.reads, count: reads).sort()
+    var order = unsafe UnsafeMutableBufferPointer(start: scratch.reads, count: reads)
+    unsafe order.sort()
     var next = 0
     while next < reads {
       let first = unsafe UInt32(truncatingIfNeeded: scratch.reads[next] >> 32)
@@ -362,8 +364,8 @@ struct ShardDecider {
     let position = unsafe Int(UInt32(truncatingIfNeeded: scratch.reads[from]))
     let units = table.reader.probe.pageUnits(for: unsafe scratch.hashes[position])
     counts.pagesRead &+= UInt64(to - from)
-    let scratch = unsafe self.scratch
-    try cache.withPage(
+    let scratch = self.scratch
+    unsafe try cache.withPage(
       of: table.reader, first: first, count: units.count, scratch: unsafe scratch.page
     ) { page in
       for index in from..<to {
@@ -375,15 +377,15 @@ struct ShardDecider {
   /// Compares a record with the entries of its hash in a page, newest first.
   private mutating func match(_ position: Int, in page: PageView) {
     let record = unsafe Int(scratch.records[position])
-    let probe = unsafe columns.probe(record)
-    let ttl = unsafe columns.ttl
+    let probe = columns.probe(record)
+    let ttl = columns.ttl
     let range = page.range(of: probe.hash)
     if range.isEmpty { counts.falsePositives &+= 1 }
     for index in range {
       if unsafe columns.layout.isExact && !isEqual(page.key(at: index), probe.key) { continue }
       let kind = page.kind(at: index) ?? .insert
       let time = page.time(at: index)
-      if kind != .remove && unsafe probe.matches(time, ttl: ttl) {
+      if kind != .remove && probe.matches(time, ttl: ttl) {
         unsafe scratch.found[position] = time
         unsafe scratch.outcomes[position] = ShardScratch.Outcome.duplicate
         return
@@ -398,7 +400,7 @@ struct ShardDecider {
   @inline(__always)
   private func isEqual(_ a: UnsafeRawBufferPointer, _ b: UnsafeRawBufferPointer) -> Bool {
     guard a.count == b.count else { return false }
-    guard a.count > 0, let left = unsafe a.baseAddress, let right = unsafe b.baseAddress else {
+    guard a.count > 0, let left = a.baseAddress, let right = b.baseAddress else {
       return true
     }
     return unsafe sediment_bytes_equal(left, right, a.count)

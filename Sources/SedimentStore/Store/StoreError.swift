@@ -1,4 +1,4 @@
-public import SedimentIO
+internal import SedimentIO
 
 /// What went wrong with a store, for callers: a code to branch on, a message, and the cause.
 public struct StoreError: Error, Sendable, CustomStringConvertible {

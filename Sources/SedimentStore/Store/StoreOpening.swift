@@ -11,6 +11,7 @@
 // shows may not be on disk.
 
 internal import SedimentIO
+internal import Synchronization
 
 /// Opens one store.
 struct StoreOpening {

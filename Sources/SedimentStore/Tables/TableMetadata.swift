@@ -1,5 +1,5 @@
 /// What the manifest knows of a table, and what opening the table is checked against.
-package struct TableMetadata: Sendable, Equatable {
+package struct TableMetadata: Hashable, Sendable {
   package var number: FileNumber
   /// Random, drawn when the file was made; seeds its checksums.
   package var fileID: UInt64

@@ -23,7 +23,7 @@ package enum EntryBatchCoding {
       let entryBytes = fixedBytes + Int(layout.valueWidth) + (layout.isExact ? 4 : 0)
       let count = try reader.readCount32(itemBytes: entryBytes)
       for _ in 0..<count {
-        try unsafe body(readEntry(&reader, layout: layout))
+        try body(readEntry(&reader, layout: layout))
       }
       try reader.expectEnd()
       return largestTime
@@ -49,6 +49,6 @@ package enum EntryBatchCoding {
       entry.keyLength = length
       unsafe entry.key = try reader.readBytes(Int(length)).baseAddress
     }
-    return unsafe entry
+    return entry
   }
 }

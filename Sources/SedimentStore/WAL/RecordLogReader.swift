@@ -90,7 +90,7 @@ package struct RecordLogReader {
       if record.type != RecordLogFormat.acknowledgementType { return record }
     }
     guard offset < max(size, committedLength) else { return nil }
-    if offset < committedLength || (try hasRecord(after: offset)) {
+    if try offset < committedLength || hasRecord(after: offset) {
       throw Corruption(
         file: name, offset: offset, what: "record", expected: "a whole record",
         found: "a damaged one")
@@ -137,9 +137,7 @@ package struct RecordLogReader {
     _ file: any File, at offset: UInt64, count: Int
   ) throws(FileError) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: count)
-    let read = try unsafe bytes.withUnsafeMutableBytes { buffer throws(FileError) in
-      try unsafe file.read(into: buffer, at: offset)
-    }
+    let read = try file.read(into: &bytes, at: offset)
     if read < count { bytes.removeLast(count - read) }
     return bytes
   }
