@@ -76,7 +76,7 @@ package struct KeyWriter {
   ) {
     let quote = UInt8(ascii: "\"")
     var quotes = 0
-    for unsafebyte in unsafe bytes where byte == quote { quotes += 1 }
+    for place in 0..<bytes.count where unsafe bytes[place] == quote { quotes += 1 }
     let length = bytes.count - quotes / 2
     guard appendHead(.string, length) else { return }
     var index = 0

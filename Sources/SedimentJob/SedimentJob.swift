@@ -1,1 +1,0 @@
-// SedimentJob: placeholder until its first file lands.
