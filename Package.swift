@@ -30,7 +30,8 @@ let package = Package(
   ],
   targets: [
     .target(name: "CSedimentKernels"),
-    .target(name: "SedimentIO", dependencies: ["CSedimentKernels"], swiftSettings: strict),
+    .target(name: "CSedimentSystem"),
+    .target(name: "SedimentIO", dependencies: ["CSedimentSystem"], swiftSettings: strict),
     .target(name: "SedimentTestKit", dependencies: ["SedimentIO"], swiftSettings: strict),
     .target(
       name: "SedimentStore", dependencies: ["CSedimentKernels", "SedimentIO"],

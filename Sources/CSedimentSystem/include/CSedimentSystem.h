@@ -1,0 +1,39 @@
+// The system calls that Swift cannot reach: extensions that the C library shows only under a
+// feature macro, variadic functions, and calls whose types differ between Linux and Darwin.
+#ifndef SEDIMENT_SYSTEM_H
+#define SEDIMENT_SYSTEM_H
+
+#include <stdint.h>
+
+/// Renames without replacing. 0, or -1 with errno; EEXIST when the target is there, ENOSYS where the
+/// system or the file system cannot do it in one step.
+int sediment_rename_exclusive(int directory, const char *from, const char *to);
+
+/// Makes content and size of a file durable, through the drive's cache. 0, or -1 with errno.
+int sediment_synchronize_file(int descriptor);
+
+/// Tries to take the exclusive lock of an open file without waiting. 0, or -1 with errno.
+int sediment_try_lock(int descriptor);
+
+/// Names the calling thread; longer names are cut to what the system takes.
+void sediment_name_thread(const char *name);
+
+/// Columns of the terminal, or 0 when the descriptor is none.
+int sediment_terminal_columns(int descriptor);
+
+/// The largest resident size of this process so far in bytes, or 0 when unknown.
+uint64_t sediment_peak_resident_bytes(void);
+
+/// The resident size of this process in bytes, or 0 when unknown.
+uint64_t sediment_resident_bytes(void);
+
+/// Fresh zero-filled private memory, or NULL with errno.
+void *sediment_map_memory(uint64_t bytes);
+
+/// Replaces the pages with fresh zero-filled ones, giving the memory back. 0, or -1 with errno.
+int sediment_discard_memory(void *start, uint64_t bytes);
+
+/// Asks for huge pages where the system has them; a hint only.
+void sediment_advise_huge_pages(void *start, uint64_t bytes);
+
+#endif

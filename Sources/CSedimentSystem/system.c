@@ -1,0 +1,106 @@
+#define _GNU_SOURCE
+#include "CSedimentSystem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#if defined(__APPLE__)
+#include <mach/mach.h>
+#endif
+
+int sediment_rename_exclusive(int directory, const char *from, const char *to) {
+#if defined(__APPLE__)
+  return renameatx_np(directory, from, directory, to, RENAME_EXCL);
+#elif defined(RENAME_NOREPLACE)
+  return renameat2(directory, from, directory, to, RENAME_NOREPLACE);
+#else
+  (void)directory, (void)from, (void)to;
+  errno = ENOSYS;
+  return -1;
+#endif
+}
+
+int sediment_synchronize_file(int descriptor) {
+#if defined(__APPLE__)
+  // fsync on Darwin stops at the drive's cache; F_FULLFSYNC is refused by some file systems.
+  if (fcntl(descriptor, F_FULLFSYNC) == 0) return 0;
+  if (errno != ENOTSUP && errno != ENOTTY && errno != EINVAL) return -1;
+  return fsync(descriptor);
+#else
+  return fdatasync(descriptor);
+#endif
+}
+
+int sediment_try_lock(int descriptor) { return flock(descriptor, LOCK_EX | LOCK_NB); }
+
+void sediment_name_thread(const char *name) {
+#if defined(__APPLE__)
+  pthread_setname_np(name);
+#else
+  char cut[16];  // Linux takes 15 bytes and a NUL, and refuses longer names.
+  strncpy(cut, name, sizeof cut - 1);
+  cut[sizeof cut - 1] = 0;
+  pthread_setname_np(pthread_self(), cut);
+#endif
+}
+
+int sediment_terminal_columns(int descriptor) {
+  struct winsize size;
+  if (ioctl(descriptor, TIOCGWINSZ, &size) != 0) return 0;
+  return size.ws_col;
+}
+
+uint64_t sediment_peak_resident_bytes(void) {
+  struct rusage usage;
+  if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+#if defined(__APPLE__)
+  return (uint64_t)usage.ru_maxrss;
+#else
+  return (uint64_t)usage.ru_maxrss * 1024;
+#endif
+}
+
+uint64_t sediment_resident_bytes(void) {
+#if defined(__APPLE__)
+  mach_task_basic_info_data_t info;
+  mach_msg_type_number_t count = MACH_TASK_BASIC_INFO_COUNT;
+  if (task_info(mach_task_self(), MACH_TASK_BASIC_INFO, (task_info_t)&info, &count) != 0) return 0;
+  return info.resident_size;
+#else
+  unsigned long long total = 0, resident = 0;
+  FILE *file = fopen("/proc/self/statm", "re");
+  if (file == NULL) return 0;
+  int fields = fscanf(file, "%llu %llu", &total, &resident);
+  fclose(file);
+  return fields == 2 ? resident * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+#endif
+}
+
+void *sediment_map_memory(uint64_t bytes) {
+  void *start = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return start == MAP_FAILED ? NULL : start;
+}
+
+int sediment_discard_memory(void *start, uint64_t bytes) {
+  // A new mapping in place of the old one: MADV_DONTNEED would do on Linux, but not on Darwin.
+  void *fresh =
+      mmap(start, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  return fresh == MAP_FAILED ? -1 : 0;
+}
+
+void sediment_advise_huge_pages(void *start, uint64_t bytes) {
+#if defined(MADV_HUGEPAGE)
+  madvise(start, bytes, MADV_HUGEPAGE);
+#else
+  (void)start, (void)bytes;
+#endif
+}

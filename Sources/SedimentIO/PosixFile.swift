@@ -1,0 +1,92 @@
+import CSedimentSystem
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
+/// A regular file of the operating system.
+final class PosixFile: File {
+  let path: String
+  private let descriptor: SharedDescriptor
+
+  init(descriptor: consuming Descriptor, path: String) {
+    self.descriptor = SharedDescriptor(descriptor)
+    self.path = path
+  }
+
+  func read(
+    into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
+  ) throws(FileError) -> Int {
+    try checkRange(offset, count: buffer.count, operation: "read")
+    return try descriptor.use("read", path) { number throws(FileError) in
+      var done = 0
+      while done < buffer.count {
+        let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
+        let position = off_t(offset) + off_t(done)
+        let count = try retryingInterrupts("read", path) {
+          unsafe pread(number, rest.baseAddress, rest.count, position)
+        }
+        if count == 0 { break }
+        done += count
+      }
+      return done
+    }
+  }
+
+  func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError) {
+    try checkRange(offset, count: bytes.count, operation: "write")
+    try descriptor.use("write", path) { number throws(FileError) in
+      var done = 0
+      while done < bytes.count {
+        let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[done...])
+        let position = off_t(offset) + off_t(done)
+        let count = try retryingInterrupts("write", path) {
+          unsafe pwrite(number, rest.baseAddress, rest.count, position)
+        }
+        if count == 0 {
+          throw FileError(systemError: EIO, operation: "write", path: path)
+        }
+        done += count
+      }
+    }
+  }
+
+  func size() throws(FileError) -> UInt64 {
+    try descriptor.use("get the size of", path) { number throws(FileError) in
+      var status = stat()
+      try retryingInterrupts("get the size of", path) { unsafe fstat(number, &status) }
+      return UInt64(max(0, status.st_size))
+    }
+  }
+
+  func truncate(to size: UInt64) throws(FileError) {
+    try checkRange(size, count: 0, operation: "truncate")
+    try descriptor.use("truncate", path) { number throws(FileError) in
+      try retryingInterrupts("truncate", path) { ftruncate(number, off_t(size)) }
+    }
+  }
+
+  func synchronize() throws(FileError) {
+    try descriptor.use("synchronize", path) { number throws(FileError) in
+      try retryingInterrupts("synchronize", path) { sediment_synchronize_file(number) }
+    }
+  }
+
+  func close() {
+    descriptor.close()
+  }
+
+  /// The system counts in signed numbers; an offset from a damaged file need not fit them.
+  private func checkRange(
+    _ offset: UInt64, count: Int, operation: String
+  ) throws(FileError) {
+    let (end, overflow) = offset.addingReportingOverflow(UInt64(count))
+    if overflow || end > UInt64(off_t.max) {
+      throw FileError(systemError: EFBIG, operation: operation, path: path)
+    }
+  }
+}

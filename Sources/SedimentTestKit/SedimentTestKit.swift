@@ -1,1 +1,0 @@
-// SedimentTestKit: placeholder until its first file lands.
