@@ -26,7 +26,7 @@ final class CSVParser: RecordParser {
   func parse(_ batch: RecordBatch) throws(FormatError) {
     guard let header = batch.header else { throw .missingHeader }
     if header !== self.header { try lookUpColumns(in: header) }
-    let columns = batch.columns
+    let columns = unsafe batch.columns
     for index in 0..<batch.count where unsafe columns.statuses[index] == RecordStatus.ok.rawValue {
       let status = try parseRecord(index, of: batch)
       unsafe columns.statuses[index] = status.rawValue
@@ -45,7 +45,8 @@ final class CSVParser: RecordParser {
     self.header = header
   }
 
-  private func parseRecord(_ index: Int, of batch: RecordBatch) throws(FormatError) -> RecordStatus {
+  private func parseRecord(_ index: Int, of batch: RecordBatch) throws(FormatError) -> RecordStatus
+  {
     let record = unsafe batch.record(index)
     fields.removeAll(keepingCapacity: true)
     var at = 0

@@ -63,7 +63,7 @@ final class JSONParser: RecordParser {
   }
 
   func parse(_ batch: RecordBatch) throws(FormatError) {
-    let columns = batch.columns
+    let columns = unsafe batch.columns
     let count = batch.count
     reserveTokens(count * slotCount)
     for index in 0..<count where unsafe columns.statuses[index] != RecordStatus.ok.rawValue {

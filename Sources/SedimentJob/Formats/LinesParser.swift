@@ -3,7 +3,7 @@ import SedimentDedup
 /// Whole lines as keys: the bytes as they are, UTF-8 or not.
 final class LinesParser: RecordParser {
   func parse(_ batch: RecordBatch) throws(FormatError) {
-    let columns = batch.columns
+    let columns = unsafe batch.columns
     for index in 0..<batch.count where unsafe columns.statuses[index] == RecordStatus.ok.rawValue {
       var sink = try KeySink(batch.keys)
       let text = unsafe withoutByteOrderMark(batch.record(index), at: batch.offset(index))

@@ -91,7 +91,7 @@ final class RegexParser: RecordParser {
   }
 
   func parse(_ batch: RecordBatch) throws(FormatError) {
-    let columns = batch.columns
+    let columns = unsafe batch.columns
     for index in 0..<batch.count where unsafe columns.statuses[index] == RecordStatus.ok.rawValue {
       let line = unsafe withoutByteOrderMark(batch.record(index), at: batch.offset(index))
       let status = try unsafe parse(line, batch, index)

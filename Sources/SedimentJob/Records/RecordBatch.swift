@@ -89,12 +89,12 @@ package final class RecordBatch: @unchecked Sendable {
   package init(recordCapacity: Int = 1024, byteCapacity: Int = 65_536) {
     self.recordCapacity = max(recordCapacity, 1)
     self.byteCapacity = max(byteCapacity, 1)
-    columns = Columns(capacity: self.recordCapacity)
+    unsafe columns = unsafe Columns(capacity: self.recordCapacity)
     unsafe bytes = .allocate(capacity: self.byteCapacity)
   }
 
   deinit {
-    columns.deallocate()
+    unsafe columns.deallocate()
     unsafe bytes.deallocate()
   }
 
@@ -195,10 +195,10 @@ package final class RecordBatch: @unchecked Sendable {
   }
 
   private func growColumns() {
-    let grown = Columns(capacity: recordCapacity * 2)
-    columns.copy(count, to: grown)
-    columns.deallocate()
-    columns = grown
+    let grown = unsafe Columns(capacity: recordCapacity * 2)
+    unsafe columns.copy(count, to: grown)
+    unsafe columns.deallocate()
+    unsafe columns = unsafe grown
     recordCapacity *= 2
   }
 }
