@@ -316,14 +316,15 @@ struct sediment_json_parser {
   }
 
   /// Whether a record that is no object is at least another JSON value.
-  bool begins_other_value() const {
+  bool begins_other_value() {
     const uint8_t c = peek();
     if (c == '[' || c == '"' || c == '-' || (c >= '0' && c <= '9')) return true;
-    const uint8_t *text = block + *next;
-    const size_t length = scalar_end(*next + 1) - *next;
-    return has_next() && next[1] >= end &&
-           ((length >= 4 && (memcmp(text, "null", 4) == 0 || memcmp(text, "true", 4) == 0)) ||
-            (length >= 5 && memcmp(text, "false", 5) == 0));
+    const uint32_t start = *next++;
+    const size_t length = scalar_end(start) - start;
+    const uint8_t *text = block + start;
+    return !has_next() && ((length == 4 && memcmp(text, "null", 4) == 0) ||
+                           (length == 4 && memcmp(text, "true", 4) == 0) ||
+                           (length == 5 && memcmp(text, "false", 5) == 0));
   }
 
   /// Walks one record whose structure begins at `next`.

@@ -130,8 +130,9 @@ final class RegexParser: RecordParser {
     // SAFETY: the match data was made for the groups of this expression: two offsets for each.
     guard let offsets = unsafe pcre2_get_ovector_pointer_8(matchData) else { return nil }
     let (start, end) = unsafe (offsets[2 * group], offsets[2 * group + 1])
-    // A group that took no part has offsets of all ones; `\K` can put an end before a start.
-    guard start <= end, end <= line.count else { return nil }
+    // A group that took no part has offsets of all ones, which is -1 here; `\K` can put an end
+    // before a start.
+    guard start >= 0, start <= end, end <= line.count else { return nil }
     return unsafe UnsafeBufferPointer(rebasing: line[Int(start)..<Int(end)])
   }
 }

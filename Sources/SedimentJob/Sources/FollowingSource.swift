@@ -6,7 +6,7 @@
 //
 // Concurrency: one thread.
 
-package import SedimentIO
+import SedimentIO
 
 /// Follows a file by its name.
 package final class FollowingSource {
