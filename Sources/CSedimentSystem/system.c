@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
@@ -41,6 +42,35 @@ int sediment_synchronize_file(int descriptor) {
 }
 
 int sediment_try_lock(int descriptor) { return flock(descriptor, LOCK_EX | LOCK_NB); }
+
+struct start {
+  void (*body)(void *);
+  void *context;
+};
+
+static void *run(void *argument) {
+  struct start start = *(struct start *)argument;
+  free(argument);
+  start.body(start.context);
+  return NULL;
+}
+
+int sediment_start_thread(void (*body)(void *), void *context, uint64_t *thread) {
+  struct start *start = malloc(sizeof *start);
+  if (start == NULL) return ENOMEM;
+  *start = (struct start){body, context};
+  pthread_t created;
+  int code = pthread_create(&created, NULL, run, start);
+  if (code != 0) free(start);
+  else *thread = (uint64_t)(uintptr_t)created;
+  return code;
+}
+
+int sediment_join_thread(uint64_t thread) {
+  return pthread_join((pthread_t)(uintptr_t)thread, NULL);
+}
+
+void sediment_detach_thread(uint64_t thread) { pthread_detach((pthread_t)(uintptr_t)thread); }
 
 void sediment_name_thread(const char *name) {
 #if defined(__APPLE__)

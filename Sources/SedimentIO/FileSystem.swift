@@ -16,6 +16,8 @@ public protocol FileSystem: Sendable {
 public protocol Directory: AnyObject, Sendable {
   /// The path it was opened at, for messages only.
   var path: String { get }
+  /// Opens a regular file. A new file's name is durable only after `synchronize()` of this
+  /// directory, whatever was done to the file itself.
   func openFile(_ name: String, _ mode: FileMode) throws(FileError) -> any File
   /// `nil` when nothing has that name.
   func metadata(of name: String) throws(FileError) -> FileMetadata?
@@ -58,7 +60,9 @@ public protocol File: AnyObject, Sendable {
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileError) -> Int
   /// Writes all of `bytes` at `offset`, growing the file when needed, or throws.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError)
+  /// The size in bytes now.
   func size() throws(FileError) -> UInt64
+  /// Cuts the file, or lengthens it with zeros.
   func truncate(to size: UInt64) throws(FileError)
   /// Makes the content and size durable. After an error nothing about the content is known.
   func synchronize() throws(FileError)
@@ -68,18 +72,26 @@ public protocol File: AnyObject, Sendable {
 
 /// A held lock; released by `unlock()` or when the last reference goes.
 public protocol DirectoryLock: AnyObject, Sendable {
+  /// Lets go of the lock; again is without effect. The file stays.
   func unlock()
 }
 
 /// What is known of a name without opening it.
 public struct FileMetadata: Sendable, Equatable {
+  /// What a name stands for, links not followed.
   public enum Kind: Sendable, Equatable { case file, directory, symbolicLink, other }
+  /// What it is.
   public var kind: Kind
+  /// In bytes.
   public var size: UInt64
+  /// The file system it is on; with `inode` the identity of the file under all its names.
   public var device: UInt64
+  /// Its number on the device.
   public var inode: UInt64
+  /// How many names it has.
   public var linkCount: UInt64
 
+  /// All fields.
   public init(kind: Kind, size: UInt64, device: UInt64, inode: UInt64, linkCount: UInt64) {
     self.kind = kind
     self.size = size
@@ -91,9 +103,12 @@ public struct FileMetadata: Sendable, Equatable {
 
 /// A name in a directory.
 public struct DirectoryEntry: Sendable, Equatable {
+  /// One path component. Bytes that are not UTF-8 show as replacement characters.
   public var name: String
+  /// What it stands for.
   public var kind: FileMetadata.Kind
 
+  /// All fields.
   public init(name: String, kind: FileMetadata.Kind) {
     self.name = name
     self.kind = kind

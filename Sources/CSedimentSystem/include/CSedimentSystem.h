@@ -15,6 +15,15 @@ int sediment_synchronize_file(int descriptor);
 /// Tries to take the exclusive lock of an open file without waiting. 0, or -1 with errno.
 int sediment_try_lock(int descriptor);
 
+/// Starts a thread that calls `body` with `context`. 0 and the thread in `thread`, or an error number.
+int sediment_start_thread(void (*body)(void *), void *context, uint64_t *thread);
+
+/// Waits for a thread to end. 0, or an error number.
+int sediment_join_thread(uint64_t thread);
+
+/// Lets a thread clean up after itself when it ends.
+void sediment_detach_thread(uint64_t thread);
+
 /// Names the calling thread; longer names are cut to what the system takes.
 void sediment_name_thread(const char *name);
 

@@ -75,6 +75,7 @@ public final class MemoryFileSystem: FileSystem, Sendable {
     if path.isEmpty || path.utf8.contains(0) {
       throw FileError(code: .invalidName, operation: operation, path: path)
     }
+    try look(operation, path) { _ in }
     var directory = try MemoryDirectory(fileSystem: self, node: MemoryDisk.root, path: "/")
     for component in MemoryDisk.components(path) {
       let isNew = creating ? try directory.metadata(of: component) == nil : false

@@ -1,0 +1,97 @@
+import SedimentIO
+import SedimentTestKit
+import Synchronization
+import Testing
+
+@Suite struct SystemTests {
+  @Test func monitorsHandWorkFromThreadToThread() throws {
+    final class Queue: Sendable {
+      let monitor = Monitor()
+      nonisolated(unsafe) var items: [Int] = []  // Guarded by the monitor.
+      nonisolated(unsafe) var sum = 0
+    }
+    let queue = Queue()
+    let consumer = try SystemThread(name: "consumer") {
+      for _ in 0..<1000 {
+        queue.monitor.lock()
+        while unsafe queue.items.isEmpty { queue.monitor.wait() }
+        unsafe queue.sum += queue.items.removeLast()
+        queue.monitor.unlock()
+      }
+    }
+    for number in 0..<1000 {
+      queue.monitor.withLock { unsafe queue.items.append(number) }
+      queue.monitor.signal()
+    }
+    consumer.join()
+    #expect(queue.monitor.withLock { unsafe queue.sum } == 499_500)
+  }
+
+  @Test func aTimedWaitEnds() {
+    let monitor = Monitor()
+    monitor.lock()
+    while monitor.wait(nanoseconds: 1_000_000) {}
+    monitor.unlock()
+  }
+
+  @Test func alignedBuffersAreZeroAgainWhenDiscarded() throws {
+    let buffer = try AlignedBuffer(byteCount: 3 << 20, hugePages: true)
+    #expect(unsafe UInt(bitPattern: buffer.bytes.baseAddress) % 4096 == 0)
+    #expect(unsafe buffer.bytes.allSatisfy { $0 == 0 })
+    unsafe buffer.bytes[1 << 20] = 7
+    try buffer.discard()
+    #expect(unsafe buffer.bytes[1 << 20] == 0)
+    #expect(unsafe try AlignedBuffer(byteCount: 0).bytes.count == 0)
+  }
+
+  @Test func memoryThatIsNotThereIsAnError() {
+    for count in [-1, Int.max] {
+      #expect(throws: AllocationError(byteCount: count)) { try AlignedBuffer(byteCount: count) }
+    }
+  }
+
+  @Test func theProcessKnowsItsSize() {
+    #expect(ProcessStatistics.residentBytes > 1 << 20)
+    #expect(ProcessStatistics.peakResidentBytes > 1 << 20)
+    #expect(ProcessStatistics.systemMemoryBytes() > 1 << 26)
+    #expect(ProcessStatistics.systemMemoryBytes() <= ProcessStatistics.physicalMemoryBytes)
+    #expect(ProcessStatistics.processIdentifier > 0)
+  }
+
+  @Test func controlGroupLimitsAreFoundUpTheTree() {
+    #expect(
+      ControlGroups.limitPaths("0::/a/b\n") == [
+        "/sys/fs/cgroup/a/b/memory.max", "/sys/fs/cgroup/a/memory.max",
+        "/sys/fs/cgroup/memory.max",
+      ])
+    #expect(
+      ControlGroups.limitPaths("5:cpu,memory:/c\n3:pids:/d\nnonsense\n") == [
+        "/sys/fs/cgroup/memory/c/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+      ])
+    #expect(ControlGroups.limit("1048576\n") == 1_048_576)
+    for text in ["max\n", "", "9223372036854771712\n", "99999999999999999999999"] {
+      #expect(ControlGroups.limit(text) == nil)
+    }
+  }
+
+  @Test func clocksRun() {
+    let clock = SystemClock()
+    let first = clock.monotonicNanos()
+    #expect(clock.nowMillis() > 1_700_000_000_000)
+    #expect(clock.monotonicNanos() >= first)
+    let manual = ManualClock(millis: 5)
+    manual.advance(byMillis: 10)
+    #expect(manual.nowMillis() == 15 && manual.monotonicNanos() == 10_000_000)
+    manual.set(millis: 1)
+    #expect(manual.nowMillis() == 1 && manual.monotonicNanos() == 10_000_000)
+  }
+
+  @Test func aSeedReplays() {
+    var first = SeededGenerator(seed: 0)
+    var second = SeededGenerator(seed: 0)
+    #expect(first.next() == 0xe220_a839_7b1d_cdaf)
+    _ = second.next()
+    #expect(first.next() == second.next() && first.description == "seed 0")
+  }
+}
