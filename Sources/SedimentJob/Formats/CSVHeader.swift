@@ -35,6 +35,13 @@ package final class CSVHeader: Sendable {
     return result
   }
 
+  /// Throws when this header names other columns than the first file's, which heads the output.
+  package func requireColumns(of first: CSVHeader) throws(FormatError) {
+    guard names == first.names else {
+      throw .headerMismatch(expected: first.names, found: names)
+    }
+  }
+
   /// The place, from 0, of a column by its name, else by its 1-based number.
   package func column(_ field: String) throws(FormatError) -> Int {
     if let index = names.firstIndex(of: field) { return index }

@@ -49,6 +49,14 @@ private func csv(_ fields: String..., time: String? = nil, limit: Int = 1 << 20)
     #expect(found[1...].allSatisfy { $0.outcome == #"["1"]"# })
   }
 
+  @Test func headersAgreeByTheirColumns() throws {
+    let first = CSVHeader(line: Array("a,\"b\"\n".utf8))
+    try CSVHeader(line: Array("\"a\",b\r\n".utf8)).requireColumns(of: first)
+    #expect(throws: FormatError.headerMismatch(expected: ["a", "b"], found: ["b", "a"])) {
+      try CSVHeader(line: Array("b,a\n".utf8)).requireColumns(of: first)
+    }
+  }
+
   @Test func emptyInputsAndMissingHeaders() throws {
     #expect(try outcomes("", csv("a")).isEmpty)
     #expect(try outcomes("a", csv("a")).isEmpty)
