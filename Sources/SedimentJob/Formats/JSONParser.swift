@@ -3,6 +3,7 @@
 
 import CSimdJSON
 import SedimentDedup
+import SedimentStore
 
 /// Parses batches of NDJSON records.
 @safe
@@ -84,7 +85,8 @@ final class JSONParser: RecordParser {
       switch unsafe Int(columns.statuses[index]) {
       case SEDIMENT_JSON_OK:
         let fields = unsafe UnsafePointer(tokens) + index * slotCount
-        let status = try unsafe encode(fields, texts, batch, index)
+        let status = try unsafe encode(
+          fields, texts, batch.keys, columns.times + index)
         unsafe columns.statuses[index] = status.rawValue
       case SEDIMENT_JSON_SKIPPED:
         // Only overlong lines come to a parser with another status than ok.
@@ -103,10 +105,10 @@ final class JSONParser: RecordParser {
   /// Encodes the key of one record and reads its time.
   @inline(__always)
   private func encode(
-    _ fields: UnsafePointer<sediment_json_token>, _ texts: JSONTexts, _ batch: RecordBatch,
-    _ index: Int
+    _ fields: UnsafePointer<sediment_json_token>, _ texts: JSONTexts, _ keys: KeyBatch,
+    _ time: UnsafeMutablePointer<Int64>
   ) throws(FormatError) -> RecordStatus {
-    var sink = try KeySink(batch.keys)
+    var sink = try KeySink(keys)
     for slot in keySlots {
       let status = unsafe texts.append(fields[slot], to: &sink.writer)
       if status != .ok { return status }
@@ -119,7 +121,7 @@ final class JSONParser: RecordParser {
         // SAFETY: the span lives in this expression only, the batch longer.
         let text = unsafe Span(_unsafeElements: texts.text(of: token))
         guard let millis = EventTime.millis(text, unit: timeUnit) else { return .timeInvalid }
-        unsafe batch.columns.times[index] = millis
+        unsafe time.pointee = millis
       default: return .timeInvalid
       }
     }
