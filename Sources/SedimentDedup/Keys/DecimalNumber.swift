@@ -90,7 +90,7 @@ package struct DecimalNumber {
     return scaledMagnitude(text, digits: digitCount, zeros: exponent)
   }
 
-  /// The first `digits` significant digits, then `zeros` zeros, as an integer; `nil` beyond 64 bits.
+  /// The first `digits` significant digits, then `zeros` zeros; `nil` beyond 64 bits.
   package func scaledMagnitude(_ text: Span<UInt8>, digits: Int, zeros: Int) -> UInt64? {
     var value: UInt64 = 0
     var left = digits

@@ -1,8 +1,8 @@
 // Cuts a window of source bytes into records.
 //
-// The window begins at a record. Complete records go into the batch as ranges; the caller then copies
-// the consumed bytes in one piece. What is left is an incomplete record, which comes again at the
-// beginning of the next window, with more bytes behind it.
+// The window begins at a record. Complete records go into the batch as ranges; the caller then
+// copies the consumed bytes in one piece. What is left is an incomplete record, which comes again
+// at the beginning of the next window, with more bytes behind it.
 
 /// Cuts bytes into records of one format.
 struct RecordSplitter {

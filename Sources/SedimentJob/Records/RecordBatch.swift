@@ -5,8 +5,8 @@
 // batch in steady use takes no memory and no record is an object.
 //
 // Invariants
-// 1. Record i is the `lengths[i]` bytes at `starts[i]`, its line end not counted; `extents[i]` bytes
-//    with it. Records lie in ascending order, apart by at least one newline, within `byteCount`.
+// 1. Record i is the `lengths[i]` bytes at `starts[i]`, its line end not counted; `extents[i]`
+//    bytes with it. Records lie in ascending order, apart by a newline, within `byteCount`.
 // 2. `firstOffset + starts[i]` is the record's offset in the uncompressed source. Only the last
 //    record may be an overlong one, of which the batch holds the beginning.
 // 3. `keys` has one key for each record with status `ok`, in order, once a parser has run.

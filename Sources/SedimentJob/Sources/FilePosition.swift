@@ -1,8 +1,8 @@
-// Where reading of a file stopped, so that a later run finds the place: also when the file was moved,
-// and not when another file has its name.
+// Where reading of a file stopped, so that a later run finds the place: also when the file was
+// moved, and not when another file has its name.
 //
-// A file is known by its device and inode, by a hash of its head (up to 4 KiB), and by a hash of up to
-// 4 KiB before the position. On another machine device and inode differ, and the hashes decide.
+// A file is known by its device and inode, by a hash of its head (up to 4 KiB), and by a hash of up
+// to 4 KiB before the position. On another machine device and inode differ, and the hashes decide.
 // Positions in `.gz` files count uncompressed bytes; such files are known by their heads alone.
 //
 // The encoding, within the job's metadata of an epoch (on disk: never renumber):

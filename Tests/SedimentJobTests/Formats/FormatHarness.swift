@@ -1,6 +1,7 @@
 import SedimentDedup
 import SedimentJob
 import SedimentStore
+import Testing
 
 /// What a parser found in one record, as text: the key, with the time behind it, or the status.
 struct Parsed: Equatable, CustomStringConvertible {
@@ -54,9 +55,7 @@ func parseAll(
   var found: [Parsed] = []
   while try reader.next(into: batch) {
     try parser.parse(batch)
-    #if DEBUG
-      precondition(batch.endOffset == reader.offset && batch.endLine == reader.line)
-    #endif
+    #expect(batch.endOffset == reader.offset && batch.endLine == reader.line)
     found += outcomes(of: batch, hasTime: format.timeField != nil)
     batch.removeAll()
   }
