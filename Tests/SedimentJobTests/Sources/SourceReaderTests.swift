@@ -9,8 +9,8 @@ import Testing
     switch kind {
     case .csv:
       text = Array(
-        "\u{FEFF}a,b\r\n1,\"x\r\n\"\"y\"\"\"\n\n\"2\"\"\",z\r\nbad\"quote,1\n\"3\",\"\n,\n\"\n4,\"open"
-          .utf8)
+        ("\u{FEFF}a,b\r\n1,\"x\r\n\"\"y\"\"\"\n\n\"2\"\"\",z\r\n"
+          + "bad\"quote,1\n\"3\",\"\n,\n\"\n4,\"open").utf8)
     case .ndjson:
       text = Array("\u{FEFF}{\"a\":1}\r\n\n{\"a\":\"é\"}\nbad\n \r\n{\"a\":3}".utf8)
     case .lines:
