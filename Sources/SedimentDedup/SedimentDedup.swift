@@ -1,1 +1,0 @@
-// SedimentDedup: placeholder until its first file lands.

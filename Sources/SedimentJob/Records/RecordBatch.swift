@@ -1,0 +1,204 @@
+// The records of one step through the job: bytes as they were read, and what was found in them.
+//
+// A reader fills the bytes and cuts them into records, a parser adds status, time and key of each.
+// All per-record facts are columns in raw memory that is kept when the batch is used again, so a
+// batch in steady use takes no memory and no record is an object.
+//
+// Invariants
+// 1. Record i is the `lengths[i]` bytes at `starts[i]`, its line end not counted; `extents[i]`
+//    bytes with it. Records lie in ascending order, apart by a newline, within `byteCount`.
+// 2. `firstOffset + starts[i]` is the record's offset in the uncompressed source. Only the last
+//    record may be an overlong one, of which the batch holds the beginning.
+// 3. `keys` has one key for each record with status `ok`, in order, once a parser has run.
+// 4. `columns` hold `recordCapacity` elements, `bytes` `byteCapacity`.
+//
+// Concurrency: one stage of the pipeline owns a batch at a time.
+
+package import SedimentStore
+
+/// A batch of records.
+// @unchecked because a batch is handed from stage to stage and only its owner touches it.
+@safe
+package final class RecordBatch: @unchecked Sendable {
+  /// Addresses of the per-record columns; good until a record is added.
+  @unsafe
+  package struct Columns {
+    package var starts: UnsafeMutablePointer<UInt32>
+    package var lengths: UnsafeMutablePointer<UInt32>
+    package var extents: UnsafeMutablePointer<UInt32>
+    /// Lines from `firstLine` to the record's first.
+    package var lines: UnsafeMutablePointer<UInt32>
+    /// Raw values of `RecordStatus`.
+    package var statuses: UnsafeMutablePointer<UInt8>
+    /// Event times in ms; 0 where no time field was asked for, or the record is not ok.
+    package var times: UnsafeMutablePointer<Int64>
+
+    fileprivate init(capacity: Int) {
+      unsafe starts = .allocate(capacity: capacity)
+      unsafe lengths = .allocate(capacity: capacity)
+      unsafe extents = .allocate(capacity: capacity)
+      unsafe lines = .allocate(capacity: capacity)
+      unsafe statuses = .allocate(capacity: capacity)
+      unsafe times = .allocate(capacity: capacity)
+    }
+
+    fileprivate func deallocate() {
+      unsafe starts.deallocate()
+      unsafe lengths.deallocate()
+      unsafe extents.deallocate()
+      unsafe lines.deallocate()
+      unsafe statuses.deallocate()
+      unsafe times.deallocate()
+    }
+
+    fileprivate func copy(_ count: Int, to other: Columns) {
+      unsafe other.starts.update(from: starts, count: count)
+      unsafe other.lengths.update(from: lengths, count: count)
+      unsafe other.extents.update(from: extents, count: count)
+      unsafe other.lines.update(from: lines, count: count)
+      unsafe other.statuses.update(from: statuses, count: count)
+      unsafe other.times.update(from: times, count: count)
+    }
+  }
+
+  /// Records in the batch.
+  package private(set) var count = 0
+  /// Bytes in the batch.
+  package private(set) var byteCount = 0
+  /// Keys of the records with status `ok`.
+  package let keys = KeyBatch()
+  /// Addresses of the per-record columns.
+  package private(set) var columns: Columns
+
+  /// The source's place in the list of inputs.
+  package var sourceIndex = 0
+  /// Offset of the first byte in the uncompressed source.
+  package var firstOffset: UInt64 = 0
+  /// Line number of the first byte, from 1.
+  package var firstLine: UInt64 = 1
+  /// Where reading goes on after this batch.
+  package var endOffset: UInt64 = 0
+  package var endLine: UInt64 = 1
+  /// The source's CSV header, when it has one.
+  package var header: CSVHeader?
+
+  private var bytes: UnsafeMutablePointer<UInt8>
+  private var byteCapacity: Int
+  private var recordCapacity: Int
+
+  package init(recordCapacity: Int = 1024, byteCapacity: Int = 65_536) {
+    self.recordCapacity = max(recordCapacity, 1)
+    self.byteCapacity = max(byteCapacity, 1)
+    unsafe columns = unsafe Columns(capacity: self.recordCapacity)
+    unsafe bytes = .allocate(capacity: self.byteCapacity)
+  }
+
+  deinit {
+    unsafe columns.deallocate()
+    unsafe bytes.deallocate()
+  }
+
+  /// The bytes of all records; good until bytes are added.
+  package var input: UnsafeBufferPointer<UInt8> {
+    unsafe UnsafeBufferPointer(start: bytes, count: byteCount)
+  }
+
+  /// Empties the batch and keeps its memory.
+  package func removeAll() {
+    count = 0
+    byteCount = 0
+    keys.removeAll()
+    header = nil
+  }
+
+  /// Appends bytes as they were read.
+  package func appendBytes(_ source: UnsafeBufferPointer<UInt8>) {
+    if byteCount + source.count > byteCapacity { growBytes(to: byteCount + source.count) }
+    guard let base = source.baseAddress else { return }
+    // SAFETY: the capacity was just made sufficient.
+    unsafe (bytes + byteCount).update(from: base, count: source.count)
+    byteCount += source.count
+  }
+
+  /// Appends the newline that the last line of a source lacks.
+  package func appendNewline() {
+    if byteCount + 1 > byteCapacity { growBytes(to: byteCount + 1) }
+    // SAFETY: one byte fits.
+    unsafe bytes[byteCount] = UInt8(ascii: "\n")
+    byteCount += 1
+  }
+
+  /// Adds a record; `start` + `extent` may lie beyond the bytes so far, which are then to follow.
+  @inline(__always)
+  package func addRecord(
+    start: Int, length: Int, extent: Int, line: Int, status: RecordStatus = .ok
+  ) {
+    if count == recordCapacity { growColumns() }
+    // SAFETY: `count < recordCapacity`, the size of every column. A batch holds less than 4 GiB.
+    unsafe columns.starts[count] = UInt32(truncatingIfNeeded: start)
+    unsafe columns.lengths[count] = UInt32(truncatingIfNeeded: length)
+    unsafe columns.extents[count] = UInt32(truncatingIfNeeded: extent)
+    unsafe columns.lines[count] = UInt32(truncatingIfNeeded: line)
+    unsafe columns.statuses[count] = status.rawValue
+    unsafe columns.times[count] = 0
+    count += 1
+  }
+
+  /// Counts the newline that `appendNewline` adds to the last record.
+  package func extendLastRecord() {
+    guard count > 0 else { return }
+    // SAFETY: `count - 1` is a record.
+    unsafe columns.extents[count - 1] += 1
+  }
+
+  /// The status of record `index`, which must be below `count`.
+  package func status(_ index: Int) -> RecordStatus {
+    precondition(index >= 0 && index < count, "record \(index) of \(count)")
+    return RecordStatus(rawValue: unsafe columns.statuses[index]) ?? .invalidJSON
+  }
+
+  /// The bytes of record `index` without its line end.
+  package func record(_ index: Int) -> UnsafeBufferPointer<UInt8> {
+    precondition(index >= 0 && index < count, "record \(index) of \(count)")
+    // SAFETY: invariant 1.
+    return unsafe UnsafeBufferPointer(
+      start: bytes + Int(columns.starts[index]), count: Int(columns.lengths[index]))
+  }
+
+  /// The bytes of record `index` with its line end: what passes through to the output.
+  package func line(_ index: Int) -> UnsafeBufferPointer<UInt8> {
+    precondition(index >= 0 && index < count, "record \(index) of \(count)")
+    // SAFETY: invariant 1.
+    return unsafe UnsafeBufferPointer(
+      start: bytes + Int(columns.starts[index]), count: Int(columns.extents[index]))
+  }
+
+  /// Number of the record's first line in its source, from 1.
+  package func lineNumber(_ index: Int) -> UInt64 {
+    precondition(index >= 0 && index < count, "record \(index) of \(count)")
+    return unsafe firstLine + UInt64(columns.lines[index])
+  }
+
+  /// Offset of the record in its uncompressed source.
+  package func offset(_ index: Int) -> UInt64 {
+    precondition(index >= 0 && index < count, "record \(index) of \(count)")
+    return unsafe firstOffset + UInt64(columns.starts[index])
+  }
+
+  private func growBytes(to needed: Int) {
+    let capacity = max(needed, byteCapacity * 2)
+    let grown = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
+    unsafe grown.update(from: bytes, count: byteCount)
+    unsafe bytes.deallocate()
+    unsafe bytes = grown
+    byteCapacity = capacity
+  }
+
+  private func growColumns() {
+    let grown = unsafe Columns(capacity: recordCapacity * 2)
+    unsafe columns.copy(count, to: grown)
+    unsafe columns.deallocate()
+    unsafe columns = unsafe grown
+    recordCapacity *= 2
+  }
+}

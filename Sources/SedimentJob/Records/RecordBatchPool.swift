@@ -1,0 +1,25 @@
+import Synchronization
+
+/// Keeps batches that are out of use, so that their memory serves again. Thread-safe.
+package final class RecordBatchPool: Sendable {
+  private let kept: Mutex<[RecordBatch]> = Mutex([])
+  private let keptMax: Int
+
+  /// Keeps at most `keptMax` idle batches; how many are in use is for the pipeline to bound.
+  package init(keptMax: Int) {
+    self.keptMax = keptMax
+  }
+
+  /// An empty batch.
+  package func take() -> RecordBatch {
+    kept.withLock { $0.popLast() } ?? RecordBatch()
+  }
+
+  /// Takes back a batch that nobody uses any more.
+  package func give(_ batch: RecordBatch) {
+    batch.removeAll()
+    kept.withLock { kept in
+      if kept.count < keptMax { kept.append(batch) }
+    }
+  }
+}
