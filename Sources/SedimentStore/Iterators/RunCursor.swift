@@ -37,7 +37,6 @@ package final class RunCursor: PageSource {
       guard next < segments.count else { return nil }
       let segment = segments[next]
       next += 1
-      if let lastHigh, segment.range.upperBound <= lastHigh { continue }
       // What lies before the last hash given out belongs to the segment in front.
       if let lastHigh, segment.range.lowerBound <= lastHigh,
         segment.table.metadata.smallestHigh <= lastHigh
