@@ -5,12 +5,12 @@ package import SedimentIO
 internal import Synchronization
 
 /// Where bytes go one after another: `StandardStream.output`, or memory in tests.
-package protocol ByteStream: Sendable {
+package protocol OutputStream: Sendable {
   /// Writes all of `bytes` or throws.
   func write(_ bytes: UnsafeRawBufferPointer) throws(FileError)
 }
 
-extension StandardStream: ByteStream {}
+extension StandardStream: OutputStream {}
 
 /// Prints the records of a job, each batch when it is decided.
 // @unchecked because everything that changes is touched only with `lock` held.
@@ -20,14 +20,14 @@ package final class StandardOutputSink: Sink, @unchecked Sendable {
   /// Nothing to own.
   package let needsOwnershipEpoch = false
 
-  private let stream: any ByteStream
+  private let stream: any OutputStream
   private let lock = Mutex(())
   private let writer: RecordWriter
   private var header: [UInt8] = []
   private var isHeaderWritten = false
 
   /// A sink that prints to `stream`.
-  package init(_ stream: any ByteStream = StandardStream.output) {
+  package init(_ stream: any OutputStream = StandardStream.output) {
     self.stream = stream
     writer = RecordWriter()
     writer.open(StreamFile(stream: stream), at: 0)
@@ -78,9 +78,9 @@ package final class StandardOutputSink: Sink, @unchecked Sendable {
 
 /// A stream as the file that `RecordWriter` writes; offsets only rise and are not needed.
 private final class StreamFile: File {
-  let stream: any ByteStream
+  let stream: any OutputStream
 
-  init(stream: any ByteStream) {
+  init(stream: any OutputStream) {
     self.stream = stream
   }
 

@@ -4,7 +4,7 @@ import Synchronization
 import Testing
 
 /// A stream that remembers.
-private final class MemoryStream: ByteStream {
+private final class MemoryStream: OutputStream {
   private let bytes = Mutex<[UInt8]>([])
 
   var text: String { String(decoding: bytes.withLock { $0 }, as: UTF8.self) }
