@@ -4,7 +4,8 @@ extension HashedKeyspace {
   /// Appends what a batch inserted to the keyspace's log (`LogPolicy.everyBatch`).
   func logBatch(
     _ keys: KeyBatchView, times: UnsafePointer<Int64>, values: UnsafeRawPointer?,
-    decisions: UnsafeMutablePointer<UInt8>, synchronized: Bool, _ writer: inout KeyspaceWriter
+    decisions: UnsafeMutablePointer<UInt8>, synchronized: Bool, movesWatermark: Bool,
+    _ writer: inout KeyspaceWriter
   ) throws {
     let layout = options.layout
     let width = Int(layout.valueWidth)
@@ -24,6 +25,7 @@ extension HashedKeyspace {
       }
       buffer.append(entry)
     }
+    guard !buffer.isEmpty || movesWatermark else { return }
     try append(buffer, synchronized: synchronized, &writer)
   }
 
