@@ -1,7 +1,7 @@
 // Which entries a merge keeps.
 //
-// The merge visits the entries of one hash newest first and asks for each. An entry is of the key of
-// an earlier one when the hashes are equal and, in exact mode, the key bytes too.
+// The merge visits the entries of one hash newest first and asks for each. An entry is of the key
+// of an earlier one when the hashes are equal and, in exact mode, the key bytes too.
 //
 //   hidden     an earlier `put` or `remove` of the key hides everything older of it
 //   repeated   an insert of the same key and time was kept before

@@ -1,10 +1,10 @@
 // The manifest on disk: `CURRENT` names `MANIFEST-<12 digits>`, a record log whose first record is
 // a snapshot of the state and whose others are edits, one an epoch.
 //
-// CURRENT is one line: the manifest's name, its file id, the length it surely has, and a checksum of
-// these, numbers in hexadecimal. It is replaced by rename, after the manifest it will name is durable;
-// an orderly close replaces it once more with the final length, so that a manifest cut short later
-// is noticed.
+// CURRENT is one line: the manifest's name, its file id, the length it surely has, and a checksum
+// of these, numbers in hexadecimal. It is replaced by rename, after the manifest it will name is
+// durable; an orderly close replaces it once more with the final length, so that a manifest cut
+// short later is noticed.
 
 package import SedimentIO
 
@@ -41,7 +41,8 @@ package enum ManifestReader {
     guard let (name, fileID, length) = try readCurrent(directory) else { return nil }
     var reader = try RecordLogReader(
       directory: directory, name: name, kind: .manifest, fileID: fileID)
-    guard let first = try reader.next(committedLength: length), first.type == StateCoding.snapshotType
+    guard let first = try reader.next(committedLength: length),
+      first.type == StateCoding.snapshotType
     else {
       throw Corruption(
         file: name, offset: UInt64(RecordLogFormat.headerBytes), what: "first record",

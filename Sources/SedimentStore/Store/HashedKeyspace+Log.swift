@@ -27,8 +27,8 @@ extension HashedKeyspace {
     try append(buffer, synchronized: synchronized, &writer)
   }
 
-  /// Appends entries to the log, making one where there is none, and notes that the active memtables
-  /// are logged.
+  /// Appends entries to the log, making one where there is none, and notes that the active
+  /// memtables are logged.
   func append(
     _ buffer: consuming EntryBuffer, synchronized: Bool, _ writer: inout KeyspaceWriter
   ) throws {
@@ -43,8 +43,8 @@ extension HashedKeyspace {
 
   /// The log being appended to; a new one where there is none.
   ///
-  /// A log of batches counts from its first record on, not from the next epoch: the manifest names it
-  /// before anything is written to it.
+  /// A log of batches counts from its first record on, not from the next epoch: the manifest names
+  /// it before anything is written to it.
   func openLog(_ writer: inout KeyspaceWriter) throws -> RecordLogWriter {
     if let log = writer.log { return log }
     let number = store.allocateFileNumber()

@@ -83,8 +83,8 @@ package struct TableProbe {
   /// How many units' pages begin at `quantum` or before. Hashes are uniform, so the guess is near;
   /// a gallop from it finds the place.
   ///
-  /// SAFETY: every subscript is between 0 and `unitCount` − 1: `low` is −1 only before it moved, and
-  /// `top` is `unitCount` only until it moved.
+  /// SAFETY: every subscript is between 0 and `unitCount` − 1: `low` is −1 only before it moved,
+  /// and `top` is `unitCount` only until it moved.
   @inline(__always)
   private func unitsBeginning(atOrBefore quantum: UInt32) -> Int {
     // index[low] ≤ quantum < index[top], the ends being −1 and unitCount.

@@ -2,8 +2,8 @@
 //
 // 1. `append` puts an entry into the columns of the page being filled.
 // 2. When an entry does not fit the unit, all quanta before its own become a page; the entries of
-//    its own quantum move to the front of the next. A quantum that alone is larger than a unit grows
-//    into a jumbo page, which ends with its quantum.
+//    its own quantum move to the front of the next. A quantum that alone is larger than a unit
+//    grows into a jumbo page, which ends with its quantum.
 // 3. Pages are assembled in a buffer of 1 MiB and written when it is full.
 // 4. `finish` writes what is left, the filter, the index and the footer, and synchronises the file.
 //    The directory is the caller's to synchronise.

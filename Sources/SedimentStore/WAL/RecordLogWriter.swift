@@ -45,7 +45,8 @@ package final class RecordLogWriter {
         seed: Checksum.seed(fileID: fileID, place: offset))
     }
     pending.patchUInt64(checksum, at: start)
-    pending.writeZeros(RecordLogFormat.recordBytes(payload: payload.count) - (pending.count - start))
+    pending.writeZeros(
+      RecordLogFormat.recordBytes(payload: payload.count) - (pending.count - start))
   }
 
   /// Hands the buffer to the file.
