@@ -14,6 +14,7 @@
 
 /// A merge of neighbouring runs of one shard.
 package struct CompactionChoice: Hashable, Sendable {
+  /// Why these runs; see the file's header.
   package enum Reason: Hashable, Sendable {
     case seal
     case tier

@@ -10,10 +10,13 @@ package import SedimentIO
 
 /// Names of the manifest's files.
 package enum ManifestFiles {
+  /// The file that names the manifest in force.
   package static let current = "CURRENT"
+  /// What `CURRENT` is written as before it is renamed.
   package static let currentTemporary = ".CURRENT.new"
   static let prefix = "MANIFEST-"
 
+  /// The name of the manifest of a number.
   package static func name(_ number: FileNumber) -> String { prefix + number.digits }
 
   /// A manifest log is replaced by a fresh snapshot when its edits have grown past this.
@@ -31,7 +34,9 @@ package enum ManifestFiles {
 package enum ManifestReader {
   /// The state of the last durable epoch and the manifest it stands in.
   package struct Answer {
+    /// The snapshot with all edits applied.
     package var state: StoreState
+    /// The file that `CURRENT` names.
     package var manifestName: String
   }
 
@@ -114,6 +119,7 @@ package enum ManifestReader {
 /// Writes a store's manifest. One at a time, by the holder of the store's lock.
 package final class ManifestWriter {
   private let log: RecordLogWriter
+  /// The manifest's file name.
   package let name: String
   private let snapshotLength: UInt64
   private let directory: any Directory

@@ -221,9 +221,12 @@ extension HashedKeyspace {
 
 /// A file name that a store gives.
 package struct StoreFileName {
+  /// What a file of a store holds.
   package enum Kind: Sendable { case table, log, manifest }
 
+  /// What the file holds.
   package var kind: Kind
+  /// The number in the name; a store gives each once.
   package var number: UInt64
 
   /// `nil` for any other name.

@@ -27,9 +27,13 @@ package final class PageCache {
 
   /// What happened so far.
   package struct Statistics: Sendable, Equatable {
+    /// Pages found.
     package var hits: UInt64 = 0
+    /// Pages asked for that were not there.
     package var misses: UInt64 = 0
+    /// Pages taken in.
     package var insertions: UInt64 = 0
+    /// Pages that made room for others.
     package var evictions: UInt64 = 0
   }
 

@@ -5,7 +5,9 @@ internal import CSedimentKernels
 /// Borrowed from a `TableReader` and valid as long as that lives.
 @safe
 package struct TableProbe {
+  /// How hashes divide into quanta.
   package let quanta: TableQuanta
+  /// How the table's pages are laid out.
   package let shape: PageShape
   /// Excludes most hashes that the table does not hold.
   package let filter: FilterProbe

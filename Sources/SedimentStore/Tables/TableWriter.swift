@@ -27,8 +27,11 @@ package import SedimentIO
 package struct TableWriter: ~Copyable {
   /// What is decided about a table before its first entry.
   package struct Plan: Sendable {
+    /// Names the file.
     package var number: FileNumber
+    /// Drawn at random; seeds the checksums.
     package var fileID: UInt64
+    /// What an entry is made of.
     package var layout: EntryLayout
     /// Whether entries other than inserts can come.
     package var hasKinds: Bool
@@ -38,8 +41,10 @@ package struct TableWriter: ~Copyable {
     package var hashRange: ClosedRange<UInt64>
     /// About how many entries will come; sizes the filter.
     package var expectedEntries: Int
+    /// The filter the table gets.
     package var filter: FilterPolicy
 
+    /// A plan; nothing is written before the first entry.
     package init(
       number: FileNumber, fileID: UInt64, layout: EntryLayout, hasKinds: Bool,
       timeBounds: ClosedRange<Int64>, hashRange: ClosedRange<UInt64>, expectedEntries: Int,
