@@ -5,6 +5,7 @@
 
 /// Reads batches of entries from log records; `EntryBuffer` makes them.
 package enum EntryBatchCoding {
+  /// The type of a record of entries. On disk: never renumber.
   package static let recordType: UInt8 = 1
   /// A record is closed when it has grown past this.
   package static let recordBytesTarget = 1 << 20
