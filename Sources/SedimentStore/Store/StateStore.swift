@@ -46,7 +46,9 @@ public final class StateStore: Sendable {
   }
 
   deinit {
+    // Nobody may write here once the lock is free.
     core.stop()
+    core.waitForBackgroundThreads()
     core.workers.stop()
   }
 

@@ -33,7 +33,7 @@ extension StoreCore {
 
   /// A full disk is waited for, as long as nothing was to be synchronised; all else poisons.
   private func handle(_ error: any Error) {
-    if let error = error as? FileError, error.code == .noSpace, !error.isFromSynchronize {
+    if Self.isFullDisk(error) {
       noteRetry(StoreError(wrapping: error))
       monitor.withLock { if !isStopping { _ = monitor.wait(nanoseconds: 50_000_000) } }
     } else {
