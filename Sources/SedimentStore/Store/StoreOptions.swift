@@ -6,8 +6,8 @@ public struct StoreOptions: Sendable {
   ///
   /// Default: a quarter of the machine's or control group's memory, at most 2 GiB.
   public var memoryBudget: Int
-  /// Shards of each keyspace, 1 to 256: how many threads decide a batch side by side. Another number
-  /// than last time is a change of the manifest, not of the tables.
+  /// Shards of each keyspace, 1 to 256: how many threads decide a batch side by side. Another
+  /// number than last time is a change of the manifest, not of the tables.
   public var shards: Int
   /// Threads that flush and merge, 1 to 16.
   public var backgroundThreads: Int
@@ -50,7 +50,9 @@ public struct StoreOptions: Sendable {
     if memoryBudget < Self.memoryBudgetMin {
       return "a memory budget of \(memoryBudget) bytes is under \(Self.memoryBudgetMin)"
     }
-    if shards < 1 || shards > StoreState.shardsMax { return "\(shards) shards: 1 to 256 are possible" }
+    if shards < 1 || shards > StoreState.shardsMax {
+      return "\(shards) shards: 1 to 256 are possible"
+    }
     if backgroundThreads < 1 || backgroundThreads > 16 {
       return "\(backgroundThreads) background threads: 1 to 16 are possible"
     }
