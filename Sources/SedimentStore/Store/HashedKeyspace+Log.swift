@@ -64,6 +64,7 @@ extension HashedKeyspace {
       ]
       return edit
     }
+    store.finishFile(added.number.logName)
     return log
   }
 
@@ -72,6 +73,7 @@ extension HashedKeyspace {
   func openEpochLog() throws -> RecordLogWriter {
     if let log = withWriter({ $0.log }) { return log }
     let (log, added) = try makeLog()
+    store.finishFile(added.number.logName)
     withWriter { writer in
       writer.log = log
       writer.logs.append(added)
@@ -84,7 +86,6 @@ extension HashedKeyspace {
     let log = try RecordLogWriter(
       directory: store.directory, name: number.logName, kind: .entries,
       fileID: .random(in: .min ... .max))
-    store.finishFile(number.logName)
     return (
       log, LogReference(number: number, fileID: log.fileID, committedLength: log.length)
     )
