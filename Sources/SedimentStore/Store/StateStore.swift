@@ -284,6 +284,8 @@ extension StoreCore {
   func waitUntilIdle() throws {
     let start = options.clock.monotonicNanos()
     try monitor.withLock {
+      // Time alone makes merges due, and wakes nobody.
+      monitor.broadcast()
       while keyspaces.contains(where: { keyspace in
         keyspace.shards.contains { shard in
           !shard.view.frozen.isEmpty || !shard.busyRuns.isEmpty

@@ -128,6 +128,7 @@ extension StoreCore {
         tables, groups: shard.groups, level: 0, window: frozen.memtable.window,
         sequence: frozen.sequence)
       monitor.withLock {
+        finishFiles(tables)
         shard.update { view in
           ShardView(
             active: view.active, frozen: view.frozen.filter { $0.sequence != frozen.sequence },
@@ -187,10 +188,17 @@ extension StoreCore {
       store: self, layout: keyspace.options.layout, timeToLive: keyspace.options.timeToLive,
       watermark: watermark, isBottommost: choice.isBottommost, filters: filterChoice(keyspace))
     let tables = try merge.run(inputs, groups: shard.groups)
-    let output = try makeRun(
-      tables, groups: shard.groups, level: choice.level, window: choice.window,
-      sequence: choice.sequence)
+    let output: OpenRun?
+    do {
+      output = try makeRun(
+        tables, groups: shard.groups, level: choice.level, window: choice.window,
+        sequence: choice.sequence)
+    } catch {
+      giveUp(tables)
+      throw error
+    }
     monitor.withLock {
+      finishFiles(tables)
       shard.update { view in
         let kept = view.runs.filter { !inputIDs.contains($0.state.id) }
         return ShardView(
