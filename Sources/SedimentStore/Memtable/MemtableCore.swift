@@ -88,7 +88,7 @@ struct MemtableCore {
   let geometry: MemtableGeometry
 
   /// Where the parts lie in one allocation.
-  struct MemoryPlan {
+  struct Placement {
     let deltaOffset: Int
     let valueOffset: Int
     let arenaOffset: Int
@@ -108,7 +108,7 @@ struct MemtableCore {
   }
 
   init(
-    base: UnsafeMutableRawPointer, plan: MemoryPlan, layout: EntryLayout,
+    base: UnsafeMutableRawPointer, plan: Placement, layout: EntryLayout,
     geometry: MemtableGeometry
   ) {
     unsafe slots = base.assumingMemoryBound(to: MemtableSlot.self)
@@ -119,11 +119,6 @@ struct MemtableCore {
     valueWidth = Int(layout.valueWidth)
     isExact = layout.isExact
     self.geometry = geometry
-  }
-
-  func zeroSlots() {
-    unsafe UnsafeMutableRawPointer(slots).initializeMemory(
-      as: UInt8.self, repeating: 0, count: geometry.slotCount * Self.slotBytes)
   }
 
   @inline(__always)

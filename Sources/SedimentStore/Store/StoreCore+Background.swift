@@ -10,6 +10,7 @@ internal import Synchronization
 extension StoreCore {
   /// What a background thread does next.
   enum BackgroundTask {
+    case clearMemory
     case flush(HashedKeyspace, Shard, FrozenMemtable)
     case merge(HashedKeyspace, Shard, CompactionChoice, Int64)
   }
@@ -19,6 +20,7 @@ extension StoreCore {
     while let task = nextTask() {
       do {
         switch task {
+        case .clearMemory: memtableMemory.clearOne()
         case .flush(let keyspace, let shard, let frozen):
           try flush(frozen, of: shard, in: keyspace)
         case .merge(let keyspace, let shard, let choice, let watermark):
@@ -61,6 +63,7 @@ extension StoreCore {
         }
       }
     }
+    if memtableMemory.hasDirty { return .clearMemory }
     for keyspace in keyspaces {
       for shard in keyspace.shards {
         if let task = pickMerge(keyspace, shard) { return task }
@@ -111,7 +114,8 @@ extension StoreCore {
     let counters = frozen.memtable.counters
     var output = RunWriter(
       store: self, groups: shard.groups, layout: keyspace.options.layout,
-      hasKinds: counters.hasKinds, timeBounds: counters.smallestTime...max(counters.smallestTime, counters.largestTime),
+      hasKinds: counters.hasKinds,
+      timeBounds: counters.smallestTime...max(counters.smallestTime, counters.largestTime),
       expectedEntries: counters.live)
     do {
       var cursor = MemtableCursor(frozen.memtable)
@@ -139,7 +143,8 @@ extension StoreCore {
     }
   }
 
-  private func noteFlush(_ keyspace: HashedKeyspace, _ tables: [TableMetadata], nanoseconds: UInt64) {
+  private func noteFlush(_ keyspace: HashedKeyspace, _ tables: [TableMetadata], nanoseconds: UInt64)
+  {
     let entries = tables.reduce(0) { $0 + $1.entryCount }
     let bytes = tables.reduce(0) { $0 + $1.fileBytes }
     statistics.update {
@@ -226,8 +231,8 @@ extension StoreCore {
 
   // MARK: - Expiry
 
-  /// Takes runs out of the shards' views whose entries have all expired. Their files go with the next
-  /// epoch. The caller holds the monitor.
+  /// Takes runs out of the shards' views whose entries have all expired. Their files go with the
+  /// next epoch. The caller holds the monitor.
   func expireRuns() -> [StoreEvent] {
     var events: [StoreEvent] = []
     for keyspace in keyspaces {

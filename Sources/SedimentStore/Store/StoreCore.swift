@@ -21,6 +21,7 @@ final class StoreCore: @unchecked Sendable {
   let plan: MemoryPlan
   let cache: PageCache
   let filters: ByteBudget
+  let memtableMemory: MemtableMemory
   let statistics = StatisticsCounters()
   let monitor = Monitor()
   let workers: ShardWorkers
@@ -58,6 +59,7 @@ final class StoreCore: @unchecked Sendable {
     plan = MemoryPlan(budget: options.memoryBudget)
     cache = PageCache(byteBudget: plan.cacheBytes)
     filters = ByteBudget(limit: plan.filterBytes)
+    memtableMemory = MemtableMemory(countMax: options.shards)
     workers = try ShardWorkers(threads: options.shards - 1)
     self.manifest = manifest
     self.nextFileNumber = nextFileNumber
@@ -199,9 +201,10 @@ final class StoreCore: @unchecked Sendable {
   ) throws(AllocationError) -> Memtable {
     let keyspaceCount = count ?? monitor.withLock { keyspaces.count }
     let shape = plan.memtable(layout: layout, keyspaces: keyspaceCount, shards: options.shards)
+    let slots = min(shape.slots, options.memtableSlotsMax)
     return try Memtable(
-      layout: layout, geometry: MemtableGeometry(slots: shape.slots, range: groups.hashRange),
-      arenaBytes: shape.arenaBytes)
+      layout: layout, geometry: MemtableGeometry(slots: slots, range: groups.hashRange),
+      arenaBytes: shape.arenaBytes, pool: memtableMemory)
   }
 }
 
