@@ -175,7 +175,7 @@ package final class ManifestWriter {
   }
 
   /// Closes the file of a manifest that is current no more.
-  package func abandon() throws(FileError) {
+  package func abandon() {
     log.close()
   }
 }

@@ -81,7 +81,7 @@ package enum StateCoding {
       var edit = StateEdit(
         epoch: try reader.readUInt64(), nextFileNumber: try reader.readUInt64(),
         metadata: try reader.readLengthPrefixed(maxBytes: StoreState.metadataBytesMax))
-      for _ in 0..<(try reader.readCount(itemBytes: 8)) {
+      for _ in 0..<(try reader.readCount(itemBytes: 7)) {
         edit.keyspaces.append(try readKeyspaceEdit(&reader))
       }
       try reader.expectEnd()

@@ -83,10 +83,7 @@ public final class PendingEpoch: Sendable {
       return try store.commit(cuts, epoch: epoch, metadata: metadata)
     } catch {
       store.giveUp(cuts)
-      let isFullDisk =
-        (error as? FileError).map { $0.code == .noSpace && !$0.isFromSynchronize }
-        ?? ((error as? StoreError)?.code == .noSpace)
-      if !isFullDisk { store.poison(error) }
+      if !StoreCore.isFullDisk(error) { store.poison(error) }
       throw StoreError(wrapping: error)
     }
   }
@@ -169,8 +166,8 @@ extension StoreCore {
       makeEdit(cuts, logs: logs, from: state, epoch: epoch, metadata: metadata)
     }
     endCut()
-    try removeUnneededFiles(durable: state)
-    if manifest.isLong { try manifest.replace(number: allocateFileNumber()) { _ in } }
+    // The epoch is durable: whatever fails from here on is no failure of it.
+    tidy(durable: state)
     let duration = options.clock.monotonicNanos() &- start
     statistics.update {
       $0.epochs += 1
@@ -178,7 +175,6 @@ extension StoreCore {
     }
     for event in events { options.onEvent?(event) }
     options.onEvent?(.epochCommitted(epoch: epoch, nanoseconds: duration))
-    try reportLowDisk()
     return EpochID(epoch: epoch, writerEpoch: state.writerEpoch)
   }
 
@@ -233,7 +229,7 @@ extension StoreCore {
       }
       return logs
     }
-    let log = try keyspace.withWriter { writer in try keyspace.openLog(&writer) }
+    let log = try keyspace.openEpochLog()
     let before = log.length
     try box.buffer.write(to: log, largestTime: cut.largestTime ?? StoreState.timeMin)
     try log.synchronize()
@@ -278,10 +274,33 @@ extension StoreCore {
     return edit
   }
 
-  private func reportLowDisk() throws {
-    guard let onEvent = options.onEvent else { return }
-    let available = try directory.availableBytes()
-    if available < options.lowDiskBytes { onEvent(.lowDisk(availableBytes: available)) }
+  /// Unlinks what nothing needs, and begins a new manifest when the old one has grown long.
+  private func tidy(durable state: StoreState) {
+    do {
+      try removeUnneededFiles(durable: state)
+      if let onEvent = options.onEvent {
+        let available = try directory.availableBytes()
+        if available < options.lowDiskBytes { onEvent(.lowDisk(availableBytes: available)) }
+      }
+    } catch {
+      // A file that stays is removed by the next opening.
+      options.onEvent?(.retrying(message: "\(error)"))
+    }
+    do {
+      if manifest.isLong { try manifest.replace(number: allocateFileNumber()) { _ in } }
+    } catch {
+      poison(error)
+    }
+  }
+
+  /// Whether an error leaves everything durable as it was, and may pass. A failed sync does not, nor
+  /// does a failed write of the manifest (`ManifestFailure`).
+  static func isFullDisk(_ error: any Error) -> Bool {
+    switch error {
+    case let error as FileError: error.code == .noSpace && !error.isFromSynchronize
+    case let error as StoreError: error.code == .noSpace
+    default: false
+    }
   }
 }
 

@@ -47,7 +47,9 @@ public final class StateStore: Sendable {
   }
 
   deinit {
+    // Nobody may write here once the lock is free.
     core.stop()
+    core.waitForBackgroundThreads()
     core.workers.stop()
   }
 
@@ -66,6 +68,9 @@ public final class StateStore: Sendable {
       try StoreOpening(path: path, options: options, seed: seed, fileSystem: fileSystem).open()
     }
   }
+
+  /// The clock it was opened with.
+  package var clock: any Clock { core.options.clock }
 
   // MARK: - Keyspaces
 

@@ -62,7 +62,7 @@ struct StoreOpening {
     try checkReadable(state, directory)
     let manifest = try DurableManifest(directory: directory, number: number, state: state)
     let core = try StoreCore(
-      directory: directory, options: options, manifest: manifest,
+      fileSystem: fileSystem, directory: directory, options: options, manifest: manifest,
       nextFileNumber: state.nextFileNumber, present: Self.names(of: state))
     for keyspace in state.keyspaces {
       core.add(

@@ -18,6 +18,8 @@ public struct StoreOptions: Sendable {
   /// Called from the store's threads for every event; must return quickly and not call the store.
   public var onEvent: (@Sendable (StoreEvent) -> Void)?
   public var clock: any Clock
+  /// The most slots of a memtable, whatever the budget: lets tests flush after few keys.
+  package var memtableSlotsMax = Int.max
 
   public init(
     memoryBudget: Int = StoreOptions.defaultMemoryBudget,

@@ -131,6 +131,11 @@ private final class FaultInjectingDirectory: Directory {
     return try base.lock(name)
   }
 
+  func lockHolder(of name: String) throws(FileError) -> LockHolder? {
+    try call(.lockHolder, name)
+    return try base.lockHolder(of: name)
+  }
+
   func availableBytes() throws(FileError) -> UInt64 {
     try fileSystem.call(.availableBytes, path)
     return try base.availableBytes()

@@ -132,6 +132,10 @@ private final class RecordingDirectory: Directory {
     return RecordingLock(lock, label: shown(name), fileSystem: fileSystem)
   }
 
+  func lockHolder(of name: String) throws(FileError) -> LockHolder? {
+    try base.lockHolder(of: name)
+  }
+
   func availableBytes() throws(FileError) -> UInt64 {
     try base.availableBytes()
   }
