@@ -245,7 +245,7 @@ package struct StoreFileName {
       return nil
     }
     guard digits.utf8.count >= 12, digits.utf8.allSatisfy({ $0 >= 48 && $0 <= 57 }),
-      let number = UInt64(digits)
+      let number = UInt64(digits), number < Counter.max
     else { return nil }
     self.number = number
   }
