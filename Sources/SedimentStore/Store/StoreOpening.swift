@@ -59,7 +59,7 @@ struct StoreOpening {
     let number = FileNumber(state.nextFileNumber)
     state.nextFileNumber += 1
     // Everything is read before the new manifest promises anything.
-    try checkReadable(state, directory)
+    try acceptLogs(of: &state, directory)
     let manifest = try DurableManifest(directory: directory, number: number, state: state)
     let core = try StoreCore(
       fileSystem: fileSystem, directory: directory, options: options, manifest: manifest,
@@ -94,12 +94,23 @@ struct StoreOpening {
     Set(state.tables.keys.map(\.tableName) + state.logs.map { $0.number.logName })
   }
 
-  private func checkReadable(_ state: StoreState, _ directory: any Directory) throws {
-    for keyspace in state.keyspaces {
-      for log in keyspace.logs {
-        try LogReplay(directory: directory, keyspace: keyspace).read(log) { _ in
+  /// Reads all logs to their end. What a log of batches holds beyond its committed length belongs to
+  /// the state from now on, so it is made durable before the new manifest counts on it.
+  private func acceptLogs(of state: inout StoreState, _ directory: any Directory) throws {
+    for keyspace in state.keyspaces.indices {
+      for index in state.keyspaces[keyspace].logs.indices {
+        let log = state.keyspaces[keyspace].logs[index]
+        let replay = LogReplay(directory: directory, keyspace: state.keyspaces[keyspace])
+        let end = try replay.read(log) { _ in
         } largest: { _ in
         }
+        guard end > log.committedLength, state.keyspaces[keyspace].options.log != .epochs else {
+          continue
+        }
+        let file = try directory.openFile(log.number.logName, .readWrite)
+        defer { file.close() }
+        try file.synchronize()
+        state.keyspaces[keyspace].logs[index].committedLength = end
       }
     }
   }
@@ -154,9 +165,12 @@ struct LogReplay {
 
   /// Calls `body` with every entry of a log that counts. A log of batches counts to its torn tail,
   /// one of epochs to its committed length.
+  ///
+  /// - Returns: the length that was read.
+  @discardableResult
   func read(
     _ log: LogReference, _ body: (EntryReference) throws -> Void, largest: (Int64) -> Void
-  ) throws {
+  ) throws -> UInt64 {
     let name = log.number.logName
     var reader = try RecordLogReader(
       directory: directory, name: name, kind: .entries, fileID: log.fileID)
@@ -177,6 +191,7 @@ struct LogReplay {
           file: name, offset: record.offset, what: "entries", undecodable: error)
       }
     }
+    return reader.offset
   }
 }
 
