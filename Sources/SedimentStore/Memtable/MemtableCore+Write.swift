@@ -143,6 +143,23 @@ extension MemtableCore {
     counters.live &+= 1
   }
 
+  /// Whether a record of the batch holds a tentative slot for the key.
+  func hasTentative(_ hash: KeyHash, key: UnsafeRawBufferPointer) -> Bool {
+    var at = geometry.home(hash.high)
+    while at < geometry.slotCount {
+      let stored = unsafe slots[at]
+      let meta = SlotMeta(bits: stored.meta)
+      if meta.isEmpty { break }
+      if unsafe meta.isTentative && stored.low == hash.low && stored.high == hash.high
+        && (!isExact || keyEquals(meta, key))
+      {
+        return true
+      }
+      at &+= 1
+    }
+    return false
+  }
+
   /// Makes a tentative slot the one entry of its key: a `put` at `time`.
   func acceptAlone(
     slot: UInt32, _ record: MemtableProbe, time: Int64, counters: inout Memtable.Counters

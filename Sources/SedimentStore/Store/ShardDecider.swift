@@ -125,6 +125,12 @@ struct ShardDecider {
       let ahead = min(index &+ distance, count &- 1)
       unsafe core.prefetch(scratch.hashes[Int(scratch.pending[ahead])])
       let position = unsafe Int(scratch.pending[index])
+      if left > 0 && columns.refreshesOnSeen {
+        // No record may overtake one of its key whose answer changes the entry.
+        unsafe scratch.left[left] = UInt32(truncatingIfNeeded: position)
+        left &+= 1
+        continue
+      }
       let record = unsafe Int(scratch.records[position])
       let probe = columns.probe(record)
       var slot: UInt32 = 0
@@ -133,12 +139,18 @@ struct ShardDecider {
         probe, ttl: columns.ttl, counters: &counters, slot: &slot, expired: &expired)
       {
       case .duplicate:
-        unsafe columns.decisions[record] = InsertDecision.duplicate.rawValue
         if columns.refreshesOnSeen {
+          // What an earlier record of the key will have made of the entry is not known yet.
+          if unsafe core.hasTentative(probe.hash, key: probe.key) {
+            unsafe scratch.followers[followers] = UInt32(truncatingIfNeeded: position)
+            followers &+= 1
+            continue
+          }
           // The key has a live entry here, which is rewritten in place.
           _ = unsafe core.put(
             probe, kind: .put, value: nil, keepsLargestTime: true, counters: &counters)
         }
+        unsafe columns.decisions[record] = InsertDecision.duplicate.rawValue
       case .followsTentative:
         if columns.ttl == .max {
           // Whatever becomes of the one it follows, an entry of its key will be there for ever.
