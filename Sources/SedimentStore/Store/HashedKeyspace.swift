@@ -31,6 +31,9 @@ internal import Synchronization
 /// **Thread safety.** Any thread may call anything. Batches that write are decided one after the
 /// other, each by all shards in parallel; lookups run beside them and see each record whole.
 public final class HashedKeyspace: Sendable {
+  /// Times that entries can have: no difference of two, nor one with a TTL, overflows.
+  public static let timeRange: ClosedRange<Int64> = StoreState.timeMin...StoreState.timeMax
+
   public let name: String
   let id: UInt32
   let store: StoreCore
@@ -78,6 +81,20 @@ public final class HashedKeyspace: Sendable {
   public internal(set) var options: KeyspaceOptions {
     get { currentOptions.withLock { $0 } }
     set { currentOptions.withLock { $0 = newValue } }
+  }
+
+  /// The largest time seen as of the last batch, in this run and those before; `nil` before the first.
+  public var largestTimeSeen: Int64? {
+    let time = largestTime.load(ordering: .acquiring)
+    return time > StoreState.timeMin ? time : nil
+  }
+
+  /// The largest time seen less the allowed lateness; `nil` before the first batch, and with
+  /// `forever`, where nothing expires.
+  public var watermark: Int64? {
+    let options = self.options
+    guard options.timeToLive != .forever, let largestTimeSeen else { return nil }
+    return largestTimeSeen - options.allowedLateness
   }
 
   /// The shard that owns a hash.

@@ -66,6 +66,9 @@ public final class StateStore: Sendable {
     }
   }
 
+  /// The clock it was opened with.
+  package var clock: any Clock { core.options.clock }
+
   // MARK: - Keyspaces
 
   /// Names of the keyspaces, in the order they were made.
