@@ -139,12 +139,18 @@ final class BatchRouter {
         bytes, records: UnsafeBufferPointer(start: duplicates, count: duplicateCount))
     }
     if !rejectRanges.isEmpty, let sink = outputs[.rejects] {
-      let ranges = rejectRanges
-      try unsafe rejects.bytes.span.bytes.withUnsafeBytes { (bytes) throws(SinkError) in
-        try unsafe ranges.span.withUnsafeBufferPointer { (ranges) throws(SinkError) in
-          try unsafe sink.write(bytes, records: ranges)
+      let (lines, ranges) = (rejects.bytes, rejectRanges)
+      let failure = unsafe lines.withUnsafeBytes { bytes in
+        unsafe ranges.withUnsafeBufferPointer { ranges -> SinkError? in
+          do throws(SinkError) {
+            try unsafe sink.write(bytes, records: ranges)
+            return nil
+          } catch {
+            return error
+          }
         }
       }
+      if let failure { throw failure }
     }
   }
 

@@ -1,6 +1,6 @@
 // Makes epochs durable beside the thread that decides.
 //
-//   sinks: prepare ─▶ store: commit ─▶ sinks: publish ─▶ now and then: a checkpoint
+//   sinks: prepare ─▶ store: commit ─▶ sinks: publish
 //
 // Invariants
 // 1. One epoch at a time; `begin` is called only when `isIdle`.
@@ -23,7 +23,6 @@ final class EpochCommitter: @unchecked Sendable {
 
   private let store: StateStore
   private let outputs: OutputSet
-  private let checkpoints: CheckpointKeeper?
   private let onIdle: @Sendable () -> Void
   private let monitor = Monitor()
   private var work: Work?
@@ -31,16 +30,13 @@ final class EpochCommitter: @unchecked Sendable {
   private var isStopping = false
   private var hasThread = false
   private var failure: (any Error)?
-  private var lastEpoch: EpochID?
 
   /// - Parameter onIdle: called from the committing thread after every epoch.
   init(
-    store: StateStore, outputs: OutputSet, checkpoints: CheckpointKeeper?,
-    onIdle: @escaping @Sendable () -> Void
+    store: StateStore, outputs: OutputSet, onIdle: @escaping @Sendable () -> Void
   ) throws {
     self.store = store
     self.outputs = outputs
-    self.checkpoints = checkpoints
     self.onIdle = onIdle
     let thread = try SystemThread(name: "sediment-epoch") { [self] in
       run()
@@ -118,6 +114,5 @@ final class EpochCommitter: @unchecked Sendable {
     try outputs.prepare(work.cuts)
     try store.commit(work.epoch)
     try outputs.publish(work.cuts)
-    try checkpoints?.epochCommitted()
   }
 }

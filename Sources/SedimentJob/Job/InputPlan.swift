@@ -4,7 +4,7 @@
 // name: it is found by device and inode, and on another machine by its head. So the cost is one or
 // two opens a file, however many positions the state keeps.
 
-package import SedimentIO
+internal import SedimentIO
 internal import SedimentStore
 
 /// An input and where to begin in it.

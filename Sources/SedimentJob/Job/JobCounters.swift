@@ -28,7 +28,7 @@ package struct JobCounters: Sendable, Equatable {
   package init() {}
 
   /// The counters in the order in which they are kept; new ones go to the end.
-  private static let fields: [WritableKeyPath<JobCounters, UInt64> & Sendable] = [
+  private static let fields: [any WritableKeyPath<JobCounters, UInt64> & Sendable] = [
     \.events, \.emitted, \.learned, \.duplicates, \.rejected, \.late, \.lateUnprotected,
     \.lateDropped, \.bytesIn, \.bytesOut,
   ]

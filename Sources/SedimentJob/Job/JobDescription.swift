@@ -1,4 +1,3 @@
-package import SedimentDedup
 package import SedimentStore
 
 /// What a job is: the options that its state was made with and that every later run must have.

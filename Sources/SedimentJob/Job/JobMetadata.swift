@@ -12,7 +12,7 @@
 //
 // Integers are little-endian, strings have a varint length. On disk: never renumber.
 
-package import SedimentStore
+internal import SedimentStore
 
 /// The job's part of an epoch.
 package struct JobMetadata: Sendable, Equatable {

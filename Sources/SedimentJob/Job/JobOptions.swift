@@ -1,5 +1,5 @@
 package import SedimentIO
-package import SedimentStore
+internal import SedimentStore
 
 /// What a dedup job is asked to do.
 package struct JobOptions: Sendable {

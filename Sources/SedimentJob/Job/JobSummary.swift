@@ -8,7 +8,9 @@ package struct JobProgress: Sendable, Equatable {
   package var eventsPerSecond: Double
   /// Entries in the state.
   package var stateKeys: UInt64
-  /// Time since the last epoch became durable.
+  /// Bytes of the state's files, checkpoints not counted.
+  package var stateBytes: UInt64
+  /// Time since the last epoch was cut.
   package var epochAgeNanos: UInt64
   /// Bytes of all inputs from where this run began; `nil` when nobody knows.
   package var bytesTotal: UInt64?

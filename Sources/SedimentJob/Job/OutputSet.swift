@@ -1,6 +1,6 @@
 // The outputs of a job, which go through epochs together.
 
-package import SedimentIO
+internal import SedimentIO
 internal import SedimentStore
 
 /// What an output is for.
