@@ -47,7 +47,7 @@ struct Dedup: ParsableCommand {
       defer { signals.cancel() }
       let environment = JobEnvironment(
         fileSystem: PosixFileSystem(), inputs: inputFiles, report: { messages.show($0) },
-        onProgress: progress.map { line in { line.show($0) } })
+        onProgress: progress?.listener)
       summary = try DedupJob(options, in: environment, control: control).run()
       progress?.end()
     } catch let error as JobError {
@@ -210,7 +210,7 @@ extension TimeUnit: ExpressibleByArgument {}
 extension LateHandling: ExpressibleByArgument {}
 extension MissingKeyHandling: ExpressibleByArgument {}
 
-extension KeyMode: @retroactive ExpressibleByArgument {
+extension KeyMode: ExpressibleByArgument {
   public init?(argument: String) {
     switch argument {
     case "fingerprint": self = .fingerprint

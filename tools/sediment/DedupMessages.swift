@@ -56,7 +56,12 @@ final class ProgressLine: Sendable {
     self.messages = messages
   }
 
-  func show(_ progress: JobProgress) {
+  /// What the job calls.
+  var listener: @Sendable (JobProgress) -> Void {
+    { [self] in show($0) }
+  }
+
+  private func show(_ progress: JobProgress) {
     let counters = progress.counters
     let share =
       counters.events == 0 ? 0 : Double(counters.duplicates) * 100 / Double(counters.events)
