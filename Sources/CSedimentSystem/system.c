@@ -43,6 +43,11 @@ int sediment_synchronize_file(int descriptor) {
 
 int sediment_try_lock(int descriptor) { return flock(descriptor, LOCK_EX | LOCK_NB); }
 
+int sediment_look_at_lock(int descriptor) {
+  int code = flock(descriptor, LOCK_SH | LOCK_NB);
+  return code != 0 ? code : flock(descriptor, LOCK_UN);
+}
+
 struct start {
   void (*body)(void *);
   void *context;

@@ -38,6 +38,9 @@ public protocol Directory: AnyObject, Sendable {
   /// Takes an exclusive advisory lock on file `name`, made when missing, and writes this process's
   /// id into it. Held by anyone, this process included: `.locked`.
   func lock(_ name: String) throws(FileError) -> any DirectoryLock
+  /// Who holds the lock on file `name`; `nil` when nobody does. Takes and changes nothing, and may
+  /// be outdated when it returns.
+  func lockHolder(of name: String) throws(FileError) -> LockHolder?
   /// Bytes that an ordinary user may still write to this file system.
   func availableBytes() throws(FileError) -> UInt64
 }
@@ -74,6 +77,15 @@ public protocol File: AnyObject, Sendable {
 public protocol DirectoryLock: AnyObject, Sendable {
   /// Lets go of the lock; again is without effect. The file stays.
   func unlock()
+}
+
+/// Whoever holds a lock.
+public struct LockHolder: Sendable, Equatable {
+  /// Its process id, when it could be read.
+  public var process: Int32?
+
+  /// All fields.
+  public init(process: Int32?) { self.process = process }
 }
 
 /// What is known of a name without opening it.

@@ -228,6 +228,16 @@ final class PosixDirectory: Directory {
     throw FileError(code: .inputOutput, operation: "lock", path: fullPath)
   }
 
+  func lockHolder(of name: String) throws(FileError) -> LockHolder? {
+    let opened: Descriptor
+    do throws(FileError) {
+      opened = try openRegular(name, O_RDONLY, "look at the lock")
+    } catch  where error.code == .notFound {
+      return nil
+    }
+    return try PosixLock.holder(of: opened, path: PathName.join(path, name))
+  }
+
   // MARK: Names
 
   /// The path of `name` for messages, once it is known to be a single component.

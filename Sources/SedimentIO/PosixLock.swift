@@ -39,7 +39,7 @@ final class PosixLock: DirectoryLock {
       throw FileError(code: .locked(process: getpid()), operation: "lock", path: path)
     }
     do throws(FileError) {
-      try retryingInterrupts("lock", path) { sediment_try_lock(opened.number) }
+      try Self.take(opened.number, path)
     } catch {
       Self.heldHere.withLock { _ = $0.remove(identity) }
       if error.systemError == EWOULDBLOCK || error.systemError == EAGAIN {
@@ -48,6 +48,29 @@ final class PosixLock: DirectoryLock {
       throw error
     }
     descriptor = Mutex(opened.take())
+  }
+
+  /// Takes the system's lock. Refused, it tries again: somebody who only looks (`holder`) has it for
+  /// the time of two system calls.
+  private static func take(_ number: Int32, _ path: String) throws(FileError) {
+    for _ in 0..<lookersMax {
+      if sediment_try_lock(number) == 0 { return }
+      usleep(1000)
+    }
+    try retryingInterrupts("lock", path) { sediment_try_lock(number) }
+  }
+
+  /// How often in a row somebody who looks may be in the way.
+  private static let lookersMax = 3
+
+  /// Who holds the lock of an open file; `nil` when nobody does.
+  static func holder(of opened: borrowing Descriptor, path: String) throws(FileError) -> LockHolder? {
+    do throws(FileError) {
+      try retryingInterrupts("look at the lock", path) { sediment_look_at_lock(opened.number) }
+      return nil
+    } catch  where error.systemError == EWOULDBLOCK || error.systemError == EAGAIN {
+      return LockHolder(process: readProcess(opened.number))
+    }
   }
 
   deinit { unlock() }

@@ -15,6 +15,9 @@ int sediment_synchronize_file(int descriptor);
 /// Tries to take the exclusive lock of an open file without waiting. 0, or -1 with errno.
 int sediment_try_lock(int descriptor);
 
+// Succeeds when nobody holds the lock of an open file; else -1 with errno EWOULDBLOCK.
+int sediment_look_at_lock(int descriptor);
+
 /// Starts a thread that calls `body` with `context`. 0 and the thread in `thread`, or an error number.
 int sediment_start_thread(void (*body)(void *), void *context, uint64_t *thread);
 

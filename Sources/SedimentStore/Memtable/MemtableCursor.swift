@@ -85,19 +85,14 @@ extension Memtable {
 
   /// Inserts an entry that a log holds, as the newest of its key. `false`: no room.
   package func replay(_ entry: EntryReference) -> Bool {
-    let core = self.core
+    if entry.kind.hidesOlder { return put(entry) }
     var counters = self.counters
     defer { self.counters = counters }
-    let record = unsafe MemtableProbe(
-      hash: entry.hash, time: entry.time, watermark: .min, key: entry.keyBytes)
-    if entry.kind.hidesOlder {
-      return unsafe core.put(record, kind: entry.kind, value: entry.value, counters: &counters)
-    }
     var slot: UInt32 = 0
     var expired: UInt32 = 0
     // A TTL of 1 finds exactly the entry with the same time: replaying twice changes nothing.
     switch core.probe(
-      record, ttl: 1, counters: &counters, slot: &slot, expired: &expired)
+      Self.record(of: entry), ttl: 1, counters: &counters, slot: &slot, expired: &expired)
     {
     case .duplicate, .followsTentative: return true
     case .full: return false
@@ -107,5 +102,23 @@ extension Memtable {
         counters: &counters)
       return true
     }
+  }
+
+  /// Puts an entry that hides everything older of its key. `false`: no room.
+  ///
+  /// - Parameter entry: a `put` or `remove`.
+  package func put(_ entry: EntryReference) -> Bool {
+    var counters = self.counters
+    defer { self.counters = counters }
+    return unsafe core.put(
+      Self.record(of: entry), kind: entry.kind, value: entry.value, counters: &counters)
+  }
+
+  /// The probe of an entry for which nothing has expired.
+  private static func record(of entry: EntryReference) -> MemtableProbe {
+    // Earlier than any time, and far enough from the end that no difference overflows.
+    let watermark: Int64 = -(1 << 61)
+    return unsafe MemtableProbe(
+      hash: entry.hash, time: entry.time, watermark: watermark, key: entry.keyBytes)
   }
 }

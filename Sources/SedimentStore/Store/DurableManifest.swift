@@ -32,7 +32,11 @@ final class DurableManifest: Sendable {
       let edit = makeEdit(content.state)
       var next = content.state
       try next.apply(edit)
-      try content.writer.append(edit)
+      do {
+        try content.writer.append(edit)
+      } catch {
+        throw ManifestFailure(cause: error)
+      }
       content.state = next
       return next
     }
@@ -47,10 +51,14 @@ final class DurableManifest: Sendable {
       try change(&state)
       state.nextFileNumber = max(state.nextFileNumber, number.rawValue + 1)
       let old = content.writer
-      content.writer = try ManifestWriter(directory: directory, number: number, state: state)
-      content.state = state
-      try old.abandon()
-      try directory.remove(old.name)
+      do {
+        content.writer = try ManifestWriter(directory: directory, number: number, state: state)
+        content.state = state
+        old.abandon()
+        try directory.remove(old.name)
+      } catch {
+        throw ManifestFailure(cause: error)
+      }
     }
   }
 
@@ -59,4 +67,12 @@ final class DurableManifest: Sendable {
   func close() throws {
     try content.withLock { try $0.writer.close() }
   }
+}
+
+/// A write of the manifest that failed: what is on disk of it is not known, even when the disk was
+/// only full, so nothing may be appended any more.
+struct ManifestFailure: Error, CustomStringConvertible {
+  let cause: any Error
+
+  var description: String { "the manifest could not be written: \(cause)" }
 }

@@ -16,8 +16,8 @@
 internal import SedimentIO
 internal import Synchronization
 
-/// What identifies a durable epoch: the number alone does not, for after a crash another writer cuts
-/// other epochs.
+/// What identifies a durable epoch: the number alone does not, for after a crash another writer
+/// cuts other epochs.
 public struct EpochID: Hashable, Sendable, CustomStringConvertible {
   public var epoch: UInt64
   public var writerEpoch: UInt64
@@ -27,7 +27,8 @@ public struct EpochID: Hashable, Sendable, CustomStringConvertible {
 
 /// An epoch that was cut and is not durable yet.
 ///
-/// Exactly one of `commit` and `abandon` ends it; when it is dropped without either it is abandoned.
+/// Exactly one of `commit` and `abandon` ends it; when it is dropped without either it is
+/// abandoned.
 public final class PendingEpoch: Sendable {
   /// What the cut took of one keyspace.
   struct KeyspaceCut: Sendable {
@@ -72,8 +73,8 @@ public final class PendingEpoch: Sendable {
 
   /// Makes the epoch durable.
   ///
-  /// - Throws: `noSpace` when the disk is full: the epoch is given up, and a later one takes in what
-  ///   it held. Any other error leaves the store poisoned at the last durable epoch.
+  /// - Throws: `noSpace` when the disk is full: the epoch is given up, and a later one takes in
+  ///   what it held. Any other error leaves the store poisoned at the last durable epoch.
   public func commit() throws(StoreError) -> EpochID {
     guard let cuts = end() else {
       throw StoreError(.invalidArgument, "the epoch was committed or abandoned before")
@@ -82,9 +83,7 @@ public final class PendingEpoch: Sendable {
       return try store.commit(cuts, epoch: epoch, metadata: metadata)
     } catch {
       store.giveUp(cuts)
-      let isFullDisk = (error as? FileError).map { $0.code == .noSpace && !$0.isFromSynchronize }
-        ?? ((error as? StoreError)?.code == .noSpace)
-      if !isFullDisk { store.poison(error) }
+      if !StoreCore.isFullDisk(error) { store.poison(error) }
       throw StoreError(wrapping: error)
     }
   }
@@ -144,7 +143,9 @@ extension StoreCore {
   }
 
   /// Runs `body` while every keyspace's writer waits.
-  private func withWriters(_ keyspaces: ArraySlice<HashedKeyspace>, _ body: () throws -> Void) throws {
+  private func withWriters(_ keyspaces: ArraySlice<HashedKeyspace>, _ body: () throws -> Void)
+    throws
+  {
     guard let first = keyspaces.first else { return try body() }
     first.writerGate.lock()
     defer { first.writerGate.unlock() }
@@ -165,8 +166,8 @@ extension StoreCore {
       makeEdit(cuts, logs: logs, from: state, epoch: epoch, metadata: metadata)
     }
     endCut()
-    try removeUnneededFiles(durable: state)
-    if manifest.isLong { try manifest.replace(number: allocateFileNumber()) { _ in } }
+    // The epoch is durable: whatever fails from here on is no failure of it.
+    tidy(durable: state)
     let duration = options.clock.monotonicNanos() &- start
     statistics.update {
       $0.epochs += 1
@@ -174,11 +175,11 @@ extension StoreCore {
     }
     for event in events { options.onEvent?(event) }
     options.onEvent?(.epochCommitted(epoch: epoch, nanoseconds: duration))
-    try reportLowDisk()
     return EpochID(epoch: epoch, writerEpoch: state.writerEpoch)
   }
 
-  /// The writers go on as if the epoch had not been cut; what it would have logged is flushed later.
+  /// The writers go on as if the epoch had not been cut; what it would have logged is flushed
+  /// later.
   func giveUp(_ keyspaceCuts: [PendingEpoch.KeyspaceCut]) {
     for cut in keyspaceCuts {
       cut.keyspace.withWriter { writer in
@@ -228,7 +229,7 @@ extension StoreCore {
       }
       return logs
     }
-    let log = try keyspace.withWriter { writer in try keyspace.openLog(&writer) }
+    let log = try keyspace.openEpochLog()
     let before = log.length
     try box.buffer.write(to: log, largestTime: cut.largestTime ?? StoreState.timeMin)
     try log.synchronize()
@@ -253,7 +254,9 @@ extension StoreCore {
   ) -> StateEdit {
     var edit = StateEdit(epoch: epoch, nextFileNumber: peekNextFileNumber, metadata: metadata)
     for cut in cuts {
-      guard let durable = state.keyspaces.first(where: { $0.id == cut.keyspace.id }) else { continue }
+      guard let durable = state.keyspaces.first(where: { $0.id == cut.keyspace.id }) else {
+        continue
+      }
       // Logs of batches that were begun after the cut belong to the next epoch, and stay.
       let kept = logs[cut.keyspace.id] ?? cut.logs
       let known = Set((cut.previousLogs + kept).map(\.fileID))
@@ -271,10 +274,33 @@ extension StoreCore {
     return edit
   }
 
-  private func reportLowDisk() throws {
-    guard let onEvent = options.onEvent else { return }
-    let available = try directory.availableBytes()
-    if available < options.lowDiskBytes { onEvent(.lowDisk(availableBytes: available)) }
+  /// Unlinks what nothing needs, and begins a new manifest when the old one has grown long.
+  private func tidy(durable state: StoreState) {
+    do {
+      try removeUnneededFiles(durable: state)
+      if let onEvent = options.onEvent {
+        let available = try directory.availableBytes()
+        if available < options.lowDiskBytes { onEvent(.lowDisk(availableBytes: available)) }
+      }
+    } catch {
+      // A file that stays is removed by the next opening.
+      options.onEvent?(.retrying(message: "\(error)"))
+    }
+    do {
+      if manifest.isLong { try manifest.replace(number: allocateFileNumber()) { _ in } }
+    } catch {
+      poison(error)
+    }
+  }
+
+  /// Whether an error leaves everything durable as it was, and may pass. A failed sync does not, nor
+  /// does a failed write of the manifest (`ManifestFailure`).
+  static func isFullDisk(_ error: any Error) -> Bool {
+    switch error {
+    case let error as FileError: error.code == .noSpace && !error.isFromSynchronize
+    case let error as StoreError: error.code == .noSpace
+    default: false
+    }
   }
 }
 
@@ -317,8 +343,8 @@ extension HashedKeyspace {
     }
   }
 
-  /// The shards whose memtables the epoch flushes. Rotating the logs takes in every shard that is in
-  /// one, and freezing a shard that is in one rotates the logs.
+  /// The shards whose memtables the epoch flushes. Rotating the logs takes in every shard that is
+  /// in one, and freezing a shard that is in one rotates the logs.
   private func shardsToFreeze(isLogged: Bool, rotates: inout Bool) -> [Shard] {
     func isFull(_ shard: Shard) -> Bool {
       let active = shard.view.active

@@ -27,8 +27,8 @@ extension HashedKeyspace {
     try append(buffer, synchronized: synchronized, &writer)
   }
 
-  /// Appends entries to the log, making one where there is none, and notes that the active memtables
-  /// are logged.
+  /// Appends entries to the log, making one where there is none, and notes that the active
+  /// memtables are logged.
   func append(
     _ buffer: consuming EntryBuffer, synchronized: Bool, _ writer: inout KeyspaceWriter
   ) throws {
@@ -41,36 +41,50 @@ extension HashedKeyspace {
     for shard in shards { shard.activeIsLogged = true }
   }
 
-  /// The log being appended to; a new one where there is none.
+  /// The log that batches are appended to; a new one where there is none.
   ///
   /// A log of batches counts from its first record on, not from the next epoch: the manifest names it
   /// before anything is written to it.
-  func openLog(_ writer: inout KeyspaceWriter) throws -> RecordLogWriter {
+  private func openLog(_ writer: inout KeyspaceWriter) throws -> RecordLogWriter {
     if let log = writer.log { return log }
+    let (log, added) = try makeLog()
+    try log.synchronize()
+    try store.directory.synchronize()
+    writer.log = log
+    writer.logs.append(added)
+    try store.manifest.append { state in
+      var edit = StateEdit(
+        epoch: state.epoch, nextFileNumber: store.peekNextFileNumber, metadata: state.metadata)
+      let durable = state.keyspaces.first { $0.id == id }
+      edit.keyspaces = [
+        KeyspaceEdit(
+          id: id, largestTime: durable?.largestTime, logs: (durable?.logs ?? []) + [added])
+      ]
+      return edit
+    }
+    return log
+  }
+
+  /// The log that epochs append to; a new one where there is none. It counts from the next epoch on,
+  /// and only commits, one at a time, use it.
+  func openEpochLog() throws -> RecordLogWriter {
+    if let log = withWriter({ $0.log }) { return log }
+    let (log, added) = try makeLog()
+    withWriter { writer in
+      writer.log = log
+      writer.logs.append(added)
+    }
+    return log
+  }
+
+  private func makeLog() throws -> (RecordLogWriter, LogReference) {
     let number = store.allocateFileNumber()
     let log = try RecordLogWriter(
       directory: store.directory, name: number.logName, kind: .entries,
       fileID: .random(in: .min ... .max))
-    try log.synchronize()
-    try store.directory.synchronize()
     store.finishFile(number.logName)
-    writer.log = log
-    writer.logs.append(
-      LogReference(number: number, fileID: log.fileID, committedLength: log.length))
-    if options.log != .epochs {
-      let added = LogReference(
-        number: number, fileID: log.fileID, committedLength: log.length)
-      try store.manifest.append { state in
-        var edit = StateEdit(
-          epoch: state.epoch, nextFileNumber: store.peekNextFileNumber, metadata: state.metadata)
-        let durable = state.keyspaces.first { $0.id == id }
-        edit.keyspaces = [
-          KeyspaceEdit(
-            id: id, largestTime: durable?.largestTime, logs: (durable?.logs ?? []) + [added])
-        ]
-        return edit
-      }
-    }
-    return log
+    return (
+      log, LogReference(number: number, fileID: log.fileID, committedLength: log.length)
+    )
   }
 }

@@ -112,7 +112,8 @@ public final class HashedKeyspace: Sendable {
   public var approximateEntryCount: UInt64 {
     shards.reduce(0) { sum, shard in
       let view = shard.view
-      let memtables = view.active.counters.live + view.frozen.reduce(0) { $0 + $1.memtable.counters.live }
+      let memtables =
+        view.active.counters.live + view.frozen.reduce(0) { $0 + $1.memtable.counters.live }
       return sum + UInt64(memtables) + view.runs.reduce(0) { $0 + $1.state.entryCount }
     }
   }

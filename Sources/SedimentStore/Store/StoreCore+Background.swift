@@ -33,7 +33,7 @@ extension StoreCore {
 
   /// A full disk is waited for, as long as nothing was to be synchronised; all else poisons.
   private func handle(_ error: any Error) {
-    if let error = error as? FileError, error.code == .noSpace, !error.isFromSynchronize {
+    if Self.isFullDisk(error) {
       noteRetry(StoreError(wrapping: error))
       monitor.withLock { if !isStopping { _ = monitor.wait(nanoseconds: 50_000_000) } }
     } else {
@@ -111,7 +111,8 @@ extension StoreCore {
     let counters = frozen.memtable.counters
     var output = RunWriter(
       store: self, groups: shard.groups, layout: keyspace.options.layout,
-      hasKinds: counters.hasKinds, timeBounds: counters.smallestTime...max(counters.smallestTime, counters.largestTime),
+      hasKinds: counters.hasKinds,
+      timeBounds: counters.smallestTime...max(counters.smallestTime, counters.largestTime),
       expectedEntries: counters.live)
     do {
       var cursor = MemtableCursor(frozen.memtable)
@@ -139,7 +140,8 @@ extension StoreCore {
     }
   }
 
-  private func noteFlush(_ keyspace: HashedKeyspace, _ tables: [TableMetadata], nanoseconds: UInt64) {
+  private func noteFlush(_ keyspace: HashedKeyspace, _ tables: [TableMetadata], nanoseconds: UInt64)
+  {
     let entries = tables.reduce(0) { $0 + $1.entryCount }
     let bytes = tables.reduce(0) { $0 + $1.fileBytes }
     statistics.update {
@@ -180,7 +182,7 @@ extension StoreCore {
     let inputs = shard.view.runs.filter { inputIDs.contains($0.state.id) }
     let merge = RunMerge(
       store: self, layout: keyspace.options.layout, timeToLive: keyspace.options.timeToLive,
-      watermark: watermark, isBottommost: choice.isBottommost)
+      watermark: watermark, isBottommost: choice.isBottommost, filters: filterChoice(keyspace))
     let tables = try merge.run(inputs, groups: shard.groups)
     let output = try makeRun(
       tables, groups: shard.groups, level: choice.level, window: choice.window,
@@ -197,6 +199,15 @@ extension StoreCore {
     }
     noteMerge(
       keyspace, inputs, tables, nanoseconds: options.clock.monotonicNanos() &- start)
+  }
+
+  private func filterChoice(_ keyspace: HashedKeyspace) -> FilterChoice {
+    let bytes = keyspace.shards.reduce(UInt64(0)) { sum, shard in
+      sum + shard.view.runs.flatMap(\.tables).reduce(0) { $0 + $1.reader.metadata.fileBytes }
+    }
+    return FilterChoice(
+      keyspaceBytes: bytes, pageMemoryBytes: ProcessStatistics.systemMemoryBytes() / 2,
+      builderBytesMax: plan.bufferBytes / 2 / options.backgroundThreads)
   }
 
   private func noteMerge(
@@ -217,8 +228,8 @@ extension StoreCore {
 
   // MARK: - Expiry
 
-  /// Takes runs out of the shards' views whose entries have all expired. Their files go with the next
-  /// epoch. The caller holds the monitor.
+  /// Takes runs out of the shards' views whose entries have all expired. Their files go with the
+  /// next epoch. The caller holds the monitor.
   func expireRuns() -> [StoreEvent] {
     var events: [StoreEvent] = []
     for keyspace in keyspaces {

@@ -4,8 +4,9 @@
 //
 // Invariants
 // 1. `durable` is the state of the last manifest record that was synchronised.
-// 2. A file is unlinked only when `durable` does not name it, no shard's view does, and it is not
-//    being made; so it is in `present` exactly while it is in the directory.
+// 2. A file is unlinked only when `durable` does not name it, no shard's view does, no checkpoint
+//    that is being made needs it, and it is not being made; so it is in `present` exactly while it
+//    is in the directory.
 // 3. Once `failure` is set nothing is written any more.
 
 internal import SedimentIO
@@ -14,6 +15,7 @@ internal import Synchronization
 /// See the file's header.
 final class StoreCore: @unchecked Sendable {
   // @unchecked because everything that changes is guarded by `monitor`, as marked.
+  let fileSystem: any FileSystem
   let directory: any Directory
   let options: StoreOptions
   let plan: MemoryPlan
@@ -33,6 +35,8 @@ final class StoreCore: @unchecked Sendable {
   private var present: Set<String> = []
   /// Names being written by background threads.
   private var inProgress: Set<String> = []
+  /// How many checkpoints that are being made need a file of this name.
+  private var pinned: [String: Int] = [:]
   /// The last error of a task that is tried again, until one succeeds.
   private(set) var retryableError: StoreError?
   /// Threads that flush and merge.
@@ -43,9 +47,10 @@ final class StoreCore: @unchecked Sendable {
   var cuts: [ObjectIdentifier: ShardCut] = [:]
 
   init(
-    directory: any Directory, options: StoreOptions, manifest: DurableManifest,
-    nextFileNumber: UInt64, present: Set<String>
+    fileSystem: any FileSystem, directory: any Directory, options: StoreOptions,
+    manifest: DurableManifest, nextFileNumber: UInt64, present: Set<String>
   ) throws {
+    self.fileSystem = fileSystem
     self.directory = directory
     self.options = options
     plan = MemoryPlan(budget: options.memoryBudget)
@@ -133,6 +138,22 @@ final class StoreCore: @unchecked Sendable {
     _ = monitor.withLock { inProgress.remove(name) }
   }
 
+  /// Keeps files of the durable state, whatever becomes of it, until `unpin`. The caller holds
+  /// `commitLock`.
+  func pin(_ names: [String]) {
+    monitor.withLock { for name in names { pinned[name, default: 0] += 1 } }
+  }
+
+  /// Lets files go; an epoch to come unlinks those that nothing needs.
+  func unpin(_ names: [String]) {
+    monitor.withLock {
+      for name in names {
+        guard let count = pinned[name] else { continue }
+        pinned[name] = count > 1 ? count - 1 : nil
+      }
+    }
+  }
+
   /// Unlinks every file that nothing needs any more.
   ///
   /// - Parameter durable: the state that was just made durable.
@@ -144,6 +165,7 @@ final class StoreCore: @unchecked Sendable {
       for shard in keyspaces.flatMap(\.shards) {
         for table in shard.view.runs.flatMap(\.tables) { live.insert(table.reader.name) }
       }
+      live.formUnion(pinned.keys)
       let unneeded = present.subtracting(live)
       present.formIntersection(live)
       return unneeded.sorted()
@@ -175,8 +197,9 @@ final class StoreCore: @unchecked Sendable {
   ) throws(AllocationError) -> Memtable {
     let keyspaceCount = count ?? monitor.withLock { keyspaces.count }
     let shape = plan.memtable(layout: layout, keyspaces: keyspaceCount, shards: options.shards)
+    let slots = min(shape.slots, options.memtableSlotsMax)
     return try Memtable(
-      layout: layout, geometry: MemtableGeometry(slots: shape.slots, range: groups.hashRange),
+      layout: layout, geometry: MemtableGeometry(slots: slots, range: groups.hashRange),
       arenaBytes: shape.arenaBytes)
   }
 }

@@ -235,6 +235,14 @@ final class MemoryDirectory: Directory {
     return MemoryLock(fileSystem: fileSystem, node: number)
   }
 
+  func lockHolder(of name: String) throws(FileError) -> LockHolder? {
+    let fullPath = try checked(name, "look at the lock")
+    return try fileSystem.look("look at the lock", fullPath) { state in
+      guard let number = state.disk.directory(node)?.current[name] else { return nil }
+      return state.locked.contains(number) ? LockHolder(process: Self.process) : nil
+    }
+  }
+
   // MARK: Names
 
   /// The path of `name` for messages, once it is known to be a single component.

@@ -3,7 +3,7 @@ public import SedimentIO
 /// The kinds of calls that a fault can meet.
 public enum FileOperation: String, Sendable, CaseIterable, Comparable {
   case openDirectory, subdirectory, openFile, createFile, metadata, entries, rename, remove
-  case removeDirectory, link, synchronizeDirectory, lock, availableBytes
+  case removeDirectory, link, synchronizeDirectory, lock, lockHolder, availableBytes
   case read, write, size, truncate, synchronizeFile
 
   public static func < (left: FileOperation, right: FileOperation) -> Bool {

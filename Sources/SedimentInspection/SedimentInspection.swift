@@ -1,1 +1,0 @@
-// SedimentInspection: placeholder until its first file lands.

@@ -1,0 +1,65 @@
+/// What is known of a checkpoint.
+public struct CheckpointInfo: Sendable, Equatable {
+  /// `chk-<epoch>-<writer epoch>-<digest>`; unique.
+  public var id: String
+  /// The epoch it holds.
+  public var epoch: EpochID
+  /// When it was made, in milliseconds since 1970.
+  public var createdMillis: Int64
+  /// The store or job it was made of.
+  public var identity: StoreIdentity
+  /// What the caller gave with the epoch.
+  public var metadata: [UInt8]
+  public var keyspaceNames: [String]
+  public var tableCount: Int
+  public var logCount: Int
+  /// Bytes of all files it needs, whatever other checkpoints share.
+  public var totalBytes: UInt64
+  /// Files and bytes that making it added to the directory; 0 when it was read back.
+  public var newFiles = 0
+  public var newBytes: UInt64 = 0
+
+  package init(_ id: CheckpointID, _ manifest: CheckpointManifest) {
+    let state = manifest.state
+    let tables = state.tables
+    self.id = id.description
+    epoch = EpochID(epoch: id.epoch, writerEpoch: id.writerEpoch)
+    createdMillis = manifest.createdMillis
+    identity = state.identity
+    metadata = state.metadata
+    keyspaceNames = state.keyspaces.map(\.name)
+    tableCount = tables.count
+    logCount = state.logs.count
+    totalBytes = tables.values.reduce(0) { $0 &+ $1.fileBytes }
+    for log in state.logs { totalBytes &+= log.committedLength }
+  }
+}
+
+/// A checkpoint directory and one of its checkpoints.
+///
+/// A path names the directory, for its newest checkpoint, or a checkpoint in it:
+/// `backups`, `backups/chk-000000000012-000001-89ab…` with `.checkpoint` or without.
+public struct CheckpointReference: Sendable, Equatable {
+  public var directory: String
+  /// `nil` for the newest.
+  public var id: String?
+
+  public init(directory: String, id: String?) {
+    self.directory = directory
+    self.id = id
+  }
+
+  public init(path: String) {
+    let parts = path.split(separator: "/", omittingEmptySubsequences: true)
+    guard let last = parts.last.map(String.init),
+      let id = CheckpointID(fileName: last) ?? CheckpointID(last)
+    else {
+      self.init(directory: path, id: nil)
+      return
+    }
+    let parent = parts.dropLast().joined(separator: "/")
+    let isAbsolute = path.utf8.first == UInt8(ascii: "/")
+    self.init(
+      directory: isAbsolute ? "/" + parent : parent.isEmpty ? "." : parent, id: id.description)
+  }
+}

@@ -1,0 +1,110 @@
+// Making a state directory of a checkpoint or savepoint: only links, whatever the size.
+//
+//   1. read and check the manifest
+//   2. link tables and logs under the names the state gives them, synchronise the directory
+//   3. write and publish a manifest
+//
+// Until step 3 the directory holds files of a store and no CURRENT, which `StateStore.open` refuses:
+// a restore that power loss cut short is never mistaken for a store.
+
+public import SedimentIO
+
+/// Whose state a restored one is.
+public enum RestoredIdentity: Sendable, Equatable {
+  /// The same job's, as it was then.
+  case keep
+  /// Another's that begins with the same content.
+  case new
+}
+
+extension StateStore {
+  /// Makes a state directory of a checkpoint.
+  ///
+  /// Links files where both lie on one file system, and never rewrites a table. The checkpoint does
+  /// not change, whatever becomes of the new state.
+  ///
+  /// - Parameters:
+  ///   - checkpoint: a directory of checkpoints (the newest is taken), a checkpoint in one, or a
+  ///     savepoint.
+  ///   - path: a directory that is empty or missing.
+  /// - Throws: `alreadyExists` when it is not empty, `notFound` when there is no such checkpoint,
+  ///   `corrupted` when the checkpoint is not whole.
+  @discardableResult
+  public static func restore(
+    checkpoint: CheckpointReference, to path: String, identity: RestoredIdentity = .keep,
+    fileSystem: any FileSystem = PosixFileSystem()
+  ) throws(StoreError) -> CheckpointInfo {
+    try wrapping {
+      let source = try CheckpointDirectory(
+        path: checkpoint.directory, creating: false, fileSystem: fileSystem)
+      let sourceLock = try source.lockForReading()
+      defer { sourceLock?.unlock() }
+      let found = try source.find(checkpoint.id)
+      let target = try fileSystem.openDirectory(at: path, creating: true)
+      try checkIsEmpty(target)
+      let lock = try target.lock(lockName)
+      defer { lock.unlock() }
+      var state = found.manifest.state
+      if identity == .new { state.identity = .random() }
+      try CheckpointRestoring(source: source, target: target).run(state)
+      return CheckpointInfo(found.id, found.manifest)
+    }
+  }
+
+  private static func checkIsEmpty(_ directory: any Directory) throws {
+    guard let entry = try directory.entries().first(where: { $0.name != lockName }) else { return }
+    throw StoreError(
+      .alreadyExists,
+      "\(directory.path) is not empty (it holds \(entry.name)): restore into a new directory")
+  }
+}
+
+/// One restoring.
+private struct CheckpointRestoring {
+  let source: CheckpointDirectory
+  let target: any Directory
+
+  func run(_ state: StoreState) throws {
+    do {
+      try linkFiles(of: state)
+      try target.synchronize()
+      try publish(state)
+    } catch {
+      removeFiles(of: state)
+      throw error
+    }
+  }
+
+  private func linkFiles(of state: StoreState) throws {
+    for table in state.tables.values.sorted(by: { $0.number < $1.number }) {
+      _ = try FileTransfer.link(
+        FileNaming.objects.name(of: table), in: source.objects,
+        to: FileNaming.state.name(of: table), in: target, bytes: table.fileBytes)
+    }
+    for log in state.logs {
+      _ = try FileTransfer.link(
+        FileNaming.objects.name(of: log), in: source.objects, to: FileNaming.state.name(of: log),
+        in: target, bytes: log.committedLength)
+    }
+  }
+
+  private func publish(_ state: StoreState) throws {
+    var state = state
+    let number = FileNumber(state.nextFileNumber)
+    state.nextFileNumber += 1
+    let writer = try ManifestWriter(directory: target, number: number, state: state)
+    writer.abandon()
+  }
+
+  /// After a failure the directory is as empty as it was, as far as that is possible: what cannot be
+  /// removed is refused by `StateStore.open`, and the failure itself is what is reported.
+  private func removeFiles(of state: StoreState) {
+    for name in state.fileNames {
+      do {
+        try target.remove(name)
+      } catch {
+        continue
+      }
+    }
+  }
+}
