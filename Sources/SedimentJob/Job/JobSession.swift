@@ -30,6 +30,7 @@ final class JobSession {
   private let store: StateStore
   private let dedup: Deduplicator
   private let outputs: OutputSet
+  private let checkpoints: CheckpointKeeper?
   private let router: BatchRouter
   private let scratch = DecisionScratch()
   private let pool: RecordBatchPool
@@ -46,6 +47,7 @@ final class JobSession {
   private var lastCutNanos: UInt64 = 0
   private var batchesSinceCut = 0
   private var isDirty = false
+  private var hasDecided = false
 
   init(
     _ options: JobOptions, in environment: JobEnvironment, control: JobControl
@@ -73,6 +75,7 @@ final class JobSession {
       try? opening.store.close()
       throw error
     }
+    checkpoints = CheckpointKeeper(store: store, options, environment)
     positions = PositionTable(metadata.positions)
     for path in plan.superseded { positions.remove(path) }
     header = metadata.csvHeader.map { CSVHeader(line: $0) }
@@ -107,7 +110,8 @@ final class JobSession {
     control.setWake { stage.wake() }
     let committer: EpochCommitter
     do {
-      committer = try EpochCommitter(store: store, outputs: outputs) { stage.wake() }
+      committer = try EpochCommitter(
+        store: store, outputs: outputs, checkpoints: checkpoints) { stage.wake() }
     } catch {
       stage.stop()
       throw error
@@ -171,6 +175,7 @@ final class JobSession {
         if let position { positions.set(position) }
         batchesSinceCut += 1
         isDirty = true
+        hasDecided = true
         pool.give(batch)
       case .fileEnded(let position):
         positions.set(position)
@@ -246,6 +251,7 @@ final class JobSession {
       try committer.waitUntilIdle()
     }
     try store.commitEpoch(metadata: encodedMetadata(try outputs.release()))
+    if hasDecided { checkpoints?.make() }
   }
 }
 
@@ -276,6 +282,7 @@ extension JobSession {
     summary.rejectReasons = router.rejectReasons
     summary.stateKeys = dedup.keyspace.approximateEntryCount
     summary.resumedFrom = resumedFrom
+    summary.checkpoint = checkpoints?.lastID
     return summary
   }
 }

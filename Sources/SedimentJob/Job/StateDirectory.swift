@@ -20,8 +20,7 @@ struct StateDirectory {
     case .fresh:
       try refuseUsedOutputs()
       try putAside()
-    case .checkpoint:
-      throw JobError(.failed, "checkpoints cannot be restored yet")
+    case .checkpoint(let word): try restore(word)
     }
   }
 
@@ -71,6 +70,60 @@ struct StateDirectory {
     } catch {
       guard error.code == .notFound else { throw error }
       return nil
+    }
+  }
+
+  /// Makes the state from a checkpoint. What was there is put aside only when the checkpoint could be
+  /// restored whole, beside it.
+  private func restore(_ word: String) throws {
+    let path = Self.trimmed(options.statePath)
+    let temporary = path + ".restoring"
+    let reference = try reference(word)
+    try removeRestoring(temporary)
+    let restored = try StateStore.restore(
+      checkpoint: reference, to: temporary, fileSystem: environment.fileSystem)
+    try refuseNewerOutputs(JobMetadata(decoding: restored.metadata))
+    try putAside()
+    let (parentPath, name) = OutputTarget.split(path)
+    let parent = try environment.fileSystem.openDirectory(at: parentPath, creating: false)
+    try parent.rename(OutputTarget.split(temporary).name, to: name, replacing: false)
+    try parent.synchronize()
+    environment.report(
+      JobMessage(.information, "going on from checkpoint \(restored.id), epoch \(restored.epoch)"))
+  }
+
+  /// A word without a slash that the state's own checkpoints have is an id, all else a path.
+  private func reference(_ word: String) throws -> CheckpointReference {
+    let own = PathName.join(Self.trimmed(options.statePath), StateNames.checkpoints)
+    if !word.contains("/"), try existing(own) != nil {
+      let ids = try Checkpoints(at: own, fileSystem: environment.fileSystem).list().map(\.id)
+      if ids.contains(word) { return CheckpointReference(directory: own, id: word) }
+    }
+    return CheckpointReference(path: word)
+  }
+
+  /// Removes what an interrupted restoring left.
+  private func removeRestoring(_ path: String) throws {
+    guard let directory = try existing(path) else { return }
+    for entry in try directory.entries() { try directory.remove(entry.name) }
+    let (parentPath, name) = OutputTarget.split(path)
+    try environment.fileSystem.openDirectory(at: parentPath, creating: false).removeDirectory(name)
+  }
+
+  /// A file that has grown since the checkpoint would be cut back, and what a reader has taken from it
+  /// would come again. (A directory of parts says so itself.)
+  private func refuseNewerOutputs(_ metadata: JobMetadata) throws {
+    for role in OutputRole.allCases {
+      guard case .file(let path)? = options.targets[role] else { continue }
+      let (parent, name) = OutputTarget.split(path)
+      let size = try existing(parent)?.metadata(of: name)?.size ?? 0
+      var committed: UInt64 = 0
+      if case .file(_, _, let bytes)? = metadata.commitments[role]?.promise { committed = bytes }
+      guard size > committed else { continue }
+      throw JobError(
+        .failed,
+        "\(path) has \(size) bytes, and \(committed) as of the checkpoint: the checkpoint is older "
+          + "than the output; give another \(role.option)")
     }
   }
 
