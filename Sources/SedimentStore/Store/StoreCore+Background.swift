@@ -10,6 +10,7 @@ internal import Synchronization
 extension StoreCore {
   /// What a background thread does next.
   enum BackgroundTask {
+    case clearMemory
     case flush(HashedKeyspace, Shard, FrozenMemtable)
     case merge(HashedKeyspace, Shard, CompactionChoice, Int64)
   }
@@ -19,6 +20,7 @@ extension StoreCore {
     while let task = nextTask() {
       do {
         switch task {
+        case .clearMemory: memtableMemory.clearOne()
         case .flush(let keyspace, let shard, let frozen):
           try flush(frozen, of: shard, in: keyspace)
         case .merge(let keyspace, let shard, let choice, let watermark):
@@ -61,6 +63,7 @@ extension StoreCore {
         }
       }
     }
+    if memtableMemory.hasDirty { return .clearMemory }
     for keyspace in keyspaces {
       for shard in keyspace.shards {
         if let task = pickMerge(keyspace, shard) { return task }
