@@ -56,6 +56,8 @@ public final class Deduplicator: Sendable {
   private let maxAheadMillis: Int64?
   private let gate = Monitor()
   private let state = StateBox()
+  /// Where asynchronous callers' batches are decided.
+  let thread = BlockingThread()
 
   /// Opens the keyspace `name` of a store for deduplication, and makes it when there is none.
   ///

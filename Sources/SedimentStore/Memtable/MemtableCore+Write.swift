@@ -143,6 +143,31 @@ extension MemtableCore {
     counters.live &+= 1
   }
 
+  /// Makes a tentative slot the one entry of its key: a `put` at `time`.
+  func acceptAlone(
+    slot: UInt32, _ record: MemtableProbe, time: Int64, counters: inout Memtable.Counters
+  ) {
+    let own = Int(slot)
+    // Nobody reads a tentative slot.
+    unsafe slots[own].time = time
+    publish(meta(own).advanced(to: .tentative, kind: .put), at: own)
+    unsafe accept(
+      slot: slot, expired: Self.noSlot, time: time, value: nil, counters: &counters)
+    counters.hasKinds = true
+    var at = geometry.home(record.hash.high)
+    while at < geometry.slotCount {
+      let stored = unsafe slots[at]
+      let meta = SlotMeta(bits: stored.meta)
+      if meta.isEmpty { break }
+      if unsafe at != own && meta.isDefinitive && stored.low == record.hash.low
+        && stored.high == record.hash.high && (!isExact || keyEquals(meta, record.key))
+      {
+        supersede(slot: at, counters: &counters)
+      }
+      at &+= 1
+    }
+  }
+
   /// Lets a tentative slot answer for the entry found at `firstSeen` in a table, where there is
   /// room for that; else takes it back.
   @inline(__always)

@@ -11,11 +11,9 @@ extension HashedKeyspace {
     var buffer = EntryBuffer(layout: layout, expectedEntries: unsafe keys.count)
     for index in 0..<(unsafe keys.count) {
       let decision = unsafe InsertDecision(rawValue: decisions[index])
-      let isDuplicate = decision == .duplicate
-      guard decision == .new || decision == .lateNew || (isDuplicate && options.refreshesOnSeen)
-      else { continue }
+      guard decision == .new || decision == .lateNew else { continue }
       var entry = unsafe EntryReference(
-        hash: writer.hashes[index], time: times[index], kind: isDuplicate ? .put : .insert)
+        hash: writer.hashes[index], time: times[index], kind: .insert)
       if let values = unsafe values { unsafe entry.value = values + index * width }
       if layout.isExact {
         let key = unsafe keys.key(at: index)

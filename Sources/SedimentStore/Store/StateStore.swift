@@ -107,8 +107,9 @@ public final class StateStore: Sendable {
       throw StoreError(.invalidArgument, "a keyspace's name has 1 to 255 bytes")
     }
     if let complaint = options.complaint { throw StoreError(.invalidArgument, complaint) }
-    if options.refreshesOnSeen && options.valueWidth > 0 {
-      throw StoreError(.invalidArgument, "a keyspace that refreshes on seen holds no values")
+    if options.refreshesOnSeen && (options.valueWidth > 0 || options.log != .epochs) {
+      throw StoreError(
+        .invalidArgument, "a keyspace that refreshes on seen holds no values and has no log")
     }
     commitLock.lock()
     defer { commitLock.unlock() }
