@@ -45,8 +45,8 @@ final class CheckpointKeeper: Sendable {
     do {
       let made = try store.checkpoint(to: path, committing: false)
       state.withLock { $0 = (now, made.id) }
-      //RETAIN let checkpoints = try Checkpoints(at: path, fileSystem: environment.fileSystem)
-      //RETAIN try checkpoints.retain(retained, protecting: [made.id])
+      let checkpoints = try Checkpoints(at: path, fileSystem: environment.fileSystem)
+      try checkpoints.retain(retained, protecting: [made.id])
     } catch {
       state.withLock { $0.lastNanos = now }
       environment.report(JobMessage(.warning, "no checkpoint was made: \(error)"))

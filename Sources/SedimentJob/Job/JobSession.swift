@@ -147,7 +147,9 @@ final class JobSession {
         plan.inputs, in: environment.inputs, format: format, limits: limits,
         standardInput: environment.standardInput())
     }
-    return try InputStage(reader, format: format, workers: options.parallelism, pool: pool)
+    return try InputStage(
+      reader, format: format, paths: plan.inputs.map(\.source.path),
+      workers: options.parallelism, pool: pool)
   }
 
   // MARK: - The deciding thread

@@ -127,7 +127,7 @@ extension MemoryFileSystem {
     if try directory.metadata(of: name) != nil { try directory.remove(name) }
     let file = try directory.openFile(name, .create)
     let bytes = Array(text.utf8)
-    try bytes.span.bytes.withUnsafeBytes { (bytes) throws(FileError) in
+    try unsafe bytes.span.bytes.withUnsafeBytes { (bytes) throws(FileError) in
       try unsafe file.write(bytes, at: 0)
     }
     try file.synchronize()
@@ -140,7 +140,7 @@ extension MemoryFileSystem {
     let file = try openDirectory(at: parent, creating: false).openFile(name, .readWrite)
     let bytes = Array(text.utf8)
     let size = try file.size()
-    try bytes.span.bytes.withUnsafeBytes { (bytes) throws(FileError) in
+    try unsafe bytes.span.bytes.withUnsafeBytes { (bytes) throws(FileError) in
       try unsafe file.write(bytes, at: size)
     }
     try file.synchronize()
