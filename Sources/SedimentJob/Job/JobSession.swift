@@ -111,7 +111,8 @@ final class JobSession {
     let committer: EpochCommitter
     do {
       committer = try EpochCommitter(
-        store: store, outputs: outputs, checkpoints: checkpoints) { stage.wake() }
+        store: store, outputs: outputs, checkpoints: checkpoints
+      ) { stage.wake() }
     } catch {
       stage.stop()
       throw error
@@ -124,6 +125,8 @@ final class JobSession {
       if !readsStandardInput { stage.waitUntilStopped() }
     }
     try cutEpoch(committer)
+    // A file is not written before a durable epoch owns it.
+    try committer.waitUntilIdle()
     let end = try decideAll(stage, committer)
     stage.stop()
     try finish(committer)
@@ -295,7 +298,8 @@ extension SinkRecovery {
     var notices: [JobMessage] = []
     for name in taken {
       notices.append(
-        JobMessage(.information, "\(sink.path)/\(name) was promised and is gone: taken by a reader"))
+        JobMessage(.information, "\(sink.path)/\(name) was promised and is gone: taken by a reader")
+      )
     }
     if !published.isEmpty {
       notices.append(JobMessage(.detail, "\(sink.path): \(published.count) promised parts shown"))

@@ -82,8 +82,13 @@ struct StateDirectory {
     try removeRestoring(temporary)
     let restored = try StateStore.restore(
       checkpoint: reference, to: temporary, fileSystem: environment.fileSystem)
-    try refuseNewerOutputs(JobMetadata(decoding: restored.metadata))
-    try putAside()
+    do {
+      try refuseNewerOutputs(JobMetadata(decoding: restored.metadata))
+      try putAside()
+    } catch {
+      try removeRestoring(temporary)
+      throw error
+    }
     let (parentPath, name) = OutputTarget.split(path)
     let parent = try environment.fileSystem.openDirectory(at: parentPath, creating: false)
     try parent.rename(OutputTarget.split(temporary).name, to: name, replacing: false)
@@ -110,20 +115,36 @@ struct StateDirectory {
     try environment.fileSystem.openDirectory(at: parentPath, creating: false).removeDirectory(name)
   }
 
-  /// A file that has grown since the checkpoint would be cut back, and what a reader has taken from it
-  /// would come again. (A directory of parts says so itself.)
+  /// An output that has grown since the checkpoint would get the same records again.
   private func refuseNewerOutputs(_ metadata: JobMetadata) throws {
     for role in OutputRole.allCases {
-      guard case .file(let path)? = options.targets[role] else { continue }
-      let (parent, name) = OutputTarget.split(path)
-      let size = try existing(parent)?.metadata(of: name)?.size ?? 0
-      var committed: UInt64 = 0
-      if case .file(_, _, let bytes)? = metadata.commitments[role]?.promise { committed = bytes }
-      guard size > committed else { continue }
+      guard let target = options.targets[role],
+        try isNewer(target, than: metadata.commitments[role]?.promise)
+      else { continue }
       throw JobError(
         .failed,
-        "\(path) has \(size) bytes, and \(committed) as of the checkpoint: the checkpoint is older "
-          + "than the output; give another \(role.option)")
+        "the checkpoint is older than what \(role.option) holds already: give another "
+          + "\(role.option), so that nothing is there twice")
+    }
+  }
+
+  /// Whether an output holds more than was promised as of a checkpoint.
+  private func isNewer(
+    _ target: OutputTarget, than promise: SinkCommitment.Promise?
+  ) throws -> Bool {
+    switch target {
+    case .standardOutput: return false
+    case .directory(let path):
+      var next: UInt64 = 1
+      if case .parts(let parts)? = promise { next = parts.nextSequence }
+      return try existing(path)?.entries().contains { entry in
+        PartName(final: entry.name).map { $0.sequence >= next } ?? false
+      } ?? false
+    case .file(let path):
+      var committed: UInt64 = 0
+      if case .file(_, _, let bytes)? = promise { committed = bytes }
+      let (parent, name) = OutputTarget.split(path)
+      return (try existing(parent)?.metadata(of: name)?.size ?? 0) > committed
     }
   }
 

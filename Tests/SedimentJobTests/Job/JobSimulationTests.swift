@@ -83,7 +83,7 @@ import Testing
     try harness.addInput("in/a", records: 2_000, using: &generator)
     harness.options.batchRecordsMax = 50
     harness.options.batchesPerEpochMax = 4
-    harness.disk.capacityBytes = 400_000
+    harness.disk.capacityBytes = 180_000
     let error = #expect(throws: JobError.self) { _ = try harness.run() }
     #expect(error?.code == .noSpace, "\(String(describing: error))")
     harness.disk.capacityBytes = nil

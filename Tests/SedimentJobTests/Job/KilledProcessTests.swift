@@ -40,7 +40,9 @@ import Testing
 
   /// The program beside the bundle of the tests: SwiftPM builds both into one directory.
   private static func executable() throws -> URL {
-    for argument in CommandLine.arguments + [Bundle.main.bundlePath, Bundle.main.executablePath ?? ""] {
+    for argument in CommandLine.arguments + [
+      Bundle.main.bundlePath, Bundle.main.executablePath ?? "",
+    ] {
       guard let bundle = argument.range(of: ".xctest") else { continue }
       let directory = URL(fileURLWithPath: String(argument[..<bundle.lowerBound]))
         .deletingLastPathComponent()
