@@ -7,6 +7,7 @@ struct RunWriter: ~Copyable {
   private let layout: EntryLayout
   private let hasKinds: Bool
   private let timeBounds: ClosedRange<Int64>
+  private let filters: FilterChoice?
   private var remainingEntries: Int
   private var table: TableWriter?
   private var tableName = ""
@@ -15,9 +16,10 @@ struct RunWriter: ~Copyable {
   /// Entries until the size of the table is looked at again.
   private var untilCheck = 0
 
+  /// - Parameter filters: how a merge chooses its tables' filters; `nil` for a flush.
   init(
     store: StoreCore, groups: KeyGroupRange, layout: EntryLayout, hasKinds: Bool,
-    timeBounds: ClosedRange<Int64>, expectedEntries: Int
+    timeBounds: ClosedRange<Int64>, expectedEntries: Int, filters: FilterChoice? = nil
   ) {
     self.store = store
     self.groups = groups
@@ -25,6 +27,7 @@ struct RunWriter: ~Copyable {
     self.hasKinds = hasKinds
     self.timeBounds = timeBounds
     remainingEntries = expectedEntries
+    self.filters = filters
   }
 
   mutating func append(_ entry: EntryReference) throws {
@@ -47,8 +50,6 @@ struct RunWriter: ~Copyable {
   }
 
   private static let checkInterval = 1024
-  /// About 0.4 % false positives at one cache line a probe.
-  private static let filterBitsPerKey = 12
 
   private mutating func beginTable() throws {
     let number = store.allocateFileNumber()
@@ -56,13 +57,14 @@ struct RunWriter: ~Copyable {
     store.beginFile(tableName)
     let perEntry = 16 + 8 + Int(layout.valueWidth) + (layout.isExact ? 16 : 0)
     let most = Int(store.plan.tableBytes) / perEntry * 2
+    let entries = max(min(remainingEntries, most), 1)
     table = try TableWriter(
       directory: store.directory,
       plan: TableWriter.Plan(
         number: number, fileID: .random(in: .min ... .max), layout: layout, hasKinds: hasKinds,
         timeBounds: timeBounds, hashRange: groups.hashRange,
-        expectedEntries: max(min(remainingEntries, most), 1),
-        filter: .blockedBloom(bitsPerKey: Self.filterBitsPerKey)))
+        expectedEntries: entries,
+        filter: filters?.merged(entries: entries) ?? FilterChoice.flushed))
   }
 
   private mutating func endTable() throws {
@@ -97,6 +99,7 @@ struct RunMerge {
   let timeToLive: TimeToLive
   let watermark: Int64
   let isBottommost: Bool
+  let filters: FilterChoice
 
   /// - Parameter inputs: newest first.
   /// - Returns: the tables written, in order of hash; none when nothing is left.
@@ -112,7 +115,7 @@ struct RunMerge {
       store: store, groups: groups, layout: layout,
       hasKinds: inputs.contains { $0.hasKinds },
       timeBounds: smallest...max(inputs.map(\.largestTime).max() ?? 0, smallest),
-      expectedEntries: Int(inputs.reduce(0) { $0 + $1.state.entryCount }))
+      expectedEntries: Int(inputs.reduce(0) { $0 + $1.state.entryCount }), filters: filters)
     do {
       try write(MergeCursor(sources), to: &output)
       return try output.finish()

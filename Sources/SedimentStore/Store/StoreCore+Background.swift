@@ -180,7 +180,7 @@ extension StoreCore {
     let inputs = shard.view.runs.filter { inputIDs.contains($0.state.id) }
     let merge = RunMerge(
       store: self, layout: keyspace.options.layout, timeToLive: keyspace.options.timeToLive,
-      watermark: watermark, isBottommost: choice.isBottommost)
+      watermark: watermark, isBottommost: choice.isBottommost, filters: filterChoice(keyspace))
     let tables = try merge.run(inputs, groups: shard.groups)
     let output = try makeRun(
       tables, groups: shard.groups, level: choice.level, window: choice.window,
@@ -197,6 +197,15 @@ extension StoreCore {
     }
     noteMerge(
       keyspace, inputs, tables, nanoseconds: options.clock.monotonicNanos() &- start)
+  }
+
+  private func filterChoice(_ keyspace: HashedKeyspace) -> FilterChoice {
+    let bytes = keyspace.shards.reduce(UInt64(0)) { sum, shard in
+      sum + shard.view.runs.flatMap(\.tables).reduce(0) { $0 + $1.reader.metadata.fileBytes }
+    }
+    return FilterChoice(
+      keyspaceBytes: bytes, pageMemoryBytes: ProcessStatistics.systemMemoryBytes() / 2,
+      builderBytesMax: plan.bufferBytes / 2 / options.backgroundThreads)
   }
 
   private func noteMerge(
