@@ -6,7 +6,7 @@ extension StateReport {
   public var json: JSONValue {
     .object([
       .init("path", .string(path)), .init("id", .string("\(identity)")),
-      .init("epoch", .unsigned(epoch.epoch)), .init("writer_epoch", .unsigned(epoch.writerEpoch)),
+      .init("epoch", .unsigned(epoch)), .init("writer_epoch", .unsigned(writerEpoch)),
       .init("manifest", .string(manifestName)),
       .init("metadata_bytes", .count(metadataBytes)),
       .init("job", job.isEmpty ? .null : .object(job.map { .init($0.member, $0.value) })),

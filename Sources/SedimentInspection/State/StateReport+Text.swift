@@ -20,8 +20,7 @@ extension StateReport {
     var fields = TextFields()
     fields.append("id", "\(identity)")
     for fact in job { fields.append(fact.label, fact.text) }
-    fields.append(
-      "epoch", "\(Figure.count(epoch.epoch)) of writer \(Figure.count(epoch.writerEpoch))")
+    fields.append("epoch", "\(Figure.count(epoch)) of writer \(Figure.count(writerEpoch))")
     if let holder {
       let process = holder.process.map { "process \($0)" } ?? "another process"
       fields.append("in use", "by \(process); this is as of its last epoch")

@@ -16,7 +16,10 @@ public struct StateReport: Sendable {
   public var path: String
   /// The id of the state, and of the job whose it is.
   public var identity: StoreIdentity
-  public var epoch: EpochID
+  /// The last durable epoch.
+  public var epoch: UInt64
+  /// The writer that made it.
+  public var writerEpoch: UInt64
   /// The manifest it was read from.
   public var manifestName: String
   /// Bytes that the caller keeps with the epoch.
@@ -52,7 +55,8 @@ public struct StateReport: Sendable {
   ) throws {
     path = stored.path
     identity = stored.state.identity
-    epoch = EpochID(epoch: stored.state.epoch, writerEpoch: stored.state.writerEpoch)
+    epoch = stored.state.epoch
+    writerEpoch = stored.state.writerEpoch
     manifestName = stored.manifestName
     metadataBytes = stored.state.metadata.count
     self.job = try job(stored.state.metadata)
