@@ -229,11 +229,13 @@ extension StoreCore {
     let before = log.length
     try box.buffer.write(to: log, largestTime: cut.largestTime ?? StoreState.timeMin)
     try log.synchronize()
+    // The acknowledgement is not synchronised, so the epoch must not count on it.
+    let committedLength = log.length
     try log.acknowledge()
-    statistics.update { $0.bytesLogged += log.length - before }
+    statistics.update { $0.bytesLogged += committedLength - before }
     keyspace.withWriter { writer in
       for index in writer.logs.indices where writer.logs[index].fileID == log.fileID {
-        writer.logs[index].committedLength = log.length
+        writer.logs[index].committedLength = committedLength
         if index < logs.count {
           logs[index] = writer.logs[index]
         } else {
