@@ -93,7 +93,7 @@ private struct CheckpointRestoring {
     let number = FileNumber(state.nextFileNumber)
     state.nextFileNumber += 1
     let writer = try ManifestWriter(directory: target, number: number, state: state)
-    try writer.abandon()
+    writer.abandon()
   }
 
   /// After a failure the directory is as empty as it was, as far as that is possible: what cannot be
