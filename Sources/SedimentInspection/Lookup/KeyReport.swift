@@ -85,7 +85,7 @@ private struct KeySearch {
     self.key = key
     self.keyspace = keyspace
     self.stored = stored
-    hash = KeyHasher(seed: stored.state.seed).hash(key.span.bytes)
+    hash = unsafe KeyHasher(seed: stored.state.seed).hash(key.span.bytes)
     watermark = StoreState.watermark(
       largestTime: keyspace.largestTime, options: keyspace.options)
   }
