@@ -1,7 +1,8 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
-/// Every Swift target is held to the same rules: strict memory safety, no warnings, explicit imports.
+/// Every Swift target is held to the same rules: strict memory safety, no warnings, explicit
+/// imports.
 let strict: [SwiftSetting] = [
   .strictMemorySafety(),
   .treatAllWarnings(as: .error),

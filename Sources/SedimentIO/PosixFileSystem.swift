@@ -1,8 +1,8 @@
 // The real file system.
 //
 // How it works: a path is used once, to open a directory; from there every call names one component
-// relative to the open directory (`openat` and its kin), so that neither a renamed parent nor a name
-// read from disk can lead elsewhere.
+// relative to the open directory (`openat` and its kin), so that neither a renamed parent nor a
+// name read from disk can lead elsewhere.
 //
 // Invariants
 // 1. No descriptor outlives an exec (`O_CLOEXEC`), none is used after it was closed.

@@ -22,5 +22,5 @@ struct Sediment: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "sediment",
     abstract: "Removes duplicate records from streams and files, and remembers across runs.",
-    subcommands: [Generate.self])
+    subcommands: [Dedup.self, Generate.self])
 }

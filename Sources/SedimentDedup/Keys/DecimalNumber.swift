@@ -17,6 +17,7 @@ package struct DecimalNumber {
     case text
   }
 
+  /// Whether a minus sign stands before it.
   package let isNegative: Bool
   /// Where in the text the significant digits are, first to last nonzero digit; one of the bytes
   /// may be the decimal point. Empty for zero.
@@ -28,6 +29,7 @@ package struct DecimalNumber {
   /// False when the written exponent is beyond ±10¹⁵, so that `exponent` is not exact.
   package let isExponentExact: Bool
 
+  /// Whether no digit but 0 stands in it.
   package var isZero: Bool { digitCount == 0 }
 
   private static let exponentMax = 1_000_000_000_000_000

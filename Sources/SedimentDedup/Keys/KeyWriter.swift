@@ -33,10 +33,13 @@ package struct KeyWriter {
     isOverflowed = false
   }
 
+  /// Appends a field that is null.
   package mutating func appendNull() { append(tag: .null) }
 
+  /// Appends a boolean field.
   package mutating func append(_ value: Bool) { append(tag: value ? .true : .false) }
 
+  /// Appends an integer field.
   @inline(__always)
   package mutating func append(_ value: Int64) {
     append(.int64, UInt64(bitPattern: value))

@@ -1,5 +1,6 @@
 /// How records are told apart and what their keys are.
 package struct RecordFormat: Sendable, Equatable {
+  /// The syntax of records.
   package enum Kind: String, Sendable, CaseIterable {
     case ndjson
     case csv

@@ -1,4 +1,5 @@
-/// What became of a record: its key was found, or why not. The names are part of the rejects output.
+/// What became of a record: its key was found, or why not. The names are part of the rejects
+/// output.
 package enum RecordStatus: UInt8, Sendable, CaseIterable {
   case ok = 0
   case invalidJSON = 1

@@ -10,6 +10,7 @@ package protocol ByteStream: AnyObject {
 }
 
 extension ByteStream {
+  /// Reads and drops: for streams that cannot seek.
   package func skip(_ count: UInt64) throws(SourceError) -> Bool {
     var left = count
     let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)

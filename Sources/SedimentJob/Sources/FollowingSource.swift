@@ -29,6 +29,7 @@ package final class FollowingSource {
   /// Where to begin in the first file that is opened.
   private var start: (offset: UInt64, line: UInt64)
 
+  /// Follows the file at `path` from `offset`, which begins line `line`; opens nothing yet.
   package init(
     path: String, in files: InputFileSystem, format: RecordFormat, fromOffset offset: UInt64 = 0,
     line: UInt64 = 1, chunkBytes: Int = 1 << 20, recordsMax: Int = 4096

@@ -3,6 +3,7 @@ package import SedimentIO
 /// Reaches inputs by their paths. The file system below follows no links; inputs are the user's own
 /// names, so a link is resolved once, by a function that the composition root gives.
 package struct InputFileSystem: Sendable {
+  /// What a path leads to.
   package enum Kind: Sendable { case file, directory }
 
   package let fileSystem: any FileSystem

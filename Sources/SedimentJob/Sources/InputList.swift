@@ -27,6 +27,7 @@ package struct InputList {
 
   private let files: InputFileSystem
 
+  /// Expands arguments against `files`.
   package init(_ files: InputFileSystem) {
     self.files = files
   }

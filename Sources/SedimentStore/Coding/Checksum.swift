@@ -2,8 +2,8 @@ private import CSedimentKernels
 
 /// The checksum of everything on disk: XXH3-64, seeded with the identity of the bytes' place.
 ///
-/// A block that was written for another file, or for another place of the same file, therefore fails.
-/// On disk: never change.
+/// A block that was written for another file, or for another place of the same file, therefore
+/// fails. On disk: never change.
 package enum Checksum {
   /// The checksum of `bytes` under `seed`.
   package static func of(_ bytes: UnsafeRawBufferPointer, seed: UInt64) -> UInt64 {

@@ -4,9 +4,11 @@
 /// source's memory: copy what must live longer.
 @safe
 package struct EntryReference {
+  /// The keyed hash of the key.
   package var hash: KeyHash
   /// When the key was first seen (or put, or removed), in milliseconds.
   package var time: Int64
+  /// What the entry does to older ones of its key.
   package var kind: EntryKind
   /// Bytes of `key`; 0 in fingerprint mode.
   package var keyLength: UInt32

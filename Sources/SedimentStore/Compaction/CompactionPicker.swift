@@ -7,12 +7,14 @@
 //               and goes only together with all of them.
 //   2. seal     a window that is closed (the largest time seen lies in a later one) and has several
 //               runs is merged into one.
-//   3. tier     `fanout` runs of one level in the open window are merged into one of the next level.
+//   3. tier     `fanout` runs of one level in the open window are merged into one of the next
+//      level.
 //
 // With `forever` there is one window, always open, and nothing expires.
 
 /// A merge of neighbouring runs of one shard.
 package struct CompactionChoice: Hashable, Sendable {
+  /// Why these runs; see the file's header.
   package enum Reason: Hashable, Sendable {
     case seal
     case tier
@@ -80,7 +82,8 @@ package struct CompactionPicker: Sendable {
     guard options.windowLength != nil else { return nil }
     // The oldest first: it is closed for the longest.
     for group in windows(of: runs).reversed()
-    where group[0].window < openWindow && group.count > 1 && group.allSatisfy({ !busy.contains($0.id) })
+    where group[0].window < openWindow && group.count > 1
+      && group.allSatisfy({ !busy.contains($0.id) })
     {
       return choice(.seal, group, runs, level: group.map(\.level).max() ?? 0)
     }

@@ -1,12 +1,12 @@
-// Where a hash falls in a binary fuse filter (Graf and Lemire, "Binary Fuse Filters: Fast and Smaller
-// Than Xor Filters", 2022), and how its cells lie on disk.
+// Where a hash falls in a binary fuse filter (Graf and Lemire, "Binary Fuse Filters: Fast and
+// Smaller Than Xor Filters", 2022), and how its cells lie on disk.
 //
 // The cells are divided into segments of a power of two. A hash has one cell in each of three
 // segments that follow each other; a key's fingerprint is the exclusive or of its three cells.
 //
-// On disk bit p of all cells together is plane p: cell c is bit c & 63 of 64-bit word c >> 6. A plane
-// is padded with zeros to 64 bytes, and the planes follow each other. The exclusive or works on each
-// bit alone, so any prefix of k planes is a filter of its own with 2^-k false positives.
+// On disk bit p of all cells together is plane p: cell c is bit c & 63 of 64-bit word c >> 6. A
+// plane is padded with zeros to 64 bytes, and the planes follow each other. The exclusive or works
+// on each bit alone, so any prefix of k planes is a filter of its own with 2^-k false positives.
 
 /// The parameters of a binary fuse filter.
 package struct BinaryFuseLayout: Hashable, Sendable {

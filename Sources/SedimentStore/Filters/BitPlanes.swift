@@ -1,7 +1,7 @@
 /// Turns bit planes into cells and back.
 enum BitPlanes {
-  /// Turns each group of `planes` little-endian words, word p holding bit p of 64 cells, into the 64
-  /// cells of `planes` bits, packed from the lowest bit of the first word on, in the same words.
+  /// Turns each group of `planes` little-endian words, word p holding bit p of 64 cells, into the
+  /// 64 cells of `planes` bits, packed from the lowest bit of the first word on, in the same words.
   static func transpose(_ words: UnsafeMutablePointer<UInt64>, groups: Int, planes: Int) {
     let width = UInt64(planes)
     unsafe withUnsafeTemporaryAllocation(of: UInt64.self, capacity: planes) { copy in
@@ -42,7 +42,8 @@ enum BitPlanes {
     return transposed8x8(rows)
   }
 
-  /// Exchanges rows (bytes) and columns (bits) of an 8 × 8 matrix (Warren, "Hacker's Delight", 7-3).
+  /// Exchanges rows (bytes) and columns (bits) of an 8 × 8 matrix (Warren, "Hacker's Delight",
+  /// 7-3).
   @inline(__always)
   static func transposed8x8(_ matrix: UInt64) -> UInt64 {
     var x = matrix

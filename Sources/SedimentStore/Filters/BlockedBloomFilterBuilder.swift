@@ -1,8 +1,8 @@
 /// Builds a blocked Bloom filter in one pass over a table's hashes, which arrive in order.
 ///
 /// The lines are planned from the number of keys that are expected in the planned range; when the
-/// table ends before the range does, the lines behind its last key are not stored. Memory grows with
-/// the image alone.
+/// table ends before the range does, the lines behind its last key are not stored. Memory grows
+/// with the image alone.
 package struct BlockedBloomFilterBuilder: ~Copyable {
   /// Bits for each key, unless another number is asked for: 0.46 % false positives.
   package static let bitsPerKeyDefault = 12

@@ -1,8 +1,8 @@
 // Loading a filter, all of it or what a budget allows.
 //
 // What can be left out is a suffix of the image: lines of a Bloom filter (hashes beyond them answer
-// "maybe") or planes of a fuse filter (each one less doubles the false positives). So a load reads a
-// prefix of the image, in pieces of any length, front to back.
+// "maybe") or planes of a fuse filter (each one less doubles the false positives). So a load reads
+// a prefix of the image, in pieces of any length, front to back.
 //
 // A Bloom filter is used as it is on disk. The planes of a fuse filter are turned into cells of k
 // bits, one behind the other, so that a probe touches three cache lines and not 3k. The pieces are

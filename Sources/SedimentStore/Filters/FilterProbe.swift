@@ -79,8 +79,8 @@ package struct FilterProbe: BitwiseCopyable {
   /// - Parameters:
   ///   - hashes: The hashes of a batch.
   ///   - candidates: `count` indices into `hashes`.
-  ///   - survivors: Room for `count` indices; receives those that may be present, in the same order.
-  ///     May be the same address as `candidates`.
+  ///   - survivors: Room for `count` indices; receives those that may be present, in the same
+  ///     order. May be the same address as `candidates`.
   /// - Returns: How many there are.
   package func filter(
     _ hashes: UnsafePointer<KeyHash>, candidates: UnsafePointer<UInt32>, count: Int,
@@ -155,8 +155,8 @@ package struct FilterProbe: BitwiseCopyable {
   private func cellsMayContain(_ hash: KeyHash) -> Bool {
     guard let base = unsafe base else { return true }
     let place = fuse.place(fuse.word(hash.low))
-    // SAFETY: the three positions are below the number of cells for any hash (see `BinaryFuseLayout`),
-    // and the eight bytes at the last cell end within the padding.
+    // SAFETY: the three positions are below the number of cells for any hash (see
+    // `BinaryFuseLayout`), and the eight bytes at the last cell end within the padding.
     let cells = unsafe cell(base, place.first) ^ cell(base, place.second) ^ cell(base, place.third)
     return (cells ^ UInt64(place.fingerprint)) & ((1 &<< UInt64(planes)) &- 1) == 0
   }

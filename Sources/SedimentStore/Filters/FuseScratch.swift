@@ -1,4 +1,5 @@
-/// How many cells a binary fuse filter gets. The numbers are stored with the filter, so they may change.
+/// How many cells a binary fuse filter gets. The numbers are stored with the filter, so they may
+/// change.
 enum FuseSizing {
   /// The layout for `keys` keys: the paper's segment length and its 1.125 cells a key for large
   /// filters, more for small ones.
@@ -40,8 +41,8 @@ struct FuseScratch: ~Copyable {
   private let decided: UnsafeMutablePointer<UInt8>
   /// Exclusive or of the words that use a cell: cells.
   private let words: UnsafeMutablePointer<UInt64>
-  /// Four times the number of words that use a cell, and the exclusive or of which of their three it
-  /// is: cells.
+  /// Four times the number of words that use a cell, and the exclusive or of which of their three
+  /// it is: cells.
   private let uses: UnsafeMutablePointer<UInt8>
   /// Cells with one word left: cells + 2, because two more are written before they are counted.
   private let alone: UnsafeMutablePointer<UInt32>

@@ -1,7 +1,7 @@
 // Which entries a merge keeps.
 //
-// The merge visits the entries of one hash newest first and asks for each. An entry is of the key of
-// an earlier one when the hashes are equal and, in exact mode, the key bytes too.
+// The merge visits the entries of one hash newest first and asks for each. An entry is of the key
+// of an earlier one when the hashes are equal and, in exact mode, the key bytes too.
 //
 //   hidden     an earlier `put` or `remove` of the key hides everything older of it
 //   repeated   an insert of the same key and time was kept before
@@ -22,6 +22,7 @@ package struct EntryRetention {
 
   /// The rules of one merge.
   package struct Rules: Sendable {
+    /// Whether keys count beside hashes.
     package var isExact: Bool
     /// Milliseconds an entry lives; `nil` for ever.
     package var ttl: Int64?
@@ -30,6 +31,7 @@ package struct EntryRetention {
     /// Whether no older run overlaps the merge, so that nothing is left for an entry to hide.
     package var isBottommost: Bool
 
+    /// Rules of a merge; they stay the same to its end.
     package init(isExact: Bool, ttl: Int64?, watermark: Int64, isBottommost: Bool) {
       self.isExact = isExact
       self.ttl = ttl
@@ -70,6 +72,7 @@ package struct EntryRetention {
   /// Bytes of `keys`: the merge's own are gone when it advances.
   private var keyBytes: [UInt8] = []
 
+  /// A decision for every entry of one merge, none made yet.
   package init(_ rules: Rules) {
     self.rules = rules
   }

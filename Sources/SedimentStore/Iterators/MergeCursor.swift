@@ -2,8 +2,8 @@
 //
 // A loser tree over the sources' next hashes: each inner node holds the source that lost there, so
 // an advance compares only along the path from the source that moved to the root, log₂ k times.
-// Keys lie side by side in memory of their own; the columns of the pages are touched only to load the
-// next key and, on request, the rest of the entry. A source is asked for a page out of line.
+// Keys lie side by side in memory of their own; the columns of the pages are touched only to load
+// the next key and, on request, the rest of the entry. A source is asked for a page out of line.
 //
 // Invariants
 // 1. `keys[i]` is the hash at `heads[i].position`, or the sentinel when source i has ended or not
@@ -13,7 +13,8 @@
 //
 // Concurrency: single owner.
 
-/// Merges sources given newest first: entries come in order of hash, those of one hash newest first.
+/// Merges sources given newest first: entries come in order of hash, those of one hash newest
+/// first.
 ///
 ///     var merge = try MergeCursor(sources)
 ///     while try merge.advance() { use(merge.current) }

@@ -1,11 +1,13 @@
 /// Consecutive entries of one page that a source gives out.
 package struct PageSlice {
+  /// The page.
   package var view: PageView
   /// The first entry of the page that belongs to the source.
   package var lower: Int
   /// One past the last; above `lower`.
   package var upper: Int
 
+  /// Entries `lower ..< upper` of `view`.
   package init(view: PageView, lower: Int, upper: Int) {
     self.view = view
     self.lower = lower

@@ -1,7 +1,8 @@
 // A batch of keys, as the operations of a hashed keyspace take them.
 //
-// All keys lie one behind the other in one buffer; `ends[i]` is the offset behind key i. Both buffers
-// grow by doubling and are kept by `removeAll`, so a batch that is used again takes no memory.
+// All keys lie one behind the other in one buffer; `ends[i]` is the offset behind key i. Both
+// buffers grow by doubling and are kept by `removeAll`, so a batch that is used again takes no
+// memory.
 //
 // Invariants
 // 1. `ends` never decreases, and `ends[count - 1] == byteCount` (0 when empty).
@@ -169,8 +170,8 @@ public final class KeyBatch {
 
   // MARK: - Writing keys in place
 
-  /// Room for one more key of at most `maxBytes` bytes, to be written in place by an encoder and then
-  /// taken by `commitTail`. Without it nothing was appended.
+  /// Room for one more key of at most `maxBytes` bytes, to be written in place by an encoder and
+  /// then taken by `commitTail`. Without it nothing was appended.
   ///
   /// `maxBytes` is a bound and may exceed `keyBytesMax`; only the committed length must not.
   /// The address is good until the next call that changes the batch.

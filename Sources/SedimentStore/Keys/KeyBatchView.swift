@@ -26,5 +26,6 @@ package struct KeyBatchView {
   }
 }
 
-// @unchecked because the addresses are read only, and the batch does not change while a view is used.
+// @unchecked because the addresses are read only, and the batch does not change while a view is
+// used.
 extension KeyBatchView: @unsafe @unchecked Sendable {}

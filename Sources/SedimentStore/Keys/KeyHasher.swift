@@ -41,7 +41,8 @@ public struct KeyHasher: Sendable {
   ///
   /// - Parameter hashes: Room for `keys.count` hashes.
   package func hash(_ keys: KeyBatchView, into hashes: UnsafeMutablePointer<KeyHash>) {
-    // SAFETY: a view's ends lie in order within its bytes, and a `KeyHash` is two words, high first.
+    // SAFETY: a view's ends lie in order within its bytes, and a `KeyHash` is two words, high
+    // first.
     unsafe seed.withBytes { seed in
       unsafe sediment_siphash128_batch(
         keys.bytes, keys.ends, keys.count, seed,

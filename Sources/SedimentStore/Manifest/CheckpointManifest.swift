@@ -176,7 +176,8 @@ package enum FileNaming: Sendable {
     guard let number = parts.first, number.utf8.count >= 12, UInt64(number) != nil else {
       return false
     }
-    let hasFileID = parts.count > 1 && parts[1].utf8.count == 16 && UInt64(parts[1], radix: 16) != nil
+    let hasFileID =
+      parts.count > 1 && parts[1].utf8.count == 16 && UInt64(parts[1], radix: 16) != nil
     if name.hasSuffix(".sst") { return parts.count == 2 && hasFileID }
     return name.hasSuffix(".log") && parts.count == 3 && hasFileID && UInt64(parts[2]) != nil
   }

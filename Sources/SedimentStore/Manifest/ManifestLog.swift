@@ -1,19 +1,22 @@
 // The manifest on disk: `CURRENT` names `MANIFEST-<12 digits>`, a record log whose first record is
 // a snapshot of the state and whose others are edits, one an epoch.
 //
-// CURRENT is one line: the manifest's name, its file id, the length it surely has, and a checksum of
-// these, numbers in hexadecimal. It is replaced by rename, after the manifest it will name is durable;
-// an orderly close replaces it once more with the final length, so that a manifest cut short later
-// is noticed.
+// CURRENT is one line: the manifest's name, its file id, the length it surely has, and a checksum
+// of these, numbers in hexadecimal. It is replaced by rename, after the manifest it will name is
+// durable; an orderly close replaces it once more with the final length, so that a manifest cut
+// short later is noticed.
 
 package import SedimentIO
 
 /// Names of the manifest's files.
 package enum ManifestFiles {
+  /// The file that names the manifest in force.
   package static let current = "CURRENT"
+  /// What `CURRENT` is written as before it is renamed.
   package static let currentTemporary = ".CURRENT.new"
   static let prefix = "MANIFEST-"
 
+  /// The name of the manifest of a number.
   package static func name(_ number: FileNumber) -> String { prefix + number.digits }
 
   /// A manifest log is replaced by a fresh snapshot when its edits have grown past this.
@@ -31,7 +34,9 @@ package enum ManifestFiles {
 package enum ManifestReader {
   /// The state of the last durable epoch and the manifest it stands in.
   package struct Answer {
+    /// The snapshot with all edits applied.
     package var state: StoreState
+    /// The file that `CURRENT` names.
     package var manifestName: String
   }
 
@@ -41,7 +46,8 @@ package enum ManifestReader {
     guard let (name, fileID, length) = try readCurrent(directory) else { return nil }
     var reader = try RecordLogReader(
       directory: directory, name: name, kind: .manifest, fileID: fileID)
-    guard let first = try reader.next(committedLength: length), first.type == StateCoding.snapshotType
+    guard let first = try reader.next(committedLength: length),
+      first.type == StateCoding.snapshotType
     else {
       throw Corruption(
         file: name, offset: UInt64(RecordLogFormat.headerBytes), what: "first record",
@@ -113,6 +119,7 @@ package enum ManifestReader {
 /// Writes a store's manifest. One at a time, by the holder of the store's lock.
 package final class ManifestWriter {
   private let log: RecordLogWriter
+  /// The manifest's file name.
   package let name: String
   private let snapshotLength: UInt64
   private let directory: any Directory

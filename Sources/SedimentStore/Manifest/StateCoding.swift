@@ -3,10 +3,14 @@
 
 /// Encodes and decodes manifest payloads.
 package enum StateCoding {
+  /// Begins every payload. On disk: never renumber.
   package static let version: UInt8 = 1
+  /// The type of a record that holds a whole state.
   package static let snapshotType: UInt8 = 1
+  /// The type of a record that changes the state before it.
   package static let editType: UInt8 = 2
 
+  /// The payload of a snapshot record.
   package static func encode(_ state: StoreState) -> ByteWriter {
     var writer = ByteWriter(capacity: 4096)
     writer.writeUInt8(version)
@@ -23,6 +27,7 @@ package enum StateCoding {
     return writer
   }
 
+  /// Reads a snapshot's payload; every count is checked before memory is taken.
   package static func decodeState(_ payload: [UInt8]) throws(CodingError) -> StoreState {
     let state = try ByteReader.reading(payload) { reader throws(CodingError) in
       try checkVersion(&reader)
@@ -46,6 +51,7 @@ package enum StateCoding {
     return state
   }
 
+  /// The payload of an edit record.
   package static func encode(_ edit: StateEdit) -> ByteWriter {
     var writer = ByteWriter(capacity: 1024)
     writer.writeUInt8(version)
@@ -68,13 +74,14 @@ package enum StateCoding {
     return writer
   }
 
+  /// Reads an edit's payload; every count is checked before memory is taken.
   package static func decodeEdit(_ payload: [UInt8]) throws(CodingError) -> StateEdit {
     try ByteReader.reading(payload) { reader throws(CodingError) in
       try checkVersion(&reader)
       var edit = StateEdit(
         epoch: try reader.readUInt64(), nextFileNumber: try reader.readUInt64(),
         metadata: try reader.readLengthPrefixed(maxBytes: StoreState.metadataBytesMax))
-      for _ in 0..<(try reader.readCount(itemBytes: 8)) {
+      for _ in 0..<(try reader.readCount(itemBytes: 7)) {
         edit.keyspaces.append(try readKeyspaceEdit(&reader))
       }
       try reader.expectEnd()

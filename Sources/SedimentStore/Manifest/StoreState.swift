@@ -146,13 +146,16 @@ package struct StoreState: Hashable, Sendable {
   }
 
   /// Times lie within ±2⁶¹, so that no difference of two, nor one with a TTL, overflows.
-  package static let timeMin: Int64 = -(1 << 61)
-  package static let timeMax: Int64 = 1 << 61
+  package static let timeMin = EntryTime.min
+  package static let timeMax = EntryTime.max
 }
 
 extension StoreState {
   /// The first invariant that does not hold, in words.
   package var complaint: String? {
+    for counter in [writerEpoch, epoch, nextFileNumber] where counter > Counter.max {
+      return "a counter of \(counter)"
+    }
     if Set(keyspaces.map(\.id)).count != keyspaces.count { return "two keyspaces with one id" }
     if Set(keyspaces.map(\.name)).count != keyspaces.count { return "two keyspaces of one name" }
     for keyspace in keyspaces {
@@ -194,12 +197,16 @@ extension ShardState {
     let range = groups.hashRange
     var newest: UInt64?
     for run in runs {
+      if run.sequence > Counter.max || run.id > Counter.max { return "run \(run.id) is out of range" }
       if let newest, run.sequence >= newest { return "run \(run.id) is out of order" }
       newest = run.sequence
       var last: UInt64?
       for slice in run.tables {
         let number = slice.table.number.rawValue
         if number >= nextFileNumber { return "table \(number) is not given out yet" }
+        if slice.table.smallestTime < EntryTime.min || slice.table.largestTime > EntryTime.max {
+          return "table \(number) has times out of range"
+        }
         if slice.table.layout != layout { return "table \(number) has another layout" }
         if slice.clip.lowerBound < range.lowerBound || slice.clip.upperBound > range.upperBound {
           return "table \(number) lies outside its shard"

@@ -71,7 +71,7 @@ package final class Memtable: @unchecked Sendable {
   ) throws(AllocationError) {
     self.layout = layout
     self.geometry = geometry
-    let plan = MemtableCore.MemoryPlan(layout, geometry, arenaBytes: arenaBytes)
+    let plan = MemtableCore.Placement(layout, geometry, arenaBytes: arenaBytes)
     memory = try AlignedBuffer(byteCount: plan.byteCount, hugePages: true)
     guard let base = unsafe memory.bytes.baseAddress else {
       throw AllocationError(byteCount: plan.byteCount)
@@ -85,7 +85,7 @@ package final class Memtable: @unchecked Sendable {
   package static func byteCount(
     layout: EntryLayout, geometry: MemtableGeometry, arenaBytes: Int
   ) -> Int {
-    MemtableCore.MemoryPlan(layout, geometry, arenaBytes: arenaBytes).byteCount
+    MemtableCore.Placement(layout, geometry, arenaBytes: arenaBytes).byteCount
   }
 
   /// Bytes of memory taken.

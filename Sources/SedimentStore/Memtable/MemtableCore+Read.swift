@@ -28,7 +28,8 @@ extension MemtableCore {
       if before.isEmpty { break }
       if before.isLive {
         let words = unsafe UnsafeMutableRawPointer(slots + at).assumingMemoryBound(to: UInt64.self)
-        let isMatch = unsafe sediment_load_relaxed_u64(words) == hash.high
+        let isMatch =
+          unsafe sediment_load_relaxed_u64(words) == hash.high
           && sediment_load_relaxed_u64(words + 1) == hash.low
         if unsafe isMatch && (!isExact || keyEquals(before, key)) {
           let time = unsafe Int64(bitPattern: sediment_load_relaxed_u64(words + 2))

@@ -116,7 +116,8 @@ extension MemtableCore {
   /// Makes a tentative slot live: the record is new.
   ///
   /// Where `expired` names a slot, that one takes the record instead, so that a key seen for ever
-  /// does not grow a chain of expired entries; an expired `put` stays one, for it hides what is older.
+  /// does not grow a chain of expired entries; an expired `put` stays one, for it hides what is
+  /// older.
   @inline(__always)
   func accept(
     slot: UInt32, expired: UInt32, time: Int64, value: UnsafeRawPointer?,
@@ -179,8 +180,9 @@ extension MemtableCore {
     let old = meta(at)
     publish(old.advanced(to: .rewriting, kind: old.kind), at: at)
     sediment_fence_release()
-    let timePointer = unsafe UnsafeMutableRawPointer(slots + at).assumingMemoryBound(
-      to: UInt64.self) + 2
+    let timePointer =
+      unsafe UnsafeMutableRawPointer(slots + at).assumingMemoryBound(
+        to: UInt64.self) + 2
     unsafe sediment_store_relaxed_u64(timePointer, UInt64(bitPattern: time))
     if valueWidth > 0 { unsafe setValue(value, at: at) }
     publish(meta(at).advanced(to: .live, kind: kind).marked(dirty: true), at: at)
@@ -218,7 +220,8 @@ extension MemtableCore {
       let stored = unsafe slots[at]
       let meta = SlotMeta(bits: stored.meta)
       if meta.isEmpty { break }
-      if unsafe meta.isDefinitive && stored.low == record.hash.low && stored.high == record.hash.high
+      if unsafe meta.isDefinitive && stored.low == record.hash.low
+        && stored.high == record.hash.high
         && (!isExact || keyEquals(meta, record.key))
       {
         if keepsLargestTime { time = max(time, stored.time) }

@@ -88,7 +88,7 @@ struct MemtableCore {
   let geometry: MemtableGeometry
 
   /// Where the parts lie in one allocation.
-  struct MemoryPlan {
+  struct Placement {
     let deltaOffset: Int
     let valueOffset: Int
     let arenaOffset: Int
@@ -108,7 +108,7 @@ struct MemtableCore {
   }
 
   init(
-    base: UnsafeMutableRawPointer, plan: MemoryPlan, layout: EntryLayout,
+    base: UnsafeMutableRawPointer, plan: Placement, layout: EntryLayout,
     geometry: MemtableGeometry
   ) {
     unsafe slots = base.assumingMemoryBound(to: MemtableSlot.self)

@@ -16,8 +16,8 @@
 internal import SedimentIO
 internal import Synchronization
 
-/// What identifies a durable epoch: the number alone does not, for after a crash another writer cuts
-/// other epochs.
+/// What identifies a durable epoch: the number alone does not, for after a crash another writer
+/// cuts other epochs.
 public struct EpochID: Hashable, Sendable, CustomStringConvertible {
   public var epoch: UInt64
   public var writerEpoch: UInt64
@@ -27,7 +27,8 @@ public struct EpochID: Hashable, Sendable, CustomStringConvertible {
 
 /// An epoch that was cut and is not durable yet.
 ///
-/// Exactly one of `commit` and `abandon` ends it; when it is dropped without either it is abandoned.
+/// Exactly one of `commit` and `abandon` ends it; when it is dropped without either it is
+/// abandoned.
 public final class PendingEpoch: Sendable {
   /// What the cut took of one keyspace.
   struct KeyspaceCut: Sendable {
@@ -72,8 +73,8 @@ public final class PendingEpoch: Sendable {
 
   /// Makes the epoch durable.
   ///
-  /// - Throws: `noSpace` when the disk is full: the epoch is given up, and a later one takes in what
-  ///   it held. Any other error leaves the store poisoned at the last durable epoch.
+  /// - Throws: `noSpace` when the disk is full: the epoch is given up, and a later one takes in
+  ///   what it held. Any other error leaves the store poisoned at the last durable epoch.
   public func commit() throws(StoreError) -> EpochID {
     guard let cuts = end() else {
       throw StoreError(.invalidArgument, "the epoch was committed or abandoned before")
@@ -142,7 +143,9 @@ extension StoreCore {
   }
 
   /// Runs `body` while every keyspace's writer waits.
-  private func withWriters(_ keyspaces: ArraySlice<HashedKeyspace>, _ body: () throws -> Void) throws {
+  private func withWriters(_ keyspaces: ArraySlice<HashedKeyspace>, _ body: () throws -> Void)
+    throws
+  {
     guard let first = keyspaces.first else { return try body() }
     first.writerGate.lock()
     defer { first.writerGate.unlock() }
@@ -175,7 +178,8 @@ extension StoreCore {
     return EpochID(epoch: epoch, writerEpoch: state.writerEpoch)
   }
 
-  /// The writers go on as if the epoch had not been cut; what it would have logged is flushed later.
+  /// The writers go on as if the epoch had not been cut; what it would have logged is flushed
+  /// later.
   func giveUp(_ keyspaceCuts: [PendingEpoch.KeyspaceCut]) {
     for cut in keyspaceCuts {
       cut.keyspace.withWriter { writer in
@@ -252,7 +256,9 @@ extension StoreCore {
   ) -> StateEdit {
     var edit = StateEdit(epoch: epoch, nextFileNumber: peekNextFileNumber, metadata: metadata)
     for cut in cuts {
-      guard let durable = state.keyspaces.first(where: { $0.id == cut.keyspace.id }) else { continue }
+      guard let durable = state.keyspaces.first(where: { $0.id == cut.keyspace.id }) else {
+        continue
+      }
       // Logs of batches that were begun after the cut belong to the next epoch, and stay.
       let kept = logs[cut.keyspace.id] ?? cut.logs
       let known = Set((cut.previousLogs + kept).map(\.fileID))
@@ -339,8 +345,8 @@ extension HashedKeyspace {
     }
   }
 
-  /// The shards whose memtables the epoch flushes. Rotating the logs takes in every shard that is in
-  /// one, and freezing a shard that is in one rotates the logs.
+  /// The shards whose memtables the epoch flushes. Rotating the logs takes in every shard that is
+  /// in one, and freezing a shard that is in one rotates the logs.
   private func shardsToFreeze(isLogged: Bool, rotates: inout Bool) -> [Shard] {
     func isFull(_ shard: Shard) -> Bool {
       let active = shard.view.active

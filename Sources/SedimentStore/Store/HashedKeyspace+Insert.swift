@@ -4,8 +4,9 @@ internal import Synchronization
 extension HashedKeyspace {
   /// Inserts the keys that no entry counts for yet, and says which those were.
   ///
-  /// A record is a duplicate iff an unexpired entry of its key lies less than the TTL from its time;
-  /// of equal keys in one batch the first wins. The keyspace's watermark advances record by record.
+  /// A record is a duplicate iff an unexpired entry of its key lies less than the TTL from its
+  /// time; of equal keys in one batch the first wins. The keyspace's watermark advances record by
+  /// record.
   ///
   /// - Parameters:
   ///   - keys: up to 1,048,576 keys of 0 to 65,536 bytes.
@@ -77,7 +78,9 @@ extension HashedKeyspace {
     try store.checkWritable()
     try unsafe checkTimes(times, count: keys.count)
     // SAFETY: the columns outlive the call, and `withLock` runs its body before it returns.
-    nonisolated(unsafe) let borrowed = unsafe (keys: keys, times: times, values: values, decisions: decisions)
+    nonisolated(unsafe) let borrowed = unsafe (
+      keys: keys, times: times, values: values, decisions: decisions
+    )
     let failure = withWriter { writer -> StoreError? in
       do {
         try unsafe insert(

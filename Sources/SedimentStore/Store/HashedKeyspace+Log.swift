@@ -27,8 +27,8 @@ extension HashedKeyspace {
     try append(buffer, synchronized: synchronized, &writer)
   }
 
-  /// Appends entries to the log, making one where there is none, and notes that the active memtables
-  /// are logged.
+  /// Appends entries to the log, making one where there is none, and notes that the active
+  /// memtables are logged.
   func append(
     _ buffer: consuming EntryBuffer, synchronized: Bool, _ writer: inout KeyspaceWriter
   ) throws {

@@ -58,19 +58,6 @@ extension HashedKeyspace {
     return try lookup(batch)[0]
   }
 
-  /// The largest time seen; `nil` before the first record.
-  public var largestTimeSeen: Int64? {
-    let largest = largestTime.load(ordering: .acquiring)
-    return largest == StoreState.timeMin ? nil : largest
-  }
-
-  /// Entries first seen at the watermark less the TTL, or before, have expired. `nil` with `forever`
-  /// and before the first record.
-  public var watermark: Int64? {
-    guard let largest = largestTimeSeen, options.timeToLive != .forever else { return nil }
-    return largest - options.allowedLateness
-  }
-
   private var currentWatermark: Int64 {
     StoreState.watermark(largestTime: largestTimeSeen, options: options)
   }
@@ -89,7 +76,8 @@ extension HashedKeyspace {
       var reader = try KeyReader(layout: layout, cache: store.cache)
       let columns = unsafe keys.view
       for index in 0..<keys.count {
-        let key = unsafe layout.isExact
+        let key =
+          unsafe layout.isExact
           ? columns.key(at: index) : UnsafeRawBufferPointer(start: nil, count: 0)
         unsafe reader.begin(hashes[index], key: key, in: views[shardIndex(hashes[index].high)])
         try body(index, &reader)

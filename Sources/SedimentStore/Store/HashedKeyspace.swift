@@ -31,6 +31,9 @@ internal import Synchronization
 /// **Thread safety.** Any thread may call anything. Batches that write are decided one after the
 /// other, each by all shards in parallel; lookups run beside them and see each record whole.
 public final class HashedKeyspace: Sendable {
+  /// Times that entries can have: no difference of two, nor one with a TTL, overflows.
+  public static let timeRange: ClosedRange<Int64> = StoreState.timeMin...StoreState.timeMax
+
   public let name: String
   let id: UInt32
   let store: StoreCore
@@ -80,6 +83,20 @@ public final class HashedKeyspace: Sendable {
     set { currentOptions.withLock { $0 = newValue } }
   }
 
+  /// The largest time seen as of the last batch, in this run and those before; `nil` before the first.
+  public var largestTimeSeen: Int64? {
+    let time = largestTime.load(ordering: .acquiring)
+    return time > StoreState.timeMin ? time : nil
+  }
+
+  /// The largest time seen less the allowed lateness; `nil` before the first batch, and with
+  /// `forever`, where nothing expires.
+  public var watermark: Int64? {
+    let options = self.options
+    guard options.timeToLive != .forever, let largestTimeSeen else { return nil }
+    return largestTimeSeen - options.allowedLateness
+  }
+
   /// The shard that owns a hash.
   @inline(__always)
   func shardIndex(_ high: UInt64) -> Int {
@@ -95,7 +112,8 @@ public final class HashedKeyspace: Sendable {
   public var approximateEntryCount: UInt64 {
     shards.reduce(0) { sum, shard in
       let view = shard.view
-      let memtables = view.active.counters.live + view.frozen.reduce(0) { $0 + $1.memtable.counters.live }
+      let memtables =
+        view.active.counters.live + view.frozen.reduce(0) { $0 + $1.memtable.counters.live }
       return sum + UInt64(memtables) + view.runs.reduce(0) { $0 + $1.state.entryCount }
     }
   }

@@ -1,6 +1,7 @@
 // The engine's hot path: which records of a chunk are the first of their key.
 //
-//   1. probe      every record against the active memtable; those not answered take a tentative slot
+//   1. probe      every record against the active memtable; those not answered take a tentative
+//      slot
 //   2. frozen     the open ones against the frozen memtables
 //   3. runs       newest first: filter pass, then the pages of the survivors in order of place
 //   4. settle     in input order: accept, cache, or withdraw the tentative slots
@@ -299,11 +300,15 @@ struct ShardDecider {
     for table in run.tables {
       var end = open
       if run.tables.count > 1 {
-        while start < open, unsafe scratch.hashes[Int(scratch.open[start])].high < table.clip.lowerBound {
+        while start < open,
+          unsafe scratch.hashes[Int(scratch.open[start])].high < table.clip.lowerBound
+        {
           start += 1
         }
         end = start
-        while end < open, unsafe scratch.hashes[Int(scratch.open[end])].high <= table.clip.upperBound {
+        while end < open,
+          unsafe scratch.hashes[Int(scratch.open[end])].high <= table.clip.upperBound
+        {
           end += 1
         }
       }

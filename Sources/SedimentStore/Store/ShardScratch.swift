@@ -36,7 +36,9 @@ struct ShardScratch {
     static let new: UInt8 = 2
   }
 
-  static var byteCount: Int { chunkRecords * (16 + 4 + 4 + 4 + 8 + 1 + 4 + 4 + 4 + 8 + 4 + 4) + 4096 }
+  static var byteCount: Int {
+    chunkRecords * (16 + 4 + 4 + 4 + 8 + 1 + 4 + 4 + 4 + 8 + 4 + 4) + 4096
+  }
 
   /// - Parameter base: `byteCount` bytes at a page boundary.
   init(base: UnsafeMutableRawPointer) {

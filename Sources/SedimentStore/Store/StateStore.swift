@@ -13,8 +13,9 @@ internal import Synchronization
 /// try store.close()
 /// ```
 ///
-/// One opener at a time: the directory is locked. What is durable changes only by `commitEpoch` (and
-/// logs, for keyspaces that have them): after a crash the store is as of its last epoch, whole.
+/// One opener at a time: the directory is locked. What is durable changes only by `commitEpoch`
+/// (and logs, for keyspaces that have them): after a crash the store is as of its last epoch,
+/// whole.
 ///
 /// Thread-safe. `close` ends it; a store that is dropped without is closed as by a crash.
 public final class StateStore: Sendable {
@@ -67,6 +68,9 @@ public final class StateStore: Sendable {
       try StoreOpening(path: path, options: options, seed: seed, fileSystem: fileSystem).open()
     }
   }
+
+  /// The clock it was opened with.
+  package var clock: any Clock { core.options.clock }
 
   // MARK: - Keyspaces
 
@@ -192,8 +196,8 @@ public final class StateStore: Sendable {
     return try commit(pending)
   }
 
-  /// Cuts an epoch: what was written so far belongs to it, what follows does not. It becomes durable
-  /// by `commit`, on any thread, while writing goes on.
+  /// Cuts an epoch: what was written so far belongs to it, what follows does not. It becomes
+  /// durable by `commit`, on any thread, while writing goes on.
   ///
   /// - Throws: `invalidArgument` when the epoch before has not ended.
   public func beginEpoch(metadata: [UInt8] = []) throws(StoreError) -> PendingEpoch {

@@ -111,7 +111,8 @@ extension StoreCore {
     let counters = frozen.memtable.counters
     var output = RunWriter(
       store: self, groups: shard.groups, layout: keyspace.options.layout,
-      hasKinds: counters.hasKinds, timeBounds: counters.smallestTime...max(counters.smallestTime, counters.largestTime),
+      hasKinds: counters.hasKinds,
+      timeBounds: counters.smallestTime...max(counters.smallestTime, counters.largestTime),
       expectedEntries: counters.live)
     do {
       var cursor = MemtableCursor(frozen.memtable)
@@ -139,7 +140,8 @@ extension StoreCore {
     }
   }
 
-  private func noteFlush(_ keyspace: HashedKeyspace, _ tables: [TableMetadata], nanoseconds: UInt64) {
+  private func noteFlush(_ keyspace: HashedKeyspace, _ tables: [TableMetadata], nanoseconds: UInt64)
+  {
     let entries = tables.reduce(0) { $0 + $1.entryCount }
     let bytes = tables.reduce(0) { $0 + $1.fileBytes }
     statistics.update {
@@ -226,8 +228,8 @@ extension StoreCore {
 
   // MARK: - Expiry
 
-  /// Takes runs out of the shards' views whose entries have all expired. Their files go with the next
-  /// epoch. The caller holds the monitor.
+  /// Takes runs out of the shards' views whose entries have all expired. Their files go with the
+  /// next epoch. The caller holds the monitor.
   func expireRuns() -> [StoreEvent] {
     var events: [StoreEvent] = []
     for keyspace in keyspaces {

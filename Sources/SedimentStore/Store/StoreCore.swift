@@ -197,8 +197,9 @@ final class StoreCore: @unchecked Sendable {
   ) throws(AllocationError) -> Memtable {
     let keyspaceCount = count ?? monitor.withLock { keyspaces.count }
     let shape = plan.memtable(layout: layout, keyspaces: keyspaceCount, shards: options.shards)
+    let slots = min(shape.slots, options.memtableSlotsMax)
     return try Memtable(
-      layout: layout, geometry: MemtableGeometry(slots: shape.slots, range: groups.hashRange),
+      layout: layout, geometry: MemtableGeometry(slots: slots, range: groups.hashRange),
       arenaBytes: shape.arenaBytes)
   }
 }

@@ -10,7 +10,8 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     case alreadyExists
     /// Another process, or another opener in this one, has the store. Wait, or stop it.
     case locked(process: Int32?)
-    /// The keyspace was made with other options. Open it with those, or use the call that changes them.
+    /// The keyspace was made with other options. Open it with those, or use the call that changes
+    /// them.
     case optionsDiffer
     /// The arguments cannot be right. Mend the caller.
     case invalidArgument
@@ -20,7 +21,8 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     case corrupted
     /// Made by a newer version of Sediment. Use that version.
     case unsupportedFormat
-    /// An earlier failure left what is on disk unknown. Close and open again: the last epoch stands.
+    /// An earlier failure left what is on disk unknown. Close and open again: the last epoch
+    /// stands.
     case poisoned
     /// The store was closed.
     case closed

@@ -80,7 +80,8 @@ struct StoreOpening {
   private func checkIsNew(_ directory: any Directory) throws {
     for entry in try directory.entries() where StoreFileName(entry.name) != nil {
       throw Corruption(
-        file: ManifestFiles.current, offset: 0, what: "file", expected: "there beside \(entry.name)",
+        file: ManifestFiles.current, offset: 0, what: "file",
+        expected: "there beside \(entry.name)",
         found: "missing")
     }
   }
@@ -96,7 +97,9 @@ struct StoreOpening {
   private func checkReadable(_ state: StoreState, _ directory: any Directory) throws {
     for keyspace in state.keyspaces {
       for log in keyspace.logs {
-        try LogReplay(directory: directory, keyspace: keyspace).read(log) { _ in } largest: { _ in }
+        try LogReplay(directory: directory, keyspace: keyspace).read(log) { _ in
+        } largest: { _ in
+        }
       }
     }
   }
@@ -186,7 +189,9 @@ extension HashedKeyspace {
         try replay.read(log) { entry in
           try self.replay(entry)
         } largest: { time in
-          if time > StoreState.timeMin { writer.largestTime = max(writer.largestTime ?? time, time) }
+          if time > StoreState.timeMin {
+            writer.largestTime = max(writer.largestTime ?? time, time)
+          }
         }
       }
       let window = options.window(of: writer.largestTime ?? 0)
@@ -202,7 +207,9 @@ extension HashedKeyspace {
   private func replay(_ entry: EntryReference) throws {
     let shard = shards[shardIndex(entry.hash.high)]
     // With a smaller budget than before the logs may hold more than a memtable does.
-    if !shard.view.active.fits(count: 1, keyBytes: Int(entry.keyLength)) || !shard.view.active.replay(entry) {
+    if !shard.view.active.fits(count: 1, keyBytes: Int(entry.keyLength))
+      || !shard.view.active.replay(entry)
+    {
       shard.activeIsLogged = true
       try store.freeze(shard, of: self, waits: false)
       guard shard.view.active.replay(entry) else {
@@ -214,9 +221,12 @@ extension HashedKeyspace {
 
 /// A file name that a store gives.
 package struct StoreFileName {
+  /// What a file of a store holds.
   package enum Kind: Sendable { case table, log, manifest }
 
+  /// What the file holds.
   package var kind: Kind
+  /// The number in the name; a store gives each once.
   package var number: UInt64
 
   /// `nil` for any other name.
@@ -235,14 +245,15 @@ package struct StoreFileName {
       return nil
     }
     guard digits.utf8.count >= 12, digits.utf8.allSatisfy({ $0 >= 48 && $0 <= 57 }),
-      let number = UInt64(digits)
+      let number = UInt64(digits), number < Counter.max
     else { return nil }
     self.number = number
   }
 }
 
 extension KeyspaceState {
-  /// Arranges the runs for another number of shards, by reference: tables are clipped, not rewritten.
+  /// Arranges the runs for another number of shards, by reference: tables are clipped, not
+  /// rewritten.
   package mutating func arrange(shards count: Int, nextNumber: inout UInt64) {
     guard shards.count != count else { return }
     let old = shards

@@ -6,8 +6,8 @@ public struct StoreOptions: Sendable {
   ///
   /// Default: a quarter of the machine's or control group's memory, at most 2 GiB.
   public var memoryBudget: Int
-  /// Shards of each keyspace, 1 to 256: how many threads decide a batch side by side. Another number
-  /// than last time is a change of the manifest, not of the tables.
+  /// Shards of each keyspace, 1 to 256: how many threads decide a batch side by side. Another
+  /// number than last time is a change of the manifest, not of the tables.
   public var shards: Int
   /// Threads that flush and merge, 1 to 16.
   public var backgroundThreads: Int
@@ -18,6 +18,8 @@ public struct StoreOptions: Sendable {
   /// Called from the store's threads for every event; must return quickly and not call the store.
   public var onEvent: (@Sendable (StoreEvent) -> Void)?
   public var clock: any Clock
+  /// The most slots of a memtable, whatever the budget: lets tests flush after few keys.
+  package var memtableSlotsMax = Int.max
 
   public init(
     memoryBudget: Int = StoreOptions.defaultMemoryBudget,
@@ -48,7 +50,9 @@ public struct StoreOptions: Sendable {
     if memoryBudget < Self.memoryBudgetMin {
       return "a memory budget of \(memoryBudget) bytes is under \(Self.memoryBudgetMin)"
     }
-    if shards < 1 || shards > StoreState.shardsMax { return "\(shards) shards: 1 to 256 are possible" }
+    if shards < 1 || shards > StoreState.shardsMax {
+      return "\(shards) shards: 1 to 256 are possible"
+    }
     if backgroundThreads < 1 || backgroundThreads > 16 {
       return "\(backgroundThreads) background threads: 1 to 16 are possible"
     }

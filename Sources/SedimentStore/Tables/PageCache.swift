@@ -1,8 +1,8 @@
 // Checked pages of one unit, kept in memory.
 //
-// A fixed number of frames of 4096 bytes is divided among 16 stripes by the page's hash. Each stripe
-// has a lock, a table from page to frame and a clock hand: a hit marks its frame, the hand clears
-// marks and takes the first frame without mark or pin. Pages of files that are gone age out.
+// A fixed number of frames of 4096 bytes is divided among 16 stripes by the page's hash. Each
+// stripe has a lock, a table from page to frame and a clock hand: a hit marks its frame, the hand
+// clears marks and takes the first frame without mark or pin. Pages of files that are gone age out.
 //
 // Invariants
 // 1. A frame is evicted only under its stripe's lock and only while nobody pins it; a pin is taken
@@ -27,9 +27,13 @@ package final class PageCache {
 
   /// What happened so far.
   package struct Statistics: Sendable, Equatable {
+    /// Pages found.
     package var hits: UInt64 = 0
+    /// Pages asked for that were not there.
     package var misses: UInt64 = 0
+    /// Pages taken in.
     package var insertions: UInt64 = 0
+    /// Pages that made room for others.
     package var evictions: UInt64 = 0
   }
 
@@ -87,8 +91,8 @@ package final class PageCache {
     precondition(before > 0, "unpinned more often than pinned")
   }
 
-  /// Keeps a copy of a checked page of one unit. Does nothing when it is here already, or when every
-  /// frame of its stripe is pinned.
+  /// Keeps a copy of a checked page of one unit. Does nothing when it is here already, or when
+  /// every frame of its stripe is pinned.
   package func insert(fileID: UInt64, unit: UInt32, copying page: UnsafeRawPointer) {
     let hash = Self.hash(fileID, unit)
     // SAFETY: as in `lookup`; the frame given out by `claim` is in use by nobody.

@@ -4,8 +4,8 @@
 //      8  48 bytes of geometry, as drawn in `FilterGeometry.swift`
 //     56  for each 64 KiB of the image: u64 checksum │ bytes     (place: filter + 1 + its number)
 //
-// The last chunk may be shorter. Chunks are checked one by one, so a part of the image can be loaded.
-// A table without a filter has the geometry of kind none, and no chunks.
+// The last chunk may be shorter. Chunks are checked one by one, so a part of the image can be
+// loaded. A table without a filter has the geometry of kind none, and no chunks.
 
 internal import SedimentIO
 

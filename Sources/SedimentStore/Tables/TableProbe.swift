@@ -5,7 +5,9 @@ internal import CSedimentKernels
 /// Borrowed from a `TableReader` and valid as long as that lives.
 @safe
 package struct TableProbe {
+  /// How hashes divide into quanta.
   package let quanta: TableQuanta
+  /// How the table's pages are laid out.
   package let shape: PageShape
   /// Excludes most hashes that the table does not hold.
   package let filter: FilterProbe
@@ -83,8 +85,8 @@ package struct TableProbe {
   /// How many units' pages begin at `quantum` or before. Hashes are uniform, so the guess is near;
   /// a gallop from it finds the place.
   ///
-  /// SAFETY: every subscript is between 0 and `unitCount` − 1: `low` is −1 only before it moved, and
-  /// `top` is `unitCount` only until it moved.
+  /// SAFETY: every subscript is between 0 and `unitCount` − 1: `low` is −1 only before it moved,
+  /// and `top` is `unitCount` only until it moved.
   @inline(__always)
   private func unitsBeginning(atOrBefore quantum: UInt32) -> Int {
     // index[low] ≤ quantum < index[top], the ends being −1 and unitCount.

@@ -18,6 +18,7 @@ package import SedimentIO
 /// An open, immutable table.
 @safe
 package final class TableReader {
+  /// What the manifest says of the table; the footer agrees.
   package let metadata: TableMetadata
   /// For hot loops: copy it out, keep the reader alive.
   package let probe: TableProbe

@@ -2,8 +2,8 @@
 //
 // 1. `append` puts an entry into the columns of the page being filled.
 // 2. When an entry does not fit the unit, all quanta before its own become a page; the entries of
-//    its own quantum move to the front of the next. A quantum that alone is larger than a unit grows
-//    into a jumbo page, which ends with its quantum.
+//    its own quantum move to the front of the next. A quantum that alone is larger than a unit
+//    grows into a jumbo page, which ends with its quantum.
 // 3. Pages are assembled in a buffer of 1 MiB and written when it is full.
 // 4. `finish` writes what is left, the filter, the index and the footer, and synchronises the file.
 //    The directory is the caller's to synchronise.
@@ -27,8 +27,11 @@ package import SedimentIO
 package struct TableWriter: ~Copyable {
   /// What is decided about a table before its first entry.
   package struct Plan: Sendable {
+    /// Names the file.
     package var number: FileNumber
+    /// Drawn at random; seeds the checksums.
     package var fileID: UInt64
+    /// What an entry is made of.
     package var layout: EntryLayout
     /// Whether entries other than inserts can come.
     package var hasKinds: Bool
@@ -38,8 +41,10 @@ package struct TableWriter: ~Copyable {
     package var hashRange: ClosedRange<UInt64>
     /// About how many entries will come; sizes the filter.
     package var expectedEntries: Int
+    /// The filter the table gets.
     package var filter: FilterPolicy
 
+    /// A plan; nothing is written before the first entry.
     package init(
       number: FileNumber, fileID: UInt64, layout: EntryLayout, hasKinds: Bool,
       timeBounds: ClosedRange<Int64>, hashRange: ClosedRange<UInt64>, expectedEntries: Int,

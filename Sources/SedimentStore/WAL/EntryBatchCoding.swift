@@ -5,6 +5,7 @@
 
 /// Reads batches of entries from log records; `EntryBuffer` makes them.
 package enum EntryBatchCoding {
+  /// The type of a record of entries. On disk: never renumber.
   package static let recordType: UInt8 = 1
   /// A record is closed when it has grown past this.
   package static let recordBytesTarget = 1 << 20
@@ -20,6 +21,9 @@ package enum EntryBatchCoding {
     try unsafe payload.withUnsafeBytes { bytes in
       var reader = unsafe ByteReader(bytes)
       let largestTime = try reader.readInt64()
+      guard largestTime >= EntryTime.min && largestTime <= EntryTime.max else {
+        throw CodingError.invalid("largest time \(largestTime)")
+      }
       let entryBytes = fixedBytes + Int(layout.valueWidth) + (layout.isExact ? 4 : 0)
       let count = try reader.readCount32(itemBytes: entryBytes)
       for _ in 0..<count {
@@ -35,6 +39,7 @@ package enum EntryBatchCoding {
   ) throws(CodingError) -> EntryReference {
     let hash = KeyHash(high: try reader.readUInt64(), low: try reader.readUInt64())
     let time = try reader.readInt64()
+    guard time >= EntryTime.min && time <= EntryTime.max else { throw .invalid("time \(time)") }
     let rawKind = try reader.readUInt8()
     guard let kind = EntryKind(rawValue: rawKind) else {
       throw .invalid("entry kind \(rawKind)")

@@ -11,6 +11,7 @@ package struct EntryBuffer: ~Copyable {
   private var countInPiece = 0
   private let layout: EntryLayout
 
+  /// An empty buffer with room for `expectedEntries` without growing (keys not counted).
   package init(layout: EntryLayout, expectedEntries: Int) {
     self.layout = layout
     capacity = max(expectedEntries, 16) * Self.entryBytes(layout)
@@ -19,13 +20,16 @@ package struct EntryBuffer: ~Copyable {
 
   deinit { unsafe memory.deallocate() }
 
+  /// Whether nothing was appended.
   package var isEmpty: Bool { used == 0 }
+  /// Bytes of the entries as the log will hold them.
   package var byteCount: Int { used }
 
   private static func entryBytes(_ layout: EntryLayout) -> Int {
     EntryBatchCoding.fixedBytes + Int(layout.valueWidth) + (layout.isExact ? 4 : 0)
   }
 
+  /// Copies an entry, its value and key, to the end.
   package mutating func append(_ entry: EntryReference) {
     let width = Int(layout.valueWidth)
     let bytes = Self.entryBytes(layout) + Int(entry.keyLength)

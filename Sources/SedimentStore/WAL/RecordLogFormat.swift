@@ -14,13 +14,19 @@
 
 /// Constants of record logs. On disk: never renumber.
 package enum RecordLogFormat {
+  /// The first eight bytes of every record log.
   package static let magic: UInt64 = 0x474F_4C44_4553_0001
+  /// The newest version this build writes and reads.
   package static let version: UInt32 = 1
+  /// Bytes before the first record.
   package static let headerBytes = 32
+  /// Bytes of a record before its payload.
   package static let frameBytes = 16
+  /// Records begin at multiples of this.
   package static let alignment = 8
   /// The longest payload: a writer never makes a longer one, a reader never takes memory for one.
   package static let payloadBytesMax = 64 << 20
+  /// The type of acknowledgements.
   package static let acknowledgementType: UInt8 = 255
 
   /// What a record log is for.

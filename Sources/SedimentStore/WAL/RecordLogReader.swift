@@ -4,11 +4,15 @@ package import SedimentIO
 package struct RecordLogReader {
   /// A record; the payload is the reader's buffer, copied out when kept.
   package struct Record {
+    /// What the payload is; the log does not know.
     package var type: UInt8
+    /// The bytes, whose checksum was right.
     package var payload: [UInt8]
+    /// Where the record begins in the file.
     package var offset: UInt64
   }
 
+  /// The id in the header, which seeds the checksums.
   package let fileID: UInt64
   private let file: any File
   private let name: String

@@ -5,6 +5,7 @@ package import SedimentIO
 /// Not thread-safe: whoever owns it serialises its calls. After an error of `write` or
 /// `synchronize` the log must not be appended to: what is on disk is not known.
 package final class RecordLogWriter {
+  /// The id in the header, which seeds the checksums.
   package let fileID: UInt64
   private let file: any File
   private var pending = ByteWriter()
@@ -45,7 +46,8 @@ package final class RecordLogWriter {
         seed: Checksum.seed(fileID: fileID, place: offset))
     }
     pending.patchUInt64(checksum, at: start)
-    pending.writeZeros(RecordLogFormat.recordBytes(payload: payload.count) - (pending.count - start))
+    pending.writeZeros(
+      RecordLogFormat.recordBytes(payload: payload.count) - (pending.count - start))
   }
 
   /// Hands the buffer to the file.

@@ -7,8 +7,8 @@
 //
 // Invariants
 // 1. Content that was synchronised is in every crashed copy, unless it was overwritten since.
-// 2. A name is in every crashed copy once its directory was synchronised; a file's own sync does not
-//    make its name durable.
+// 2. A name is in every crashed copy once its directory was synchronised; a file's own sync does
+//    not make its name durable.
 // 3. A rename happened or did not: no crash shows the target missing when it was there before.
 //
 // Concurrency: all types may be used from any thread; one mutex orders all operations. The hook

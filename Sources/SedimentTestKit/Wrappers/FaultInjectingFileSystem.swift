@@ -1,8 +1,8 @@
 // A file system that fails on demand, around any other.
 //
-// How it works: every call is counted, in all and by its kind, and asked of the plan. A call that is
-// to fail does not reach the other file system, but for a write, which writes the first half: that
-// much a real one may have done before it ran into the error.
+// How it works: every call is counted, in all and by its kind, and asked of the plan. A call that
+// is to fail does not reach the other file system, but for a write, which writes the first half:
+// that much a real one may have done before it ran into the error.
 //
 // Concurrency: any thread; with several, which call gets which number is theirs to settle.
 

@@ -1,8 +1,8 @@
 // A file system that writes down what is done to it, around any other.
 //
 // How it works: each operation that succeeded becomes a line, with names relative to the directory
-// opened first, so that the lines of a run on any disk can be kept as a golden file and the order of
-// syncs reviewed there.
+// opened first, so that the lines of a run on any disk can be kept as a golden file and the order
+// of syncs reviewed there.
 //
 // Concurrency: any thread; lines stand in the order in which operations returned.
 

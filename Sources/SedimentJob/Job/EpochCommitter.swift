@@ -1,0 +1,118 @@
+// Makes epochs durable beside the thread that decides.
+//
+//   sinks: prepare ─▶ store: commit ─▶ sinks: publish
+//
+// Invariants
+// 1. One epoch at a time; `begin` is called only when `isIdle`.
+// 2. Nothing is published before the state that promises it is durable.
+// 3. After a failure nothing more is committed: the job goes back to the last durable epoch.
+//
+// Concurrency: `monitor` guards all that changes; the work runs outside it on one thread.
+
+internal import SedimentIO
+internal import SedimentStore
+
+/// The committing thread of one opening of a state.
+// @unchecked because everything that changes is touched only with `monitor` held.
+final class EpochCommitter: @unchecked Sendable {
+  /// What is to be made durable together.
+  struct Work: Sendable {
+    var epoch: PendingEpoch
+    var cuts: OutputCuts
+  }
+
+  private let store: StateStore
+  private let outputs: OutputSet
+  private let onIdle: @Sendable () -> Void
+  private let monitor = Monitor()
+  private var work: Work?
+  private var isBusy = false
+  private var isStopping = false
+  private var hasThread = false
+  private var failure: (any Error)?
+
+  /// - Parameter onIdle: called from the committing thread after every epoch.
+  init(
+    store: StateStore, outputs: OutputSet, onIdle: @escaping @Sendable () -> Void
+  ) throws {
+    self.store = store
+    self.outputs = outputs
+    self.onIdle = onIdle
+    let thread = try SystemThread(name: "sediment-epoch") { [self] in
+      run()
+      monitor.withLock {
+        hasThread = false
+        monitor.broadcast()
+      }
+    }
+    monitor.withLock { hasThread = true }
+    _ = consume thread
+  }
+
+  /// Whether the epoch before has ended. Throws what made it fail.
+  func isIdle() throws -> Bool {
+    try monitor.withLock {
+      if let failure { throw failure }
+      return !isBusy
+    }
+  }
+
+  /// Begins to make an epoch durable.
+  func begin(_ work: Work) {
+    monitor.withLock {
+      precondition(!isBusy, "the epoch before has not ended")
+      isBusy = true
+      self.work = work
+      monitor.broadcast()
+    }
+  }
+
+  /// Waits until the epoch that was begun is durable and published.
+  func waitUntilIdle() throws {
+    try monitor.withLock {
+      while isBusy, failure == nil { monitor.wait() }
+      if let failure { throw failure }
+    }
+  }
+
+  /// Waits for what is under way, and ends the thread.
+  func stop() {
+    monitor.withLock {
+      isStopping = true
+      monitor.broadcast()
+      while hasThread { monitor.wait() }
+    }
+  }
+
+  private func run() {
+    while let work = next() {
+      var failure: (any Error)?
+      do {
+        try commit(work)
+      } catch {
+        failure = error
+      }
+      monitor.withLock {
+        isBusy = false
+        self.failure = failure
+        monitor.broadcast()
+      }
+      onIdle()
+      if failure != nil { return }
+    }
+  }
+
+  private func next() -> Work? {
+    monitor.withLock {
+      while work == nil, !isStopping { monitor.wait() }
+      defer { work = nil }
+      return work
+    }
+  }
+
+  private func commit(_ work: Work) throws {
+    try outputs.prepare(work.cuts)
+    try store.commit(work.epoch)
+    try outputs.publish(work.cuts)
+  }
+}

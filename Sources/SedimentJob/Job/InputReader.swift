@@ -1,0 +1,143 @@
+// The inputs of a run as one sequence of batches.
+//
+// Each batch comes with the position behind it, taken when it was read: reading runs ahead of
+// deciding, and the epoch must name the place of what was decided.
+//
+// Concurrency: one thread at a time.
+
+internal import SedimentIO
+
+/// What one step of reading gave.
+enum InputStep {
+  /// Records, and the position behind them; none for standard input.
+  case records(FilePosition?)
+  /// A file was read to its end.
+  case fileEnded(FilePosition)
+  /// Nothing new at this moment.
+  case idle
+  /// There is no more input.
+  case ended
+}
+
+/// Reads the inputs of a run, one batch at a time.
+protocol InputReader: AnyObject {
+  /// Fills an empty batch.
+  func next(into batch: RecordBatch) throws -> InputStep
+}
+
+/// How batches are cut.
+struct BatchLimits: Sendable {
+  var recordsMax = 4096
+  var chunkBytes = 1 << 20
+}
+
+/// Reads one input after the other to its end.
+final class SequentialReader: InputReader {
+  private struct OpenFile {
+    var path: String
+    var file: any File
+    var metadata: FileMetadata
+    var isCompressed: Bool
+  }
+
+  private let inputs: [PlannedInput]
+  private let files: InputFileSystem
+  private let format: RecordFormat
+  private let limits: BatchLimits
+  private let standardInput: any ByteStream
+  private var next = 0
+  private var current: (reader: SourceReader, file: OpenFile?)?
+
+  init(
+    _ inputs: [PlannedInput], in files: InputFileSystem, format: RecordFormat,
+    limits: BatchLimits, standardInput: any ByteStream
+  ) {
+    self.inputs = inputs
+    self.files = files
+    self.format = format
+    self.limits = limits
+    self.standardInput = standardInput
+  }
+
+  func next(into batch: RecordBatch) throws -> InputStep {
+    if current == nil {
+      guard next < inputs.count else { return .ended }
+      current = try open(inputs[next])
+    }
+    guard let (reader, file) = current else { return .ended }
+    batch.sourceIndex = next
+    if try reader.next(into: batch) {
+      return .records(try file.map { try position(in: $0, at: batch.endOffset, batch.endLine) })
+    }
+    current = nil
+    next += 1
+    guard let file else { return .idle }
+    return .fileEnded(try position(in: file, at: reader.offset, reader.line))
+  }
+
+  private func open(_ input: PlannedInput) throws -> (reader: SourceReader, file: OpenFile?) {
+    guard case .file(let path) = input.source else {
+      let reader = SourceReader(
+        standardInput, path: input.source.path, format: format, chunkBytes: limits.chunkBytes,
+        recordsMax: limits.recordsMax)
+      return (reader, nil)
+    }
+    guard let metadata = try files.metadata(of: path) else { throw SourceError.noSuchFile(path) }
+    let file = try files.open(path)
+    let isCompressed = InputFileSystem.isCompressed(path)
+    var stream: any ByteStream = FileStream(file)
+    if isCompressed { stream = try GzipStream(stream, path: path) }
+    let reader = SourceReader(
+      stream, path: path, format: format, fromOffset: input.offset, line: input.line,
+      chunkBytes: limits.chunkBytes, recordsMax: limits.recordsMax)
+    let open = OpenFile(path: path, file: file, metadata: metadata, isCompressed: isCompressed)
+    return (reader, open)
+  }
+
+  private func position(
+    in open: OpenFile, at offset: UInt64, _ line: UInt64
+  ) throws -> FilePosition {
+    var metadata = open.metadata
+    metadata.size = try open.file.size()
+    return try FilePosition.take(
+      path: open.path, file: open.file, metadata: metadata, isCompressed: open.isCompressed,
+      offset: offset, line: line)
+  }
+}
+
+/// Reads growing files in turn; never ends.
+final class FollowingReader: InputReader {
+  private let sources: [FollowingSource]
+  private var turn = 0
+
+  init(
+    _ inputs: [PlannedInput], in files: InputFileSystem, format: RecordFormat,
+    limits: BatchLimits, notify: @escaping (String) -> Void
+  ) {
+    sources = inputs.map { input in
+      let path = input.source.path
+      let source = FollowingSource(
+        path: path, in: files, format: format, fromOffset: input.offset, line: input.line,
+        chunkBytes: limits.chunkBytes, recordsMax: limits.recordsMax)
+      source.onEvent = { event in
+        switch event {
+        case .rotated: notify("\(path) is a new file now: reading it from its beginning")
+        case .truncated: notify("\(path) was cut off: reading it from its beginning")
+        }
+      }
+      return source
+    }
+  }
+
+  func next(into batch: RecordBatch) throws -> InputStep {
+    for _ in sources.indices {
+      let index = turn
+      turn = (turn + 1) % sources.count
+      batch.sourceIndex = index
+      if try sources[index].next(into: batch) {
+        return .records(try sources[index].position())
+      }
+    }
+    return .idle
+  }
+}

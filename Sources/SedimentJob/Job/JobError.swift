@@ -1,0 +1,40 @@
+internal import SedimentIO
+internal import SedimentStore
+
+/// Why a job cannot start or go on; the message names the way out.
+package struct JobError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// Whose fault it is, for the exit code.
+  package enum Code: Sendable, Equatable {
+    /// The options cannot be right, whatever is on the disk.
+    case usage
+    /// The input as a whole, the state, or the machine.
+    case failed
+    /// The disk is full. What is durable stays as it was.
+    case noSpace
+  }
+
+  /// Whose fault it is.
+  package var code: Code
+  /// One or more sentences for a person.
+  package var description: String
+
+  /// An error with its message.
+  package init(_ code: Code, _ description: String) {
+    self.code = code
+    self.description = description
+  }
+
+  /// What an error of any layer below means to a job.
+  package init(wrapping error: any Error) {
+    switch error {
+    case let error as JobError: self = error
+    case let error as StoreError:
+      self.init(error.code == .noSpace ? .noSpace : .failed, error.message)
+    case let error as SinkError:
+      self.init(error.isOutOfSpace ? .noSpace : .failed, error.description)
+    case let error as FileError:
+      self.init(error.code == .noSpace ? .noSpace : .failed, error.description)
+    default: self.init(.failed, "\(error)")
+    }
+  }
+}

@@ -1,0 +1,99 @@
+// What the store keeps of a job with every epoch: one blob in the epoch's manifest record, whose
+// checksum covers it. So positions, keys and output become durable in one step.
+//
+//     u8 format version (1)
+//     description: string format, varint count × string key field, optional string key regex,
+//                  optional string time field, string time unit, u8 key mode,
+//                  i64 TTL in ms (0: forever), i64 allowed lateness in ms
+//     u8 whether there is a CSV header, then its line with a varint length
+//     totals: varint count × varint
+//     3 × (u8 whether there is one, commitment with a varint length): output, duplicates, rejects
+//     varint count × file position
+//
+// Integers are little-endian, strings have a varint length. On disk: never renumber.
+
+internal import SedimentStore
+
+/// The job's part of an epoch.
+package struct JobMetadata: Sendable, Equatable {
+  /// What the job is.
+  package var description: JobDescription
+  /// The header of the CSV files so far.
+  package var csvHeader: [UInt8]?
+  /// Counters over all runs.
+  package var totals = JobCounters()
+  /// What the epoch promises about the outputs, by role.
+  package var commitments: [OutputRole: SinkCommitment] = [:]
+  /// Where reading of files stopped; the oldest first.
+  package var positions: [FilePosition] = []
+
+  /// Files that are remembered. Beyond it the oldest are forgotten; should they come again, the
+  /// state drops their records as long as it holds their keys.
+  package static let positionsMax = 16_384
+
+  /// A job that has not begun.
+  package init(description: JobDescription) {
+    self.description = description
+  }
+}
+
+extension JobMetadata {
+  private static let formatVersion: UInt8 = 1
+
+  /// The bytes for the epoch.
+  package func encoded() -> [UInt8] {
+    var writer = ByteWriter(capacity: 1024 + positions.count * 160)
+    writer.writeUInt8(Self.formatVersion)
+    description.encode(to: &writer)
+    writer.writeUInt8(csvHeader == nil ? 0 : 1)
+    if let csvHeader { writer.writeLengthPrefixed(csvHeader) }
+    totals.encode(to: &writer)
+    for role in OutputRole.allCases {
+      writer.writeUInt8(commitments[role] == nil ? 0 : 1)
+      if let commitment = commitments[role] {
+        writer.writeLengthPrefixed(commitment.encoded())
+      }
+    }
+    writer.writeVarint(UInt64(positions.count))
+    for position in positions { position.encode(to: &writer) }
+    return writer.bytes
+  }
+
+  /// Reads what `encoded()` wrote.
+  ///
+  /// - Throws: `JobError` when it was written by a newer version, or by something else.
+  package init(decoding bytes: [UInt8]) throws(JobError) {
+    do {
+      self = try ByteReader.reading(bytes) { (reader) throws(CodingError) in
+        try JobMetadata(from: &reader)
+      }
+    } catch {
+      throw JobError(.failed, "what the state keeps about its job cannot be read: \(error)")
+    }
+  }
+
+  private init(from reader: inout ByteReader) throws(CodingError) {
+    let version = try reader.readUInt8()
+    guard version == Self.formatVersion else {
+      throw .invalid(
+        "it has format version \(version), and this build reads up to \(Self.formatVersion): "
+          + "use a newer version of sediment")
+    }
+    description = try JobDescription(from: &reader)
+    if try reader.readFlag() { csvHeader = try reader.readLengthPrefixed() }
+    totals = try JobCounters(from: &reader)
+    for role in OutputRole.allCases where try reader.readFlag() {
+      let bytes = try reader.readLengthPrefixed()
+      do throws(SinkError) {
+        commitments[role] = try SinkCommitment(decoding: bytes)
+      } catch {
+        throw .invalid("\(error)")
+      }
+    }
+    // A position takes at least 40 bytes.
+    let count = try reader.readCount(itemBytes: 40)
+    positions.reserveCapacity(count)
+    for _ in 0..<count { positions.append(try FilePosition(from: &reader)) }
+    try reader.expectEnd()
+  }
+}

@@ -1,0 +1,345 @@
+// One opening of a job's state, from recovery to the last epoch.
+//
+// Recovery goes in one order, whatever ended the session before:
+//
+//   1. open the store: its lock, and the state of the last durable epoch
+//   2. read the job's metadata of that epoch, and compare it with what is asked for
+//   3. outputs: show what the epoch promises, drop all else
+//   4. inputs: begin where the epoch stopped
+//   5. commit an epoch: it makes new outputs this state's own, before they are written
+//
+// Then batches are taken in the order of the input, decided, written, and every now and then an
+// epoch is cut between two batches.
+//
+// Invariants
+// 1. Positions, state and output of an epoch are of the same prefix of the input.
+// 2. The deciding thread alone writes to the sinks and cuts them.
+//
+// Concurrency: one thread runs a session; it owns an `InputStage` and an `EpochCommitter`.
+
+internal import SedimentDedup
+internal import SedimentIO
+internal import SedimentStore
+
+/// One opening of a job's state. Used once, by one thread.
+final class JobSession {
+  private let options: JobOptions
+  private let environment: JobEnvironment
+  private let control: JobControl
+
+  private let store: StateStore
+  private let dedup: Deduplicator
+  private let outputs: OutputSet
+  private let router: BatchRouter
+  private let scratch = DecisionScratch()
+  private let pool: RecordBatchPool
+  private let reporter: ProgressReporter
+
+  /// What the next epoch will say.
+  private var metadata: JobMetadata
+  private let totalsBefore: JobCounters
+  private var positions: PositionTable
+  private let plan: InputPlan
+  private var header: CSVHeader?
+  private let resumedFrom: String?
+
+  private var lastCutNanos: UInt64 = 0
+  private var batchesSinceCut = 0
+  private var isDirty = false
+
+  init(
+    _ options: JobOptions, in environment: JobEnvironment, control: JobControl
+  ) throws {
+    self.options = options
+    self.environment = environment
+    self.control = control
+    let opening = try StateOpening(options, environment).open()
+    store = opening.store
+    dedup = opening.dedup
+    metadata = opening.metadata
+    resumedFrom = opening.resumedFrom
+    totalsBefore = opening.metadata.totals
+    do {
+      outputs = try OutputSet(
+        options.targets, in: environment.fileSystem, standardOutput: environment.standardOutput,
+        store: store, format: options.description.format.kind, rollBytes: options.rollBytes)
+      if let header = opening.metadata.csvHeader { outputs.setHeader(header) }
+      for (sink, recovery) in try outputs.recover(opening.metadata.commitments) {
+        for text in recovery.notices(of: sink) { environment.report(text) }
+      }
+      plan = try InputPlan(
+        options.sources, positions: opening.metadata.positions, in: environment.inputs)
+    } catch {
+      try? opening.store.close()
+      throw error
+    }
+    positions = PositionTable(metadata.positions)
+    for path in plan.superseded { positions.remove(path) }
+    header = metadata.csvHeader.map { CSVHeader(line: $0) }
+    router = BatchRouter(
+      missingKey: options.missingKey, learns: options.learns,
+      writesRejects: options.targets[.rejects] != nil)
+    pool = RecordBatchPool(keptMax: options.parallelism * 3 + 4)
+    reporter = ProgressReporter(environment, inputs: plan.inputs)
+  }
+
+  /// Runs to the end of the input, or until the job is asked to stop.
+  ///
+  /// An input that cannot be read on ends the job after what was read before is durable.
+  func run() throws -> JobSummary {
+    do {
+      let summary = try runToEnd()
+      try store.close()
+      return summary
+    } catch {
+      do {
+        try store.close()
+      } catch let closing {
+        environment.report(JobMessage(.detail, "closing the state after a failure: \(closing)"))
+      }
+      throw error
+    }
+  }
+
+  private func runToEnd() throws -> JobSummary {
+    announce()
+    let stage = try makeStage()
+    control.setWake { stage.wake() }
+    let committer: EpochCommitter
+    do {
+      committer = try EpochCommitter(store: store, outputs: outputs) { stage.wake() }
+    } catch {
+      stage.stop()
+      throw error
+    }
+    defer {
+      control.setWake(nil)
+      stage.stop()
+      committer.stop()
+      // A worker may wait for standard input for ever; files must be let go of before a replay.
+      if !readsStandardInput { stage.waitUntilStopped() }
+    }
+    try cutEpoch(committer)
+    let end = try decideAll(stage, committer)
+    stage.stop()
+    try finish(committer)
+    if case .failed(let error) = end { throw error }
+    return summary(isStopped: end.isStopped)
+  }
+
+  private var readsStandardInput: Bool { options.sources.contains(.standardInput) }
+
+  private func makeStage() throws -> InputStage {
+    let limits = BatchLimits(recordsMax: options.batchRecordsMax, chunkBytes: options.chunkBytes)
+    let format = options.description.format
+    let reader: any InputReader
+    if options.follows {
+      let report = environment.report
+      reader = FollowingReader(
+        plan.inputs, in: environment.inputs, format: format, limits: limits
+      ) { report(JobMessage(.information, $0)) }
+    } else {
+      reader = SequentialReader(
+        plan.inputs, in: environment.inputs, format: format, limits: limits,
+        standardInput: environment.standardInput())
+    }
+    return try InputStage(reader, format: format, workers: options.parallelism, pool: pool)
+  }
+
+  // MARK: - The deciding thread
+
+  private enum End {
+    case finished
+    case stopped
+    case failed(any Error)
+
+    var isStopped: Bool { if case .stopped = self { true } else { false } }
+  }
+
+  private func decideAll(_ stage: InputStage, _ committer: EpochCommitter) throws -> End {
+    while true {
+      if control.isStopping { return .stopped }
+      let isIdle = try committer.isIdle()
+      if isIdle, isDirty, isEpochDue { try cutEpoch(committer) }
+      try reporter.tick(
+        router.counters, keys: dedup.keyspace.approximateEntryCount,
+        bytes: try StateDirectory(options, environment).bytes())
+      switch stage.take(waitingNanos: Self.waitNanos) {
+      case nil: continue
+      case .records(let batch, let position):
+        try decide(batch)
+        if let position { positions.set(position) }
+        batchesSinceCut += 1
+        isDirty = true
+        pool.give(batch)
+      case .fileEnded(let position):
+        positions.set(position)
+        isDirty = true
+      case .ended: return .finished
+      case .failed(let error): return .failed(error)
+      }
+    }
+  }
+
+  /// How long the deciding thread waits for input before it looks at the clock again.
+  private static let waitNanos: UInt64 = 100_000_000
+
+  private func decide(_ batch: RecordBatch) throws {
+    if let found = batch.header { try take(found, of: batch) }
+    scratch.gather(batch)
+    let times: UnsafePointer<Int64>? =
+      options.description.format.timeField == nil ? nil : unsafe UnsafePointer(scratch.times)
+    _ = try unsafe dedup.process(batch.keys.view, times: times, into: scratch.decisions)
+    try unsafe router.route(
+      batch, decisions: scratch.decisions, path: plan.inputs[batch.sourceIndex].source.path)
+    try router.write(batch, to: outputs)
+  }
+
+  /// The first header heads the outputs; others must name the same columns.
+  private func take(_ found: CSVHeader, of batch: RecordBatch) throws {
+    guard found !== header else { return }
+    if let header {
+      do {
+        try found.requireColumns(of: header)
+      } catch {
+        throw SourceError.format(path: plan.inputs[batch.sourceIndex].source.path, error)
+      }
+    } else {
+      metadata.csvHeader = found.line
+      outputs.setHeader(found.line)
+    }
+    header = found
+  }
+
+  // MARK: - Epochs
+
+  private var isEpochDue: Bool {
+    if batchesSinceCut >= options.batchesPerEpochMax { return true }
+    let age = environment.clock.monotonicNanos() &- lastCutNanos
+    return age / 1_000_000 >= UInt64(options.epochIntervalMillis)
+  }
+
+  private func cutEpoch(_ committer: EpochCommitter) throws {
+    let cuts = try outputs.cut()
+    let epoch = try store.beginEpoch(metadata: encodedMetadata(cuts.commitments))
+    committer.begin(EpochCommitter.Work(epoch: epoch, cuts: cuts))
+    lastCutNanos = environment.clock.monotonicNanos()
+    reporter.epochCut(at: lastCutNanos)
+    batchesSinceCut = 0
+    isDirty = false
+  }
+
+  private func encodedMetadata(_ commitments: [OutputRole: SinkCommitment]) -> [UInt8] {
+    metadata.positions = positions.all
+    metadata.totals = totalsBefore
+    metadata.totals.add(router.counters)
+    // An output that is not asked for any more is complete; its numbering goes on if it comes back.
+    metadata.commitments.merge(commitments) { _, new in new }
+    return metadata.encoded()
+  }
+
+  /// The last epoch with records, then the one that lets go of the outputs.
+  private func finish(_ committer: EpochCommitter) throws {
+    try committer.waitUntilIdle()
+    if isDirty {
+      try cutEpoch(committer)
+      try committer.waitUntilIdle()
+    }
+    try store.commitEpoch(metadata: encodedMetadata(try outputs.release()))
+  }
+}
+
+// MARK: - What people are told
+
+extension JobSession {
+  private func announce() {
+    for notice in plan.notices { environment.report(JobMessage(.information, notice)) }
+    guard let resumedFrom else {
+      environment.report(JobMessage(.information, "new state in \(options.statePath)"))
+      return
+    }
+    let keys = Quantity.grouped(dedup.keyspace.approximateEntryCount)
+    environment.report(
+      JobMessage(
+        .information, "resumed \(options.statePath) at epoch \(resumedFrom), \(keys) keys"))
+    for input in plan.inputs where input.offset > 0 {
+      environment.report(
+        JobMessage(
+          .detail, "\(input.source.path): going on at byte \(input.offset), line \(input.line)"))
+    }
+  }
+
+  private func summary(isStopped: Bool) -> JobSummary {
+    var summary = JobSummary(
+      end: isStopped ? .stopped : .finished, counters: router.counters,
+      epoch: "\(store.lastEpoch.id)")
+    summary.rejectReasons = router.rejectReasons
+    summary.stateKeys = dedup.keyspace.approximateEntryCount
+    summary.resumedFrom = resumedFrom
+    return summary
+  }
+}
+
+extension SinkRecovery {
+  /// What recovery did, for a person.
+  fileprivate func notices(of sink: any Sink) -> [JobMessage] {
+    var notices: [JobMessage] = []
+    for name in taken {
+      notices.append(
+        JobMessage(.information, "\(sink.path)/\(name) was promised and is gone: taken by a reader"))
+    }
+    if !published.isEmpty {
+      notices.append(JobMessage(.detail, "\(sink.path): \(published.count) promised parts shown"))
+    }
+    if !removed.isEmpty {
+      notices.append(
+        JobMessage(.detail, "\(sink.path): \(removed.count) parts of a lost epoch removed"))
+    }
+    if bytesCut > 0 {
+      notices.append(
+        JobMessage(.detail, "\(sink.path): \(bytesCut) bytes of a lost epoch cut off"))
+    }
+    return notices
+  }
+}
+
+/// Columns of the records that have keys, kept from batch to batch.
+@safe
+private final class DecisionScratch {
+  private(set) var times: UnsafeMutablePointer<Int64>
+  private(set) var decisions: UnsafeMutablePointer<UInt8>
+  private var capacity = 1
+
+  init() {
+    unsafe times = .allocate(capacity: 1)
+    unsafe decisions = .allocate(capacity: 1)
+  }
+
+  deinit {
+    unsafe times.deallocate()
+    unsafe decisions.deallocate()
+  }
+
+  /// Makes room for the batch, and gathers the times of its records with keys.
+  func gather(_ batch: RecordBatch) {
+    let count = batch.count
+    reserve(count)
+    let columns = unsafe batch.columns
+    let times = unsafe times
+    var key = 0
+    for index in 0..<count {
+      // SAFETY: the columns have `count` elements, `times` as many or more, and `key <= index`.
+      unsafe times[key] = unsafe columns.times[index]
+      key &+= unsafe columns.statuses[index] == RecordStatus.ok.rawValue ? 1 : 0
+    }
+  }
+
+  private func reserve(_ count: Int) {
+    guard count > capacity else { return }
+    capacity = max(count, capacity * 2)
+    unsafe times.deallocate()
+    unsafe decisions.deallocate()
+    unsafe times = .allocate(capacity: capacity)
+    unsafe decisions = .allocate(capacity: capacity)
+  }
+}

@@ -1,0 +1,91 @@
+/// How far a job is.
+package struct JobProgress: Sendable, Equatable {
+  /// Counters of this run.
+  package var counters: JobCounters
+  /// Time since the run began.
+  package var elapsedNanos: UInt64
+  /// Events a second since the last report.
+  package var eventsPerSecond: Double
+  /// Entries in the state.
+  package var stateKeys: UInt64
+  /// Bytes of the state's files, checkpoints not counted.
+  package var stateBytes: UInt64
+  /// Time since the last epoch was cut.
+  package var epochAgeNanos: UInt64
+  /// Bytes of all inputs from where this run began; `nil` when nobody knows.
+  package var bytesTotal: UInt64?
+
+  /// Seconds to the end at the pace so far; `nil` when nobody knows.
+  package var secondsLeft: Double? {
+    guard let bytesTotal, counters.bytesIn > 0 else { return nil }
+    let left = Double(bytesTotal) - Double(counters.bytesIn)
+    return max(0, left * Double(elapsedNanos) / 1e9 / Double(counters.bytesIn))
+  }
+}
+
+/// What a run did.
+package struct JobSummary: Sendable, Equatable {
+  /// How it ended.
+  package enum End: Sendable, Equatable {
+    /// All input was read.
+    case finished
+    /// It was asked to stop.
+    case stopped
+  }
+
+  /// How it ended.
+  package var end: End
+  /// Counters of this run.
+  package var counters: JobCounters
+  /// Why records were rejected, and how many.
+  package var rejectReasons: [String: UInt64] = [:]
+  /// From the start to the last epoch.
+  package var wallNanos: UInt64 = 0
+  /// Entries in the state.
+  package var stateKeys: UInt64 = 0
+  /// Bytes of the state's files, checkpoints not counted.
+  package var stateBytes: UInt64 = 0
+  /// The last durable epoch.
+  package var epoch: String
+  /// The last local checkpoint.
+  package var checkpoint: String?
+  /// The epoch that this run went on from; `nil` for new state.
+  package var resumedFrom: String?
+  /// The largest resident size of the process.
+  package var peakResidentBytes: UInt64 = 0
+
+  /// A summary with its counters.
+  package init(end: End, counters: JobCounters, epoch: String) {
+    self.end = end
+    self.counters = counters
+    self.epoch = epoch
+  }
+
+  /// Events a second over the whole run.
+  package var eventsPerSecond: Double {
+    wallNanos == 0 ? 0 : Double(counters.events) * 1e9 / Double(wallNanos)
+  }
+
+  /// One JSON object in one line, with a newline.
+  package var json: String {
+    func quoted(_ text: String?) -> String { text.map { "\"\($0)\"" } ?? "null" }
+    let fields: [(String, String)] = [
+      ("events", "\(counters.events)"), ("emitted", "\(counters.emitted)"),
+      ("duplicates", "\(counters.duplicates)"), ("rejected", "\(counters.rejected)"),
+      ("late", "\(counters.late)"), ("late_unprotected", "\(counters.lateUnprotected)"),
+      ("learned", "\(counters.learned)"), ("bytes_in", "\(counters.bytesIn)"),
+      ("bytes_out", "\(counters.bytesOut)"), ("wall_seconds", Self.decimal(wallNanos, 1_000_000)),
+      ("events_per_second", "\(UInt64(eventsPerSecond))"), ("state_keys", "\(stateKeys)"),
+      ("state_bytes", "\(stateBytes)"), ("checkpoint", quoted(checkpoint ?? epoch)),
+      ("resumed_from", quoted(resumedFrom)), ("peak_rss_bytes", "\(peakResidentBytes)"),
+    ]
+    return "{" + fields.map { "\"\($0.0)\":\($0.1)" }.joined(separator: ",") + "}\n"
+  }
+
+  /// Nanoseconds as seconds with three digits after the point.
+  private static func decimal(_ nanos: UInt64, _ milli: UInt64) -> String {
+    let millis = nanos / milli
+    let part = String(millis % 1000)
+    return "\(millis / 1000)." + String(repeating: "0", count: 3 - part.utf8.count) + part
+  }
+}

@@ -1,0 +1,152 @@
+// Opens a job's state: the store in its directory, and the job that the last epoch describes.
+
+internal import SedimentDedup
+internal import SedimentIO
+internal import SedimentStore
+
+/// A state that is open and belongs to the job that is asked for.
+struct OpenState {
+  var store: StateStore
+  var dedup: Deduplicator
+  var metadata: JobMetadata
+  /// The epoch it goes on from; `nil` for new state.
+  var resumedFrom: String?
+}
+
+/// Opens states.
+struct StateOpening {
+  private let options: JobOptions
+  private let environment: JobEnvironment
+
+  init(_ options: JobOptions, _ environment: JobEnvironment) {
+    self.options = options
+    self.environment = environment
+  }
+
+  /// Opens the state or makes a new one.
+  ///
+  /// - Throws: `JobError` when it is another job's, naming what differs and the way out.
+  func open() throws -> OpenState {
+    try refuseForeignDirectory()
+    var storeOptions = StoreOptions(
+      memoryBudget: options.memoryBudget, shards: options.parallelism, clock: environment.clock)
+    let report = environment.report
+    storeOptions.onEvent = { event in
+      switch event {
+      case .lowDisk(let bytes):
+        report(JobMessage(.warning, "only \(Quantity.text(ofBytes: bytes)) of disk space are left"))
+      case .retrying(let message), .corruption(let message):
+        report(JobMessage(.warning, message))
+      default: break
+      }
+    }
+    let store = try StateStore.open(
+      at: options.statePath, options: storeOptions, fileSystem: environment.fileSystem)
+    do {
+      return try open(store)
+    } catch {
+      try store.close()
+      throw error
+    }
+  }
+
+  private func open(_ store: StateStore) throws -> OpenState {
+    let (id, bytes) = store.lastEpoch
+    guard !bytes.isEmpty else {
+      guard store.keyspaceNames.allSatisfy({ $0 == Deduplicator.defaultName }), id.epoch == 0
+      else {
+        throw JobError(
+          .failed, "\(options.statePath) holds a store that is no job's: give another --state")
+      }
+      return OpenState(
+        store: store, dedup: try makeDeduplicator(store),
+        metadata: JobMetadata(description: options.description), resumedFrom: nil)
+    }
+    var metadata = try JobMetadata(decoding: bytes)
+    try requireSameJob(metadata.description)
+    if let text = try changeTimeToLive(of: store, from: metadata.description) {
+      environment.report(JobMessage(.information, text))
+    }
+    metadata.description = options.description
+    return OpenState(
+      store: store, dedup: try makeDeduplicator(store), metadata: metadata, resumedFrom: "\(id)")
+  }
+
+  private func makeDeduplicator(_ store: StateStore) throws -> Deduplicator {
+    let description = options.description
+    let time: Deduplicator.Options.Time =
+      description.format.timeField == nil
+      ? .processing : .event(maxAhead: options.maxAheadMillis.map { .milliseconds($0) })
+    return try Deduplicator(
+      store: store,
+      options: Deduplicator.Options(
+        timeToLive: description.timeToLive, keyMode: description.keyMode,
+        allowedLateness: .milliseconds(description.allowedLateness), time: time,
+        late: options.late.option))
+  }
+
+  private func requireSameJob(_ stored: JobDescription) throws(JobError) {
+    let path = options.statePath
+    let different = stored.differences(from: options.description)
+    guard different.isEmpty else {
+      throw JobError(
+        .failed,
+        "\(path) was made with " + Self.list(different)
+          + ": give the same, or another --state, or --fresh for a new job")
+    }
+    let times = stored.timeToLiveDifferences(from: options.description)
+    guard times.isEmpty || options.changesTimeToLive else {
+      throw JobError(
+        .failed,
+        "\(path) was made with " + Self.list(times)
+          + ": give the same, or --change-ttl to change it, or another --state")
+    }
+  }
+
+  private static func list(_ differences: [JobDescription.Difference]) -> String {
+    differences.map { "\($0.option) \($0.stored), not \($0.given)" }.joined(separator: "; ")
+  }
+
+  /// Makes the TTL that is asked for the state's; what it means, when it was another.
+  private func changeTimeToLive(
+    of store: StateStore, from stored: JobDescription
+  ) throws -> String? {
+    let asked = options.description
+    // The keyspace, not the metadata, says what holds: a crash may have come between the two.
+    guard let keyspace = store.keyspace(named: Deduplicator.defaultName),
+      keyspace.options.timeToLive != asked.timeToLive
+        || keyspace.options.allowedLateness != asked.allowedLateness
+    else { return nil }
+    return try store.changeTimeToLive(
+      of: Deduplicator.defaultName, to: asked.timeToLive, allowedLateness: asked.allowedLateness)
+  }
+
+  /// A directory with anything in it is a state, or it is not ours.
+  private func refuseForeignDirectory() throws {
+    let directory: any Directory
+    do {
+      directory = try environment.fileSystem.openDirectory(at: options.statePath, creating: false)
+    } catch {
+      guard error.code == .notFound else { throw error }
+      return
+    }
+    let names = try directory.entries().map(\.name)
+    let isOurs = names.allSatisfy { name in
+      StateFiles.isOurs(name) || StoreFileName(name) != nil || name.hasPrefix("CURRENT")
+    }
+    guard isOurs || names.contains("CURRENT") else {
+      throw JobError(
+        .failed, "\(options.statePath) is not empty and holds no state: give another --state")
+    }
+  }
+}
+
+/// Names in a state's directory beside the store's.
+package enum StateFiles {
+  /// Local checkpoints.
+  package static let checkpoints = "checkpoints"
+
+  static func isOurs(_ name: String) -> Bool {
+    name == checkpoints || name == StateStore.lockName
+  }
+}

@@ -1,0 +1,247 @@
+// sediment dedup: reads the options of the job, runs it, and tells a person what happened.
+
+public import ArgumentParser
+import SedimentIO
+public import SedimentJob
+public import SedimentStore
+
+struct Dedup: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Emits the first record of every key within its time to live, and remembers.",
+    discussion: """
+      The state belongs to its directory: stop the job, kill it, start it again with the same \
+      options, and it goes on where its last epoch ended, neither repeating nor losing a record. \
+      With --output - that holds up to a crash, after which the records of the lost epoch are \
+      printed again.
+
+      \(Dedup.example)
+      """)
+
+  static let example = """
+    Example:
+      sediment dedup events.ndjson --key user,id --ttl 7d --state state --output out/
+    """
+
+  @Argument(
+    help: ArgumentHelp(
+      "Files, directories, patterns, or - for standard input. .gz is read as it is.",
+      valueName: "input"))
+  var inputs: [String] = []
+
+  @OptionGroup(title: "Records and keys") var records: RecordOptions
+  @OptionGroup(title: "Time") var times: TimeOptions
+  @OptionGroup(title: "State") var state: StateOptions
+  @OptionGroup(title: "Output") var output: OutputOptions
+  @OptionGroup(title: "Running") var running: RunningOptions
+
+  func run() throws {
+    let messages = MessagePrinter(isQuiet: running.quiet, isVerbose: running.verbose)
+    let progress = running.showsProgress ? ProgressLine(messages) : nil
+    let inputFiles = InputFileSystem.system
+    let options: JobOptions
+    let summary: JobSummary
+    do {
+      options = try jobOptions(reading: inputFiles)
+      let control = JobControl()
+      let signals = SignalWatch(control, messages)
+      defer { signals.cancel() }
+      let environment = JobEnvironment(
+        fileSystem: PosixFileSystem(), inputs: inputFiles, report: { messages.show($0) },
+        onProgress: progress?.listener)
+      summary = try DedupJob(options, in: environment, control: control).run()
+      progress?.end()
+    } catch let error as JobError {
+      progress?.end()
+      guard error.code != .usage else { throw ValidationError(error.description) }
+      messages.fail(error.description)
+      throw ExitCode(1)
+    }
+    if let path = output.summary { try write(summary.json, to: path) }
+    messages.show(summary, of: options)
+  }
+
+  /// Writes a small file, replacing what was there.
+  private func write(_ text: String, to path: String) throws {
+    let (directoryPath, name) = OutputTarget.split(path)
+    let directory = try PosixFileSystem().openDirectory(at: directoryPath, creating: false)
+    let temporary = ".\(name).tmp"
+    if try directory.metadata(of: temporary) != nil { try directory.remove(temporary) }
+    let file = try directory.openFile(temporary, .create)
+    try unsafe Array(text.utf8).span.bytes.withUnsafeBytes { (bytes) throws(FileError) in
+      try unsafe file.write(bytes, at: 0)
+    }
+    try file.synchronize()
+    file.close()
+    try directory.rename(temporary, to: name, replacing: true)
+  }
+}
+
+// MARK: - Options by group
+
+struct RecordOptions: ParsableArguments {
+  @Option(
+    help: "ndjson, csv or lines; by the inputs' extension, else ndjson. For lines the whole line is the key."
+  )
+  var format: RecordFormat.Kind?
+
+  @Option(help: "Key fields, separated by commas: JSON paths (a.b[0]), or CSV columns by name or number.")
+  var key: String?
+
+  @Option(help: "For lines: the groups of this regular expression are the key.")
+  var keyRegex: String?
+
+  @Option(help: "fingerprint (a keyed 128-bit hash stands for the key) or exact (the key itself).")
+  var mode: KeyMode = .fingerprint
+
+  @Option(help: "Records without a key are rejected, kept, or end the job: reject, keep or fail.")
+  var onMissingKey: MissingKeyHandling = .reject
+}
+
+struct TimeOptions: ParsableArguments {
+  @Option(
+    help: "How long a key counts from its first record on: 7d, 12h, 1h30m, or forever. Required.",
+    transform: Parse.timeToLive)
+  var ttl: TimeToLive?
+
+  @Option(help: "The field with the event time. Without it, the time is when the record is read.")
+  var timeField: String?
+
+  @Option(help: "What the time counts: ms, s, us, ns, or iso8601.")
+  var timeUnit: TimeUnit = .milliseconds
+
+  @Option(
+    help: "How far a time may lie behind the largest before a record is late; an eighth of the TTL.",
+    transform: Parse.duration)
+  var allowedLateness: Int64?
+
+  @Option(
+    help: "A time further ahead of the clock makes its record a reject.",
+    transform: Parse.duration)
+  var maxAhead: Int64 = 3_600_000
+
+  @Option(help: "Late records whose key is not found: keep, drop or reject.")
+  var late: LateHandling = .keep
+}
+
+struct StateOptions: ParsableArguments {
+  @Option(name: .customLong("state"), help: "The state's directory. Required.")
+  var path: String?
+
+  @Flag(help: "Put existing state aside as DIR.old-N and begin anew, with another output.")
+  var fresh = false
+
+  @Option(
+    name: .customLong("from"),
+    help: ArgumentHelp(
+      "Put existing state aside and go on from a checkpoint: its id, or a path.",
+      valueName: "checkpoint"))
+  var checkpoint: String?
+
+  @Flag(name: .customLong("change-ttl"), help: "Make --ttl the state's, which has another.")
+  var changesTimeToLive = false
+
+  @Option(help: "How often an epoch becomes durable.", transform: Parse.duration)
+  var checkpointInterval: Int64 = 30_000
+
+  @Option(help: "Local checkpoints that are kept in DIR/checkpoints.")
+  var retain = 3
+}
+
+struct OutputOptions: ParsableArguments {
+  @Option(
+    help: "DIR/ for parts, FILE to append to, or - for standard output (the default).")
+  var output: String?
+
+  @Option(help: "Where duplicates go; as --output.")
+  var duplicates: String?
+
+  @Option(help: "Where bad records go, as NDJSON; as --output.")
+  var rejects: String?
+
+  @Option(help: "A part ends before it grows larger.", transform: Parse.size)
+  var rollSize: UInt64 = 256 << 20
+
+  @Flag(help: "Insert keys without emitting: fill the state from history.")
+  var learn = false
+
+  @Option(help: ArgumentHelp("Write counts as JSON to a file at the end.", valueName: "file"))
+  var summary: String?
+}
+
+struct RunningOptions: ParsableArguments {
+  @Flag(help: "Keep reading growing files, as tail -F does.")
+  var follow = false
+
+  @Option(help: "Threads that parse and decide; the number of processors.")
+  var parallelism: Int?
+
+  @Option(
+    help: "Memory for the state; a quarter of the machine's, at most 2GiB.",
+    transform: Parse.size)
+  var memory: UInt64?
+
+  @Option(help: "A line that shows how far the job is: auto, always or never.")
+  var progress = ProgressChoice.auto
+
+  @Flag(help: "Only warnings and errors.")
+  var quiet = false
+
+  @Flag(name: .shortAndLong, help: "More detail.")
+  var verbose = false
+
+  /// Whether the line is shown.
+  var showsProgress: Bool {
+    switch progress {
+    case .always: true
+    case .never: false
+    case .auto: StandardStream.error.isTerminal && !quiet
+    }
+  }
+}
+
+enum ProgressChoice: String, CaseIterable, ExpressibleByArgument {
+  case auto
+  case always
+  case never
+}
+
+extension RecordFormat.Kind: ExpressibleByArgument {}
+extension TimeUnit: ExpressibleByArgument {}
+extension LateHandling: ExpressibleByArgument {}
+extension MissingKeyHandling: ExpressibleByArgument {}
+
+extension KeyMode: ExpressibleByArgument {
+  public init?(argument: String) {
+    switch argument {
+    case "fingerprint": self = .fingerprint
+    case "exact": self = .exact
+    default: return nil
+    }
+  }
+
+  public static var allValueStrings: [String] { ["fingerprint", "exact"] }
+}
+
+/// Words of the command line that stand for quantities.
+enum Parse {
+  @Sendable static func timeToLive(_ text: String) throws -> TimeToLive {
+    guard let value = Quantity.timeToLive(text) else {
+      throw ValidationError("'\(text)' is neither a duration, such as 7d or 1h30m, nor forever.")
+    }
+    return value
+  }
+
+  @Sendable static func duration(_ text: String) throws -> Int64 {
+    guard let value = Quantity.millis(text) else {
+      throw ValidationError("'\(text)' is not a duration, such as 30s, 250ms or 1h30m.")
+    }
+    return value
+  }
+
+  @Sendable static func size(_ text: String) throws -> UInt64 {
+    guard let value = Quantity.bytes(text), value > 0 else {
+      throw ValidationError("'\(text)' is not a size, such as 512MiB or 2GiB.")
+    }
+    return value
+  }
+}

@@ -1,0 +1,152 @@
+// What the job says to a person, all of it on standard error.
+
+import SedimentIO
+import SedimentJob
+import SedimentStore
+import Synchronization
+
+/// Prints messages, and keeps them apart from the line of progress. Thread-safe.
+final class MessagePrinter: Sendable {
+  private let least: JobMessage.Level
+  private let line = Mutex("")
+
+  init(isQuiet: Bool, isVerbose: Bool) {
+    least = isQuiet ? .warning : isVerbose ? .detail : .information
+  }
+
+  func show(_ message: JobMessage) {
+    guard message.level >= least else { return }
+    let prefix = message.level == .warning ? "sediment: warning: " : "sediment: "
+    printAbove(prefix + message.text + "\n")
+  }
+
+  func fail(_ text: String) {
+    printAbove("sediment: " + text + "\n")
+  }
+
+  /// Replaces the last line of the terminal; an empty one takes it away.
+  func setLine(_ text: String) {
+    line.withLock { line in
+      write("\r" + text + (line.utf8.count > text.utf8.count ? "\u{1B}[K" : ""))
+      line = text
+    }
+  }
+
+  private func printAbove(_ text: String) {
+    line.withLock { line in
+      write(line.isEmpty ? text : "\r\u{1B}[K" + text + line)
+    }
+  }
+
+  private func write(_ text: String) {
+    do {
+      try StandardStream.error.write(text)
+    } catch {
+      // Nobody reads; the job goes on.
+      return
+    }
+  }
+}
+
+/// One line that shows how far the job is.
+final class ProgressLine: Sendable {
+  private let messages: MessagePrinter
+
+  init(_ messages: MessagePrinter) {
+    self.messages = messages
+  }
+
+  /// What the job calls.
+  var listener: @Sendable (JobProgress) -> Void {
+    { [self] in show($0) }
+  }
+
+  private func show(_ progress: JobProgress) {
+    let counters = progress.counters
+    let share =
+      counters.events == 0 ? 0 : Double(counters.duplicates) * 100 / Double(counters.events)
+    var parts = [
+      "\(Quantity.grouped(counters.events)) events",
+      "\(Quantity.grouped(UInt64(progress.eventsPerSecond)))/s",
+      "\(Self.tenths(share)) % duplicates", "\(Quantity.grouped(progress.stateKeys)) keys",
+      Quantity.text(ofBytes: progress.stateBytes),
+      "checkpoint \(Self.tenths(Double(progress.epochAgeNanos) / 1e9)) s ago",
+    ]
+    if let left = progress.secondsLeft {
+      parts.append("\(Quantity.text(ofMillis: Int64(left) * 1000)) left")
+    }
+    let columns = StandardStream.error.terminalColumns ?? 160
+    messages.setLine(String(parts.joined(separator: ", ").prefix(max(columns - 1, 20))))
+  }
+
+  func end() {
+    messages.setLine("")
+  }
+
+  private static func tenths(_ value: Double) -> String {
+    let tenths = Int(value * 10)
+    return "\(tenths / 10).\(tenths % 10)"
+  }
+}
+
+extension MessagePrinter {
+  /// What the run did, and how to go on.
+  func show(_ summary: JobSummary, of options: JobOptions) {
+    let counters = summary.counters
+    if counters.rejected > 0, options.targets[.rejects] == nil {
+      let reasons = summary.rejectReasons.sorted { $0.value > $1.value }
+        .map { "\($0.key) \(Quantity.grouped($0.value))" }.joined(separator: ", ")
+      show(
+        JobMessage(
+          .warning,
+          "\(Quantity.grouped(counters.rejected)) records were rejected (\(reasons)); "
+            + "--rejects FILE keeps them"))
+    }
+    if counters.lateUnprotected > 0 {
+      show(
+        JobMessage(
+          .warning,
+          "\(Quantity.grouped(counters.lateUnprotected)) records were older than the state "
+            + "remembers, and were emitted unprotected: --allowed-lateness or --late change that"))
+    }
+    show(JobMessage(.information, Self.counts(counters, learns: options.learns)))
+    if summary.end == .finished, counters.emitted == 0, counters.learned == 0 {
+      show(JobMessage(.information, Self.nothingNew(summary)))
+    }
+    let seconds = Double(summary.wallNanos) / 1e9
+    show(
+      JobMessage(
+        .information,
+        "\(Quantity.grouped(UInt64(summary.eventsPerSecond))) events/s over "
+          + "\(Int(seconds)).\(Int(seconds * 10) % 10) s; the state has "
+          + "\(Quantity.grouped(summary.stateKeys)) keys in "
+          + "\(Quantity.text(ofBytes: summary.stateBytes)), as of epoch \(summary.epoch)"))
+    if summary.end == .stopped {
+      show(
+        JobMessage(
+          .information,
+          "stopped; all of it is durable. Start the same command again, and it goes on from here"))
+    }
+  }
+
+  private static func counts(_ counters: JobCounters, learns: Bool) -> String {
+    var parts = [
+      "\(Quantity.grouped(counters.events)) events",
+      learns
+        ? "\(Quantity.grouped(counters.learned)) learned"
+        : "\(Quantity.grouped(counters.emitted)) emitted",
+      "\(Quantity.grouped(counters.duplicates)) duplicates",
+    ]
+    if counters.rejected > 0 { parts.append("\(Quantity.grouped(counters.rejected)) rejected") }
+    if counters.late > 0 { parts.append("\(Quantity.grouped(counters.late)) late") }
+    return parts.joined(separator: ", ")
+  }
+
+  private static func nothingNew(_ summary: JobSummary) -> String {
+    if summary.counters.events == 0, summary.resumedFrom != nil {
+      return "nothing was emitted: all input was read before"
+    }
+    return summary.counters.events == 0
+      ? "nothing was emitted: the input has no records" : "nothing was emitted: nothing is new"
+  }
+}
