@@ -76,6 +76,13 @@ public final class PendingEpoch: Sendable {
   /// - Throws: `noSpace` when the disk is full: the epoch is given up, and a later one takes in
   ///   what it held. Any other error leaves the store poisoned at the last durable epoch.
   public func commit() throws(StoreError) -> EpochID {
+    store.commitLock.lock()
+    defer { store.commitLock.unlock() }
+    return try commitLocked()
+  }
+
+  /// The same for a caller that holds `commitLock`.
+  func commitLocked() throws(StoreError) -> EpochID {
     guard let cuts = end() else {
       throw StoreError(.invalidArgument, "the epoch was committed or abandoned before")
     }

@@ -25,6 +25,8 @@ final class StoreCore: @unchecked Sendable {
   let monitor = Monitor()
   let workers: ShardWorkers
   let manifest: DurableManifest
+  /// Held while an epoch is committed, a keyspace made or changed, and a checkpoint's files pinned.
+  let commitLock = Monitor()
 
   // Guarded by `monitor`.
   private(set) var keyspaces: [HashedKeyspace] = []
