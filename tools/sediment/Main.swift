@@ -25,5 +25,6 @@ struct Sediment: ParsableCommand {
     version: "sediment 0.1.0",
     subcommands: [
       Dedup.self, Generate.self, Inspect.self, Verify.self, Compact.self, Get.self,
+      Checkpoint.self, Savepoint.self, Restore.self,
     ])
 }

@@ -18,7 +18,7 @@ struct ReportOptions: ParsableArguments {
 }
 
 /// A line on standard error that is written over, where a person looks at it.
-struct ProgressLine {
+struct VerificationLine {
   private let isShown = StandardStream.error.isTerminal
   private var lastPercent: UInt64?
 

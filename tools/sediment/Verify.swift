@@ -34,7 +34,7 @@ struct Verify: ParsableCommand {
 ///
 /// - Throws: `ExitCode.failure` when there is damage.
 func verify(_ path: String, _ report: ReportOptions) throws {
-  var line = ProgressLine()
+  var line = VerificationLine()
   var failure: (any Error)?
   func show(_ progress: VerificationReport.Progress) {
     do { try line.show(progress) } catch { failure = error }
@@ -43,9 +43,7 @@ func verify(_ path: String, _ report: ReportOptions) throws {
   let found =
     try reference.id == nil && !isCheckpointDirectory(path)
     ? withoutActuallyEscaping(show) { try VerificationReport.ofState(at: path, progress: $0) }
-    : withoutActuallyEscaping(show) {
-      try VerificationReport.ofCheckpoint(reference, progress: $0)
-    }
+    : VerificationReport.ofCheckpoint(reference)
   try line.clear()
   if let failure { throw failure }
   try report.print(text: found.text, json: found.json)

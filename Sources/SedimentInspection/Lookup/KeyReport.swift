@@ -1,4 +1,4 @@
-// Where a key stands in a state: read from logs and tables, without the engine and without a lock.
+// Where a key stands in a state or checkpoint, read beside whoever writes it.
 
 public import SedimentIO
 public import SedimentStore
@@ -41,114 +41,56 @@ public struct KeyReport: Sendable {
     of key: [UInt8], in keyspace: String? = nil, at path: String,
     fileSystem: any FileSystem = PosixFileSystem()
   ) throws(StoreError) {
-    self = try StateReader(path: path, fileSystem: fileSystem).read { stored in
-      let found = try Self.keyspace(keyspace, of: stored)
-      let search = KeySearch(key: key, keyspace: found, stored: stored)
-      return KeyReport(key: key, keyspace: found.name, entries: try search.run())
+    let store = try ReadOnlyStore.open(at: path, fileSystem: fileSystem)
+    let name = try Self.keyspaceName(keyspace, of: store)
+    let found = try store.lookup(key, in: name)
+    // The state that the lookup was made in; a newer one's watermark may be later.
+    guard let state = store.state.keyspaces.first(where: { $0.name == name }) else {
+      throw StoreError(.notFound, "\(path) has no keyspace \(name)")
     }
-  }
-
-  private init(key: [UInt8], keyspace: String, entries: [Entry]) {
     self.key = key
-    self.keyspace = keyspace
-    self.entries = entries
+    self.keyspace = name
+    entries = found.map { Entry($0, in: state) }
+    // Nothing older than what hides it counts.
+    if let hiding = entries.firstIndex(where: { $0.kind.hidesOlder }) {
+      entries.removeSubrange((hiding + 1)...)
+    }
   }
 
-  private static func keyspace(
-    _ name: String?, of stored: StoredState
-  ) throws(StoreError) -> KeyspaceState {
-    let keyspaces = stored.state.keyspaces
+  private static func keyspaceName(
+    _ name: String?, of store: ReadOnlyStore
+  ) throws(StoreError) -> String {
+    let names = store.keyspaceNames
     if let name {
-      if let found = keyspaces.first(where: { $0.name == name }) { return found }
-      throw StoreError(.notFound, "\(stored.path) has no keyspace \(name)")
+      if names.contains(name) { return name }
+      throw StoreError(.notFound, "\(store.path) has no keyspace \(name)")
     }
-    guard let only = keyspaces.first else {
-      throw StoreError(.notFound, "\(stored.path) has no keyspaces")
+    guard let only = names.first else {
+      throw StoreError(.notFound, "\(store.path) has no keyspaces")
     }
-    guard keyspaces.count == 1 else {
-      let names = keyspaces.map(\.name).joined(separator: ", ")
-      throw StoreError(.invalidArgument, "\(stored.path) has several keyspaces: name one of \(names)")
+    guard names.count == 1 else {
+      let list = names.joined(separator: ", ")
+      throw StoreError(.invalidArgument, "\(store.path) has several keyspaces: name one of \(list)")
     }
     return only
   }
 }
 
-/// One search.
-private struct KeySearch {
-  let key: [UInt8]
-  let keyspace: KeyspaceState
-  let stored: StoredState
-  let hash: KeyHash
-  let watermark: Int64
-
-  init(key: [UInt8], keyspace: KeyspaceState, stored: StoredState) {
-    self.key = key
-    self.keyspace = keyspace
-    self.stored = stored
-    hash = unsafe KeyHasher(seed: stored.state.seed).hash(key.span.bytes)
-    watermark = StoreState.watermark(
-      largestTime: keyspace.largestTime, options: keyspace.options)
-  }
-
-  /// The entries that count, newest first: nothing older than what hides it.
-  func run() throws -> [KeyReport.Entry] {
-    // What logs hold is in no table yet, so it is newer than all of them.
-    var entries: [KeyReport.Entry] = []
-    for log in keyspace.logs.reversed() { entries += try search(log).reversed() }
-    for run in keyspace.shards.flatMap(\.runs) {
-      for slice in run.tables where slice.clip.contains(hash.high) {
-        entries += try search(slice.table)
-      }
+extension KeyReport.Entry {
+  fileprivate init(_ entry: InspectedEntry, in keyspace: KeyspaceState) {
+    time = entry.time
+    kind = entry.kind
+    value = entry.value
+    switch entry.source {
+    case .table(let name, _, _, _), .log(let name): file = name
     }
-    guard let hiding = entries.firstIndex(where: { $0.kind.hidesOlder }) else { return entries }
-    return Array(entries[...hiding])
-  }
-
-  private func search(_ log: LogReference) throws -> [KeyReport.Entry] {
-    var entries: [KeyReport.Entry] = []
-    let name = FileNaming.state.name(of: log)
-    let reader = LogEntries(log, layout: keyspace.options.layout)
-    try reader.read(in: stored.directory) { entry in
-      if isOfKey(entry) { entries.append(makeEntry(entry, file: name)) }
-    }
-    return entries
-  }
-
-  private func search(_ table: TableMetadata) throws -> [KeyReport.Entry] {
-    // One lookup reads less than the filter that would save it.
-    let reader = try TableReader(
-      directory: stored.directory, metadata: table, filterByteBudget: 0)
-    let (first, count) = reader.probe.pageUnits(for: hash)
-    guard count > 0 else { return [] }
-    let memory = UnsafeMutableRawPointer.allocate(
-      byteCount: Int(count) * TableFormat.unitBytes, alignment: TableFormat.unitBytes)
-    defer { unsafe memory.deallocate() }
-    // SAFETY: the memory is as large as the page, and the view is not used beyond it.
-    let page = unsafe try reader.readPage(first: first, count: count, into: memory)
-    return page.range(of: hash).compactMap { index in
-      let entry = page.entry(at: index)
-      return isOfKey(entry) ? makeEntry(entry, file: reader.name) : nil
-    }
-  }
-
-  private func isOfKey(_ entry: EntryReference) -> Bool {
-    guard entry.hash == hash else { return false }
-    if keyspace.options.keyMode == .fingerprint { return true }
-    return unsafe entry.keyBytes.elementsEqual(key)
-  }
-
-  private func makeEntry(_ entry: EntryReference, file: String) -> KeyReport.Entry {
-    var expiry: Int64?
-    if case .milliseconds(let ttl) = keyspace.options.timeToLive, entry.kind == .insert {
-      let (end, isBeyond) = entry.time.addingReportingOverflow(ttl)
-      expiry = isBeyond ? nil : end
-    }
-    let width = Int(keyspace.options.valueWidth)
-    // SAFETY: where values have a width, an entry's source gives as many bytes.
-    let value = unsafe UnsafeRawBufferPointer(
-      start: entry.value, count: entry.value == nil ? 0 : width)
-    return KeyReport.Entry(
-      time: entry.time, kind: entry.kind, expiry: expiry,
-      isExpired: expiry.map { $0 <= watermark } ?? false, value: unsafe Array(value), file: file)
+    isExpired = false
+    guard case .milliseconds(let ttl) = keyspace.options.timeToLive, kind == .insert else { return }
+    let (end, isBeyond) = time.addingReportingOverflow(ttl)
+    guard !isBeyond else { return }
+    expiry = end
+    isExpired =
+      end
+      <= StoreState.watermark(largestTime: keyspace.largestTime, options: keyspace.options)
   }
 }

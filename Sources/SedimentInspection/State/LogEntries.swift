@@ -4,13 +4,10 @@ internal import SedimentStore
 /// The entries of a log that belong to a state: those of its committed part.
 struct LogEntries {
   private let log: LogReference
-  private let fileName: String
   private let layout: EntryLayout
 
-  /// - Parameter fileName: where it is not named as in a state directory.
-  init(_ log: LogReference, fileName: String? = nil, layout: EntryLayout) {
+  init(_ log: LogReference, layout: EntryLayout) {
     self.log = log
-    self.fileName = fileName ?? FileNaming.state.name(of: log)
     self.layout = layout
   }
 
@@ -18,7 +15,7 @@ struct LogEntries {
   ///
   /// - Throws: `FileError` or `Corruption`.
   func read(in directory: any Directory, _ body: (EntryReference) throws -> Void) throws {
-    let name = fileName
+    let name = FileNaming.state.name(of: log)
     var reader = try RecordLogReader(
       directory: directory, name: name, kind: .entries, fileID: log.fileID)
     while let record = try reader.next(committedLength: log.committedLength, stopsThere: true) {

@@ -6,7 +6,7 @@ extension VerificationReport {
       Figure.count(logCount, of: "log"),
     ].joined(separator: ", ")
     var text = "\(subject)\n"
-    text += "  checked: \(checked), \(Figure.bytes(bytes)), \(Figure.count(entryCount)) keys\n"
+    text += "  checked: \(checked), \(Figure.bytes(bytes))\n"
     if droppedFiles > 0 {
       text += "  dropped by a later epoch meanwhile: \(Figure.count(droppedFiles, of: "file"))\n"
     }
@@ -21,8 +21,7 @@ extension VerificationReport {
     .object([
       .init("subject", .string(subject)), .init("sound", .bool(isSound)),
       .init("manifests", .count(manifestCount)), .init("tables", .count(tableCount)),
-      .init("logs", .count(logCount)), .init("keys", .unsigned(entryCount)),
-      .init("bytes", .unsigned(bytes)), .init("dropped_files", .count(droppedFiles)),
+      .init("logs", .count(logCount)), .init("bytes", .unsigned(bytes)), .init("dropped_files", .count(droppedFiles)),
       .init(
         "damages",
         .array(

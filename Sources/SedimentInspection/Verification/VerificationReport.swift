@@ -30,8 +30,7 @@ public struct VerificationReport: Sendable {
   public var manifestCount = 0
   public var tableCount = 0
   public var logCount = 0
-  /// Entries of the tables that are whole, and of logs.
-  public var entryCount: UInt64 = 0
+  /// Bytes of tables and logs.
   public var bytes: UInt64 = 0
   /// Tables that a later epoch dropped before their turn came.
   public var droppedFiles = 0
@@ -52,115 +51,98 @@ extension VerificationReport {
     at path: String, fileSystem: any FileSystem = PosixFileSystem(),
     progress: @escaping (Progress) -> Void = { _ in }
   ) throws(StoreError) -> VerificationReport {
-    try wrapping {
-      var report = VerificationReport(subject: "State \(path)")
-      report.manifestCount = 1
-      let stored: StoredState
-      do throws(StoreError) {
-        stored = try StateReader(path: path, fileSystem: fileSystem).read { $0 }
-      } catch  where error.code == .corrupted || error.code == .unsupportedFormat {
-        let file = (error.cause as? Corruption)?.file ?? ManifestFiles.current
-        report.damages.append(Damage(file: file, description: error.message))
-        return report
-      }
-      var verifier = FileVerifier(
-        state: stored.state, directory: stored.directory, naming: .state, report: report,
-        progress: progress)
-      verifier.isStillNeeded = { name in
-        let now = try StateReader(path: path, fileSystem: fileSystem).read { $0.state }
-        return now.tables.keys.contains { $0.tableName == name }
-          || now.logs.contains { FileNaming.state.name(of: $0) == name }
-      }
+    var report = VerificationReport(subject: "State \(path)")
+    report.manifestCount = 1
+    let reader = StateReader(path: path, fileSystem: fileSystem)
+    do {
+      let stored = try reader.read { $0 }
+      var verifier = StateVerifier(
+        stored: stored, reader: reader, report: report, progress: progress)
       return try verifier.run()
+    } catch {
+      let error = StoreError(wrapping: error)
+      guard error.code == .corrupted || error.code == .unsupportedFormat else { throw error }
+      let file = (error.cause as? Corruption)?.file ?? ManifestFiles.current
+      report.damages.append(Damage(file: file, description: error.message))
+      return report
     }
   }
-}
 
-extension VerificationReport {
-  /// Verifies a checkpoint and all the files that it needs.
+  /// Verifies a checkpoint and all the files that it needs; of a savepoint its sums, too.
   ///
   /// - Throws: `notFound` when there is no such checkpoint. Damage is in the report, not thrown.
   public static func ofCheckpoint(
-    _ checkpoint: CheckpointReference, fileSystem: any FileSystem = PosixFileSystem(),
-    progress: @escaping (Progress) -> Void = { _ in }
+    _ checkpoint: CheckpointReference, fileSystem: any FileSystem = PosixFileSystem()
   ) throws(StoreError) -> VerificationReport {
-    try wrapping {
-      let checkpoints = try Checkpoints(at: checkpoint.directory, fileSystem: fileSystem)
-      let name = try checkpoint.id ?? checkpoints.read(nil).id
-      guard let id = CheckpointID(name) else {
-        throw StoreError(.notFound, "\(name) is not the id of a checkpoint")
-      }
-      var report = VerificationReport(subject: "Checkpoint \(id)")
-      report.manifestCount = 1
-      let directory = try fileSystem.openDirectory(at: checkpoint.directory, creating: false)
-      do {
-        let manifest = try CheckpointManifest.read(id, in: directory)
-        var verifier = FileVerifier(
-          state: manifest.state, directory: try directory.subdirectory("objects", creating: false),
-          naming: .objects, report: report, progress: progress)
-        return try verifier.run()
-      } catch let error as Corruption {
-        report.damages.append(Damage(file: error.file, description: error.description))
-        return report
-      }
+    let checkpoints = try Checkpoints(at: checkpoint.directory, fileSystem: fileSystem)
+    let id = if let id = checkpoint.id { id } else { try checkpoints.read(nil).id }
+    var report = VerificationReport(subject: "Checkpoint \(id)")
+    report.manifestCount = 1
+    report.damages = try checkpoints.verify(id).map {
+      Damage(file: $0.file, description: $0.message)
     }
+    if report.damages.contains(where: { $0.file == id + CheckpointID.suffix }) { return report }
+    let state = try ReadOnlyStore.open(
+      at: PathName.join(checkpoint.directory, id), fileSystem: fileSystem
+    ).state
+    report.tableCount = state.tables.count
+    report.logCount = state.logs.count
+    report.bytes =
+      state.tables.values.reduce(0) { $0 &+ $1.fileBytes }
+      &+ state.logs.reduce(0) { $0 &+ $1.committedLength }
+    return report
   }
 }
 
-/// Verifies the files of one state.
-struct FileVerifier {
-  let state: StoreState
-  let directory: any Directory
-  let naming: FileNaming
-  var report: VerificationReport
-  let progress: (VerificationReport.Progress) -> Void
-  /// Whether a file that is missing should be there: not when a running writer dropped it.
-  var isStillNeeded: (String) throws -> Bool = { _ in true }
-  private var bytesTotal: UInt64 = 0
+/// Verifies the files of a state directory.
+private struct StateVerifier {
+  private let stored: StoredState
+  private let reader: StateReader
+  private var report: VerificationReport
+  private let progress: (VerificationReport.Progress) -> Void
+  private let bytesTotal: UInt64
 
   init(
-    state: StoreState, directory: any Directory, naming: FileNaming, report: VerificationReport,
+    stored: StoredState, reader: StateReader, report: VerificationReport,
     progress: @escaping (VerificationReport.Progress) -> Void
   ) {
-    self.state = state
-    self.directory = directory
-    self.naming = naming
+    self.stored = stored
+    self.reader = reader
     self.report = report
     self.progress = progress
+    let sizes = stored.state.tables.values.map(\.fileBytes) + stored.state.logs.map(\.committedLength)
+    bytesTotal = sizes.reduce(0, &+)
   }
 
   /// Reads all files; returns the report with what it found.
   mutating func run() throws -> VerificationReport {
-    let tables = state.tables.values.sorted { $0.number < $1.number }
-    bytesTotal = (tables.map(\.fileBytes) + state.logs.map(\.committedLength)).reduce(0, &+)
+    let tables = stored.state.tables.values.sorted { $0.number < $1.number }
     for table in tables { try verify(table) }
-    for keyspace in state.keyspaces {
+    for keyspace in stored.state.keyspaces {
       for log in keyspace.logs { try verify(log, of: keyspace) }
     }
     return report
   }
 
   private mutating func verify(_ table: TableMetadata) throws {
-    let name = naming.name(of: table)
+    let directory = stored.directory
+    let name = FileNaming.state.name(of: table)
     try noting(name) { report throws in
       report.tableCount += 1
-      let reader = try TableReader(
-        directory: directory, metadata: table, fileName: name, filterByteBudget: 0)
-      let damages = try reader.findDamage()
+      let damages = try TableReader(directory: directory, metadata: table, filterByteBudget: 0)
+        .findDamage()
       report.damages += damages.map { .init(file: name, description: $0.description) }
-      if damages.isEmpty { report.entryCount &+= table.entryCount }
     }
     advance(table.fileBytes)
   }
 
   private mutating func verify(_ log: LogReference, of keyspace: KeyspaceState) throws {
-    let name = naming.name(of: log)
+    let directory = stored.directory
+    let name = FileNaming.state.name(of: log)
     try noting(name) { report throws in
       report.logCount += 1
-      var count: UInt64 = 0
-      let entries = LogEntries(log, fileName: name, layout: keyspace.options.layout)
-      try entries.read(in: directory) { _ in count += 1 }
-      report.entryCount &+= count
+      let entries = LogEntries(log, layout: keyspace.options.layout)
+      try entries.read(in: directory) { _ in }
     }
     advance(log.committedLength)
   }
@@ -182,6 +164,13 @@ struct FileVerifier {
         report.damages.append(.init(file: name, description: error.description))
       }
     }
+  }
+
+  /// Whether a file that is missing should be there: not when a running writer dropped it.
+  private func isStillNeeded(_ name: String) throws -> Bool {
+    let now = try reader.read { $0.state }
+    return now.tables.values.contains { FileNaming.state.name(of: $0) == name }
+      || now.logs.contains { FileNaming.state.name(of: $0) == name }
   }
 
   private mutating func advance(_ bytes: UInt64) {
