@@ -3,6 +3,7 @@
 import ArgumentParser
 import SedimentInspection
 import SedimentJob
+import SedimentStore
 
 struct Get: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -18,7 +19,7 @@ struct Get: ParsableCommand {
         sediment get state '["a whole line"]' --json
       """)
 
-  @Argument(help: ArgumentHelp("The state's directory.", valueName: "dir"))
+  @Argument(help: ArgumentHelp("A state, checkpoint or savepoint.", valueName: "dir"))
   var path: String
 
   @Argument(help: ArgumentHelp("An array of key values, or a record.", valueName: "json"))
@@ -30,7 +31,7 @@ struct Get: ParsableCommand {
   @OptionGroup var report: ReportOptions
 
   func run() throws {
-    let metadata = try StateSummary(at: path).metadata
+    let metadata = try ReadOnlyStore.open(at: path).metadata
     let argument = KeyArgument(key, description: try? JobMetadata(decoding: metadata).description)
     let found = try KeyReport(of: argument.encoded(), in: keyspace, at: path)
     try report.print(text: found.text, json: found.json)
