@@ -22,5 +22,9 @@ struct Sediment: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "sediment",
     abstract: "Removes duplicate records from streams and files, and remembers across runs.",
-    subcommands: [Dedup.self, Generate.self])
+    version: "sediment 0.1.0",
+    subcommands: [
+      Dedup.self, Generate.self, Inspect.self, Verify.self, Compact.self, Get.self,
+      Checkpoint.self, Savepoint.self, Restore.self,
+    ])
 }

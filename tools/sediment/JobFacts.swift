@@ -1,0 +1,37 @@
+import SedimentInspection
+import SedimentJob
+
+/// What the metadata of an epoch says of its job; nothing for a store that is no job's.
+func jobFacts(_ metadata: [UInt8]) -> [JobFact] {
+  guard !metadata.isEmpty else { return [] }
+  do {
+    let job = try JobMetadata(decoding: metadata)
+    let format = job.description.format
+    var facts = [JobFact("format", label: "format", format.kind.rawValue)]
+    if !format.keyFields.isEmpty {
+      facts.append(
+        JobFact(
+          member: "key", label: "key", value: .array(format.keyFields.map { .string($0) }),
+          text: format.keyFields.joined(separator: ", ")))
+    }
+    if let regex = format.keyRegex { facts.append(JobFact("key_regex", label: "key regex", regex)) }
+    facts.append(
+      JobFact(
+        member: "time_field", label: "time",
+        value: format.timeField.map { .string($0) } ?? .null,
+        text: format.timeField.map { "\($0), in \(format.timeUnit.rawValue)" } ?? "of processing"))
+    return facts + countFacts(job.totals)
+  } catch {
+    return [JobFact("unreadable", label: "metadata", error.description)]
+  }
+}
+
+private func countFacts(_ totals: JobCounters) -> [JobFact] {
+  [
+    JobFact(
+      member: "events", label: "events", value: .unsigned(totals.events),
+      text: "\(Figure.count(totals.events)): \(Figure.count(totals.emitted)) emitted, "
+        + "\(Figure.count(totals.duplicates)) duplicates, "
+        + "\(Figure.count(totals.rejected)) rejected"),
+  ]
+}
