@@ -70,7 +70,7 @@ extension StateStore {
     defer { commitLock.unlock() }
     try core.checkWritable()
     if committing {
-      _ = try core.cutEpoch(metadata: core.manifest.state.metadata).commit()
+      _ = try core.cutEpoch(metadata: core.manifest.state.metadata).commitLocked()
     }
     for keyspace in core.monitor.withLock({ core.keyspaces }) { keyspace.sealLog() }
     let state = core.manifest.state
@@ -80,11 +80,12 @@ extension StateStore {
 }
 
 extension HashedKeyspace {
-  /// Lets the next epoch begin another log, so that the present one changes no more. The caller holds
-  /// `commitLock`.
+  /// Lets the next epoch begin another log, so that the present one changes no more. The caller
+  /// holds `commitLock`.
   ///
-  /// An epoch that was cut and is not committed may be pending. It has copied its entries already and
-  /// opens the log when it commits, which is then the other one; the sealed log stays among its logs.
+  /// An epoch that was cut and is not committed may be pending. It has copied its entries already
+  /// and opens the log when it commits, which is then the other one; the sealed log stays among its
+  /// logs.
   fileprivate func sealLog() {
     withWriter { writer in
       guard options.log == .epochs, let log = writer.log else { return }
@@ -96,7 +97,12 @@ extension HashedKeyspace {
 
 extension StoreCore {
   /// Brings the files of a state into a checkpoint directory.
-  func add(_ state: StoreState, to target: CheckpointDirectory) throws -> FileTransfer.Outcome {
+  ///
+  /// - Parameter copiesLogs: also those that could be linked, so that all files are as long as
+  ///   counts.
+  func add(
+    _ state: StoreState, to target: CheckpointDirectory, copiesLogs: Bool = false
+  ) throws -> FileTransfer.Outcome {
     var added = FileTransfer.Outcome()
     for table in state.tables.values.sorted(by: { $0.number < $1.number }) {
       added += try FileTransfer.link(
@@ -105,7 +111,8 @@ extension StoreCore {
     }
     for keyspace in state.keyspaces {
       for log in keyspace.logs {
-        let bring = keyspace.options.log == .epochs ? FileTransfer.link : FileTransfer.copyPrefix
+        let isSealed = keyspace.options.log == .epochs && !copiesLogs
+        let bring = isSealed ? FileTransfer.link : FileTransfer.copyPrefix
         added += try bring(
           FileNaming.state.name(of: log), directory, FileNaming.objects.name(of: log),
           target.objects, log.committedLength)

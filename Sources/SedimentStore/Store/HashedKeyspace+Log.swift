@@ -4,7 +4,8 @@ extension HashedKeyspace {
   /// Appends what a batch inserted to the keyspace's log (`LogPolicy.everyBatch`).
   func logBatch(
     _ keys: KeyBatchView, times: UnsafePointer<Int64>, values: UnsafeRawPointer?,
-    decisions: UnsafeMutablePointer<UInt8>, synchronized: Bool, _ writer: inout KeyspaceWriter
+    decisions: UnsafeMutablePointer<UInt8>, synchronized: Bool, movesWatermark: Bool,
+    _ writer: inout KeyspaceWriter
   ) throws {
     let layout = options.layout
     let width = Int(layout.valueWidth)
@@ -24,6 +25,7 @@ extension HashedKeyspace {
       }
       buffer.append(entry)
     }
+    guard !buffer.isEmpty || movesWatermark else { return }
     try append(buffer, synchronized: synchronized, &writer)
   }
 
@@ -43,8 +45,8 @@ extension HashedKeyspace {
 
   /// The log that batches are appended to; a new one where there is none.
   ///
-  /// A log of batches counts from its first record on, not from the next epoch: the manifest names it
-  /// before anything is written to it.
+  /// A log of batches counts from its first record on, not from the next epoch: the manifest names
+  /// it before anything is written to it.
   private func openLog(_ writer: inout KeyspaceWriter) throws -> RecordLogWriter {
     if let log = writer.log { return log }
     let (log, added) = try makeLog()
@@ -62,14 +64,16 @@ extension HashedKeyspace {
       ]
       return edit
     }
+    store.finishFile(added.number.logName)
     return log
   }
 
-  /// The log that epochs append to; a new one where there is none. It counts from the next epoch on,
-  /// and only commits, one at a time, use it.
+  /// The log that epochs append to; a new one where there is none. It counts from the next epoch
+  /// on, and only commits, one at a time, use it.
   func openEpochLog() throws -> RecordLogWriter {
     if let log = withWriter({ $0.log }) { return log }
     let (log, added) = try makeLog()
+    store.finishFile(added.number.logName)
     withWriter { writer in
       writer.log = log
       writer.logs.append(added)
@@ -82,7 +86,6 @@ extension HashedKeyspace {
     let log = try RecordLogWriter(
       directory: store.directory, name: number.logName, kind: .entries,
       fileID: .random(in: .min ... .max))
-    store.finishFile(number.logName)
     return (
       log, LogReference(number: number, fileID: log.fileID, committedLength: log.length)
     )

@@ -73,13 +73,12 @@ struct RunWriter: ~Copyable {
       store.abandonFile(tableName)
       return
     }
-    store.finishFile(tableName)
     tableName = ""
     remainingEntries = max(remainingEntries - Int(metadata.entryCount), 0)
     finished.append(metadata)
   }
 
-  /// Ends the last table.
+  /// Ends the last table. The files count as being made until their run is published.
   mutating func finish() throws -> [TableMetadata] {
     try endTable()
     return finished
@@ -89,6 +88,7 @@ struct RunWriter: ~Copyable {
   mutating func abort() {
     if let writer = table.take() { writer.abort() }
     if !tableName.isEmpty { store.abandonFile(tableName) }
+    store.giveUp(finished)
   }
 }
 

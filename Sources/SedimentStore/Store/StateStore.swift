@@ -26,8 +26,7 @@ public final class StateStore: Sendable {
   let seed: HashSeed
   private let lock: any DirectoryLock
   private let life: Mutex<Life>
-  /// Held while an epoch or checkpoint is made, so that no file a checkpoint links is unlinked.
-  let commitLock = Monitor()
+  var commitLock: Monitor { core.commitLock }
 
   private struct Life {
     var isOpen = true
@@ -206,9 +205,7 @@ public final class StateStore: Sendable {
   /// Makes an epoch durable; see `PendingEpoch.commit`.
   @discardableResult
   public func commit(_ epoch: PendingEpoch) throws(StoreError) -> EpochID {
-    commitLock.lock()
-    defer { commitLock.unlock() }
-    return try epoch.commit()
+    try epoch.commit()
   }
 
   // MARK: - Maintenance
@@ -284,6 +281,8 @@ extension StoreCore {
   func waitUntilIdle() throws {
     let start = options.clock.monotonicNanos()
     try monitor.withLock {
+      // Time alone makes merges due, and wakes nobody.
+      monitor.broadcast()
       while keyspaces.contains(where: { keyspace in
         keyspace.shards.contains { shard in
           !shard.view.frozen.isEmpty || !shard.busyRuns.isEmpty
