@@ -113,10 +113,12 @@ extension StoreCore {
     let ttl = keyspace.options.timeToLive.limit
     let counters = frozen.memtable.counters
     var output = RunWriter(
-      store: self, groups: shard.groups, layout: keyspace.options.layout,
-      hasKinds: counters.hasKinds,
-      timeBounds: counters.smallestTime...max(counters.smallestTime, counters.largestTime),
-      expectedEntries: counters.live)
+      store: self,
+      plan: RunWriter.Plan(
+        groups: shard.groups, layout: keyspace.options.layout, hasKinds: counters.hasKinds,
+        timeBounds: counters.smallestTime...max(counters.smallestTime, counters.largestTime),
+        entries: counters.live,
+        bytes: UInt64(counters.live * frozen.memtable.layout.fixedEntryBytes + counters.arena)))
     do {
       var cursor = MemtableCursor(frozen.memtable)
       while let entry = cursor.advance() {
