@@ -45,8 +45,8 @@ extension Deduplicator {
     /// How long an entry makes duplicates.
     public var timeToLive: TimeToLive
     /// How far event times may lie behind the largest one before a record is late; `nil` for an
-    /// eighth of the time to live. Of no effect with `forever` and with processing time, where nothing
-    /// is late.
+    /// eighth of the time to live. Of no effect with `forever` and with processing time, where
+    /// nothing is late.
     public var allowedLateness: Duration?
     /// Where times come from.
     public var time: Time

@@ -12,8 +12,8 @@ struct Arguments {
   var state = "figures.state"
 
   static let usage = """
-    usage: sediment-figures [--keys N] [--batch N] [--mode fingerprint|exact] [--memory BYTES|MiB|GiB]
-           [--shards N] [--epoch-interval MILLISECONDS] [--state DIRECTORY]
+    usage: sediment-figures [--keys N] [--batch N] [--mode fingerprint|exact]
+           [--memory BYTES|MiB|GiB] [--shards N] [--epoch-interval MILLISECONDS] [--state DIRECTORY]
 
     Inserts N different keys of 16 bytes, a batch at a time, into a new store in DIRECTORY, opens it
     again, and prints what that took as JSON. DIRECTORY must not hold a store.

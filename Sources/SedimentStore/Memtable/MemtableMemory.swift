@@ -1,8 +1,9 @@
 // Memory of memtables that are gone, kept for those to come.
 //
-// Fresh memory costs a page fault and a cleared page for each stretch first touched, on the writer's
-// path: a seventh of the time of inserting, measured on a virtual machine. A flushed memtable gives
-// its memory here instead; a background thread clears the slots; the next freeze takes it clean.
+// Fresh memory costs a page fault and a cleared page for each stretch first touched, on the
+// writer's path: a seventh of the time of inserting, measured on a virtual machine. A flushed
+// memtable gives its memory here instead; a background thread clears the slots; the next freeze
+// takes it clean.
 //
 // Concurrency: any thread; a lock guards the lists, and clearing happens outside it.
 

@@ -317,8 +317,8 @@ extension StoreCore {
     }
   }
 
-  /// Whether an error leaves everything durable as it was, and may pass. A failed sync does not, nor
-  /// does a failed write of the manifest (`ManifestFailure`).
+  /// Whether an error leaves everything durable as it was, and may pass. A failed sync does not,
+  /// nor does a failed write of the manifest (`ManifestFailure`).
   static func isFullDisk(_ error: any Error) -> Bool {
     switch error {
     case let error as FileError: error.code == .noSpace && !error.isFromSynchronize

@@ -43,8 +43,8 @@ extension HashedKeyspace {
 
   /// The log that batches are appended to; a new one where there is none.
   ///
-  /// A log of batches counts from its first record on, not from the next epoch: the manifest names it
-  /// before anything is written to it.
+  /// A log of batches counts from its first record on, not from the next epoch: the manifest names
+  /// it before anything is written to it.
   private func openLog(_ writer: inout KeyspaceWriter) throws -> RecordLogWriter {
     if let log = writer.log { return log }
     let (log, added) = try makeLog()
@@ -66,8 +66,8 @@ extension HashedKeyspace {
     return log
   }
 
-  /// The log that epochs append to; a new one where there is none. It counts from the next epoch on,
-  /// and only commits, one at a time, use it.
+  /// The log that epochs append to; a new one where there is none. It counts from the next epoch
+  /// on, and only commits, one at a time, use it.
   func openEpochLog() throws -> RecordLogWriter {
     if let log = withWriter({ $0.log }) { return log }
     let (log, added) = try makeLog()

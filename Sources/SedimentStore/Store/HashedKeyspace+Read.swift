@@ -1,5 +1,5 @@
-// Lookups: any thread, beside the writer. A lookup sees every record whole, and those of batches that
-// returned before it began.
+// Lookups: any thread, beside the writer. A lookup sees every record whole, and those of batches
+// that returned before it began.
 
 internal import SedimentIO
 internal import Synchronization

@@ -1,8 +1,9 @@
 // Writes sorted entries as one run: one table after the other, each of bounded size.
 //
-// Tables are cut at hashes fixed beforehand: keyed hashes are uniform, so equal parts of the shard's
-// range hold equal numbers of entries, and a table that knows its range has a filter whose lines and
-// an index whose quanta fit it. Where entries turn out larger than expected, a table is cut by size.
+// Tables are cut at hashes fixed beforehand: keyed hashes are uniform, so equal parts of the
+// shard's range hold equal numbers of entries, and a table that knows its range has a filter whose
+// lines and an index whose quanta fit it. Where entries turn out larger than expected, a table is
+// cut by size.
 
 internal import SedimentIO
 
@@ -55,7 +56,8 @@ struct RunWriter: ~Copyable {
     try table?.append(entry)
   }
 
-  /// Sees to it that a table is open to which `high` belongs. Entries of equal `high` stay together.
+  /// Sees to it that a table is open to which `high` belongs. Entries of equal `high` stay
+  /// together.
   private mutating func prepareTable(for high: UInt64) throws {
     untilCheck = plan.layout.isExact ? Self.exactCheckInterval : Self.checkInterval
     let isTooLarge = (table?.estimatedFileBytes ?? 0) >= 2 * store.plan.tableBytes

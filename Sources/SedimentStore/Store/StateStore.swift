@@ -47,9 +47,8 @@ public final class StateStore: Sendable {
 
   deinit {
     // Nobody may write here once the lock is free.
-    core.stop()
-    core.waitForBackgroundThreads()
-    core.workers.stop()
+    core.endThreads()
+    core.releaseKeyspaces()
   }
 
   /// Opens the store in a directory, and makes it when there is none.
@@ -249,10 +248,11 @@ public final class StateStore: Sendable {
       return life.isOpen
     }
     guard isFirst else { return }
-    core.stop()
-    core.waitForBackgroundThreads()
-    core.workers.stop()
-    defer { lock.unlock() }
+    core.endThreads()
+    defer {
+      core.releaseKeyspaces()
+      lock.unlock()
+    }
     if core.monitor.withLock({ core.failure }) == nil {
       try wrapping {
         for keyspace in core.monitor.withLock({ core.keyspaces }) {

@@ -114,6 +114,24 @@ final class StoreCore: @unchecked Sendable {
     }
   }
 
+  /// Stops, and returns when none of the store's threads runs any more.
+  func endThreads() {
+    stop()
+    waitForBackgroundThreads()
+    workers.stop()
+  }
+
+  /// Lets go of the keyspaces, which hold the core as it holds them: else neither would ever be
+  /// freed. Follows `endThreads`.
+  func releaseKeyspaces() {
+    let released = monitor.withLock { () -> [HashedKeyspace] in
+      defer { keyspaces = [] }
+      return keyspaces
+    }
+    // The last reference to a memtable may go here, and must not under the monitor.
+    _ = consume released
+  }
+
   func noteRetry(_ error: StoreError?) {
     let isNew = monitor.withLock { () -> Bool in
       let isNew = error != nil && retryableError == nil

@@ -64,15 +64,20 @@ struct StoreOpening {
     let core = try StoreCore(
       fileSystem: fileSystem, directory: directory, options: options, manifest: manifest,
       nextFileNumber: state.nextFileNumber, present: Self.names(of: state))
-    for keyspace in state.keyspaces {
-      core.add(
-        try Self.makeKeyspace(
-          keyspace, core: core, seed: state.seed, keyspaceCount: state.keyspaces.count))
+    do {
+      for keyspace in state.keyspaces {
+        core.add(
+          try Self.makeKeyspace(
+            keyspace, core: core, seed: state.seed, keyspaceCount: state.keyspaces.count))
+      }
+      try removeUnknown(directory, state: state, manifestName: manifest.name)
+      try core.startBackgroundThreads()
+    } catch {
+      core.endThreads()
+      core.releaseKeyspaces()
+      throw error
     }
-    try removeUnknown(directory, state: state, manifestName: manifest.name)
-    let store = StateStore(path: path, core: core, lock: lock)
-    try core.startBackgroundThreads()
-    return store
+    return StateStore(path: path, core: core, lock: lock)
   }
 
   /// A directory without CURRENT must hold no other file of a store: a lost CURRENT is damage, and

@@ -6,7 +6,8 @@ import Testing
 /// Power loss at every step of what makes, restores and removes checkpoints.
 ///
 /// Invariants checked after each
-/// 1. Every checkpoint that is listed is whole: it verifies, and restores to the rounds of its epoch.
+/// 1. Every checkpoint that is listed is whole: it verifies, and restores to the rounds of its
+///    epoch.
 /// 2. Those that were durable before and were not to be removed are listed.
 /// 3. The store itself opens, with no less than the epoch durable before.
 /// 4. Making a checkpoint works again; after garbage collection every object is one that is named.

@@ -87,10 +87,14 @@ final class ModelRun {
     case 65..<72: try remove()
     case 72..<84: return try compareSome()
     case 84..<93: try commit()
-    case 93..<95: log.append("compact"); try store.compact()
+    case 93..<95:
+      log.append("compact")
+      try store.compact()
     case 95..<97: try reopen()
     case 97: try abandon()
-    case 98: log.append("idle"); try store.waitUntilIdle()
+    case 98:
+      log.append("idle")
+      try store.waitUntilIdle()
     default: return try compareAll()
     }
     return nil

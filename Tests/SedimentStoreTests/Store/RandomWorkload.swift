@@ -31,8 +31,9 @@ struct RandomWorkload {
     slotsMax = [128, 128, 300, 1_000, 8_000][Int.random(in: 0..<5, using: &generator)]
     keyCount = isSmall ? 60 : [5, 100, 1_000, 20_000][Int.random(in: 0..<4, using: &generator)]
     batchMax = isSmall ? 60 : [1, 20, 400, 5_000][Int.random(in: 0..<4, using: &generator)]
-    clock = [0, -300, 1_700_000_000_000, -(1 << 61) + 1_000][
-      Int.random(in: 0..<4, using: &generator)]
+    clock =
+      [0, -300, 1_700_000_000_000, -(1 << 61) + 1_000][
+        Int.random(in: 0..<4, using: &generator)]
     self.generator = generator
   }
 
