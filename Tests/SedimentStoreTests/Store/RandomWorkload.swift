@@ -84,6 +84,11 @@ struct RandomWorkload {
     }
   }
 
+  /// Lets so much time pass that everything expires.
+  mutating func jump() {
+    if case .milliseconds(let ttl) = options.timeToLive { clock += ttl + options.allowedLateness }
+  }
+
   private func bounded(_ time: Int64) -> Int64 { max(time, -(1 << 61)) }
 
   mutating func drawValues(_ count: Int) -> [[UInt8]]? {
