@@ -134,9 +134,10 @@ package final class ManifestWriter {
     log = try RecordLogWriter(directory: directory, name: name, kind: .manifest, fileID: fileID)
     log.append(type: StateCoding.snapshotType, StateCoding.encode(state))
     try log.synchronize()
-    try log.acknowledge()
     snapshotLength = log.length
+    // CURRENT must not count on the acknowledgement, which is durable later.
     try publish()
+    try log.acknowledge()
   }
 
   private func publish() throws(FileError) {

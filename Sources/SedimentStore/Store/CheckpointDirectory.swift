@@ -41,6 +41,9 @@ struct CheckpointDirectory {
 
   /// Keeps makers and removers of objects apart.
   func lock() throws -> any DirectoryLock {
+    if try isSavepoint {
+      throw StoreError(.invalidArgument, "\(path) is a savepoint, which never changes")
+    }
     do {
       return try directory.lock(Self.lockName)
     } catch {
@@ -53,8 +56,10 @@ struct CheckpointDirectory {
     }
   }
 
-  /// The same for readers; `nil` where nothing can be written, and so nothing be removed either.
+  /// The same for readers; `nil` where nothing is ever removed: in a savepoint, and where nothing can
+  /// be written.
   func lockForReading() throws -> (any DirectoryLock)? {
+    if try isSavepoint { return nil }
     do {
       return try lock()
     } catch let error as FileError
@@ -138,16 +143,23 @@ struct CheckpointDirectory {
     }
   }
 
-  /// Publishes a checkpoint whose objects are all there. The caller holds the lock.
-  func publish(_ manifest: CheckpointManifest) throws -> CheckpointID {
+  /// Writes a manifest under a temporary name, which it returns.
+  func writeManifest(_ manifest: CheckpointManifest) throws -> String {
     let (payload, id) = manifest.encoded()
     guard payload.count <= RecordLogFormat.payloadBytesMax else {
       throw StoreError(.invalidArgument, "a state of \(payload.count) bytes is too large")
     }
-    // Always: an earlier maker may have named an object and ended before it synchronised.
-    try objects.synchronize()
     let temporary = Self.temporaryPrefix + id.fileName
     try CheckpointManifest.write(payload: payload, id: id, to: temporary, in: directory)
+    return temporary
+  }
+
+  /// Publishes a checkpoint whose objects are all there. The caller holds the lock.
+  func publish(_ manifest: CheckpointManifest) throws -> CheckpointID {
+    let id = manifest.encoded().id
+    // Always: an earlier maker may have named an object and ended before it synchronised.
+    try objects.synchronize()
+    let temporary = try writeManifest(manifest)
     do {
       try directory.rename(temporary, to: id.fileName, replacing: false)
     } catch {

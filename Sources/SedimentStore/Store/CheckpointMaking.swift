@@ -70,7 +70,7 @@ extension StateStore {
     defer { commitLock.unlock() }
     try core.checkWritable()
     if committing {
-      _ = try core.cutEpoch(metadata: core.manifest.state.metadata).commit()
+      _ = try core.cutEpoch(metadata: core.manifest.state.metadata).commitLocked()
     }
     for keyspace in core.monitor.withLock({ core.keyspaces }) { keyspace.sealLog() }
     let state = core.manifest.state
@@ -96,7 +96,11 @@ extension HashedKeyspace {
 
 extension StoreCore {
   /// Brings the files of a state into a checkpoint directory.
-  func add(_ state: StoreState, to target: CheckpointDirectory) throws -> FileTransfer.Outcome {
+  ///
+  /// - Parameter copiesLogs: also those that could be linked, so that all files are as long as counts.
+  func add(
+    _ state: StoreState, to target: CheckpointDirectory, copiesLogs: Bool = false
+  ) throws -> FileTransfer.Outcome {
     var added = FileTransfer.Outcome()
     for table in state.tables.values.sorted(by: { $0.number < $1.number }) {
       added += try FileTransfer.link(
@@ -105,7 +109,8 @@ extension StoreCore {
     }
     for keyspace in state.keyspaces {
       for log in keyspace.logs {
-        let bring = keyspace.options.log == .epochs ? FileTransfer.link : FileTransfer.copyPrefix
+        let isSealed = keyspace.options.log == .epochs && !copiesLogs
+        let bring = isSealed ? FileTransfer.link : FileTransfer.copyPrefix
         added += try bring(
           FileNaming.state.name(of: log), directory, FileNaming.objects.name(of: log),
           target.objects, log.committedLength)

@@ -76,6 +76,13 @@ public final class PendingEpoch: Sendable {
   /// - Throws: `noSpace` when the disk is full: the epoch is given up, and a later one takes in
   ///   what it held. Any other error leaves the store poisoned at the last durable epoch.
   public func commit() throws(StoreError) -> EpochID {
+    store.commitLock.lock()
+    defer { store.commitLock.unlock() }
+    return try commitLocked()
+  }
+
+  /// The same for a caller that holds `commitLock`.
+  func commitLocked() throws(StoreError) -> EpochID {
     guard let cuts = end() else {
       throw StoreError(.invalidArgument, "the epoch was committed or abandoned before")
     }
@@ -240,11 +247,13 @@ extension StoreCore {
     let before = log.length
     try box.buffer.write(to: log, largestTime: cut.largestTime ?? StoreState.timeMin)
     try log.synchronize()
+    // The acknowledgement is not synchronised, so the epoch must not count on it.
+    let committedLength = log.length
     try log.acknowledge()
-    statistics.update { $0.bytesLogged += log.length - before }
+    statistics.update { $0.bytesLogged += committedLength - before }
     keyspace.withWriter { writer in
       for index in writer.logs.indices where writer.logs[index].fileID == log.fileID {
-        writer.logs[index].committedLength = log.length
+        writer.logs[index].committedLength = committedLength
         if index < logs.count {
           logs[index] = writer.logs[index]
         } else {

@@ -26,8 +26,7 @@ public final class StateStore: Sendable {
   let seed: HashSeed
   private let lock: any DirectoryLock
   private let life: Mutex<Life>
-  /// Held while an epoch or checkpoint is made, so that no file a checkpoint links is unlinked.
-  let commitLock = Monitor()
+  var commitLock: Monitor { core.commitLock }
 
   private struct Life {
     var isOpen = true
@@ -209,9 +208,7 @@ public final class StateStore: Sendable {
   /// Makes an epoch durable; see `PendingEpoch.commit`.
   @discardableResult
   public func commit(_ epoch: PendingEpoch) throws(StoreError) -> EpochID {
-    commitLock.lock()
-    defer { commitLock.unlock() }
-    return try epoch.commit()
+    try epoch.commit()
   }
 
   // MARK: - Maintenance

@@ -21,10 +21,13 @@ final class StoreCore: @unchecked Sendable {
   let plan: MemoryPlan
   let cache: PageCache
   let filters: ByteBudget
+  let memtableMemory: MemtableMemory
   let statistics = StatisticsCounters()
   let monitor = Monitor()
   let workers: ShardWorkers
   let manifest: DurableManifest
+  /// Held while an epoch is committed, a keyspace made or changed, and a checkpoint's files pinned.
+  let commitLock = Monitor()
 
   // Guarded by `monitor`.
   private(set) var keyspaces: [HashedKeyspace] = []
@@ -56,6 +59,7 @@ final class StoreCore: @unchecked Sendable {
     plan = MemoryPlan(budget: options.memoryBudget)
     cache = PageCache(byteBudget: plan.cacheBytes)
     filters = ByteBudget(limit: plan.filterBytes)
+    memtableMemory = MemtableMemory(countMax: options.shards)
     workers = try ShardWorkers(threads: options.shards - 1)
     self.manifest = manifest
     self.nextFileNumber = nextFileNumber
@@ -216,7 +220,7 @@ final class StoreCore: @unchecked Sendable {
     let slots = min(shape.slots, options.memtableSlotsMax)
     return try Memtable(
       layout: layout, geometry: MemtableGeometry(slots: slots, range: groups.hashRange),
-      arenaBytes: shape.arenaBytes)
+      arenaBytes: shape.arenaBytes, pool: memtableMemory)
   }
 }
 

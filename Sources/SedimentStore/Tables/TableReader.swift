@@ -33,11 +33,14 @@ package final class TableReader {
   /// Throws `FileError`, or `Corruption` when the file is not that table, intact as far as opening
   /// reads it: size, footer, index and the loaded part of the filter. Pages are checked when read.
   ///
-  /// - Parameter filterByteBudget: memory for the filter; one that does not fit is loaded in part.
+  /// - Parameters:
+  ///   - fileName: where the file is not named by its number; errors name the table either way.
+  ///   - filterByteBudget: memory for the filter; one that does not fit is loaded in part.
   package convenience init(
-    directory: any Directory, metadata: TableMetadata, filterByteBudget: Int = .max
+    directory: any Directory, metadata: TableMetadata, fileName: String? = nil,
+    filterByteBudget: Int = .max
   ) throws {
-    let file = try directory.openFile(metadata.number.tableName, .read)
+    let file = try directory.openFile(fileName ?? metadata.number.tableName, .read)
     do {
       try self.init(
         file: file, metadata: metadata, filterByteBudget: filterByteBudget)

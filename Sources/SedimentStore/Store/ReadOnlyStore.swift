@@ -1,0 +1,192 @@
+// A state seen from outside: inspection beside a running job, and checkpoints as they are.
+//
+// How it works: the manifest says which files make up the state of the last epoch, and no lock is
+// taken. A writer that goes on may unlink a file before it is opened here. It does so only after a
+// newer manifest record is in its file; so when a file is missing the manifest is read again, and
+// the operation starts over. A file that is missing although the manifest has not changed is damage.
+//
+// Nothing is kept open between operations, and one table at a time during them, without its filter.
+//
+// Concurrency: any thread may call anything; each call sees one epoch.
+
+public import SedimentIO
+internal import Synchronization
+
+/// A store, checkpoint or savepoint opened for reading only, beside whoever writes it.
+///
+/// ```swift
+/// let store = try ReadOnlyStore.open(at: "state")
+/// print(store.epoch, store.keyspaceNames)
+/// for entry in try store.lookup(Array("user-17".utf8), in: "seen") { print(entry) }
+/// ```
+public final class ReadOnlyStore: Sendable {
+  /// Where the state was found.
+  public enum Origin: Sendable, Equatable {
+    case state
+    /// Also a savepoint's.
+    case checkpoint(id: String)
+  }
+
+  public let path: String
+  public let origin: Origin
+  private let place: Place
+  private let current: Mutex<StoreState>
+
+  private enum Place: Sendable {
+    case state(any Directory)
+    case checkpoint(CheckpointDirectory, CheckpointID)
+  }
+
+  /// How often an operation starts over because the writer moved on.
+  private static let attemptsMax = 64
+
+  private init(path: String, origin: Origin, place: Place, state: StoreState) {
+    self.path = path
+    self.origin = origin
+    self.place = place
+    current = Mutex(state)
+  }
+
+  /// Opens a state directory, a directory of checkpoints (its newest), a checkpoint or a savepoint.
+  ///
+  /// - Throws: `notFound`, `corrupted`, `unsupportedFormat`, `inputOutput`.
+  public static func open(
+    at path: String, fileSystem: any FileSystem = PosixFileSystem()
+  ) throws(StoreError) -> ReadOnlyStore {
+    try wrapping {
+      let reference = CheckpointReference(path: path)
+      if reference.id == nil {
+        let directory = try fileSystem.openDirectory(at: path, creating: false)
+        if try directory.metadata(of: CheckpointDirectory.objectsName) == nil {
+          return ReadOnlyStore(
+            path: path, origin: .state, place: .state(directory), state: try readState(directory))
+        }
+      }
+      let checkpoints = try CheckpointDirectory(
+        path: reference.directory, creating: false, fileSystem: fileSystem)
+      let found = try checkpoints.find(reference.id)
+      return ReadOnlyStore(
+        path: path, origin: .checkpoint(id: found.id.description),
+        place: .checkpoint(checkpoints, found.id), state: found.manifest.state)
+    }
+  }
+
+  private static func readState(_ directory: any Directory) throws -> StoreState {
+    var missing: FileError?
+    for _ in 0..<attemptsMax {
+      do {
+        if let answer = try ManifestReader.read(directory) { return answer.state }
+        throw StoreError(.notFound, "\(directory.path) holds no state")
+      } catch let error as FileError where error.code == .notFound {
+        // The manifest was replaced between reading CURRENT and opening what it named.
+        missing = error
+      }
+    }
+    throw Corruption(
+      file: ManifestFiles.current, offset: 0, what: "manifest", expected: "there",
+      found: missing?.description ?? "missing")
+  }
+
+  // MARK: - Summary
+
+  /// The whole state as of the last time the manifest was read.
+  package var state: StoreState { current.withLock { $0 } }
+
+  public var identity: StoreIdentity { state.identity }
+
+  public var epoch: EpochID {
+    let state = state
+    return EpochID(epoch: state.epoch, writerEpoch: state.writerEpoch)
+  }
+
+  /// What the caller gave with the epoch.
+  public var metadata: [UInt8] { state.metadata }
+
+  public var keyspaceNames: [String] { state.keyspaces.map(\.name) }
+
+  /// Reads the manifest again.
+  ///
+  /// - Returns: whether the state is another one now.
+  @discardableResult
+  public func refresh() throws(StoreError) -> Bool {
+    try wrapping {
+      let state: StoreState
+      switch place {
+      case .state(let directory): state = try Self.readState(directory)
+      case .checkpoint(let checkpoints, let id): state = try checkpoints.read(id).state
+      }
+      return current.withLock { current in
+        defer { current = state }
+        return current != state
+      }
+    }
+  }
+
+  var files: StateFiles {
+    switch place {
+    case .state(let directory): .inState(directory)
+    case .checkpoint(let checkpoints, _): .inCheckpoint(checkpoints)
+    }
+  }
+
+  /// Runs `body` on the state; again, on a newer one, when a file is gone because the writer went on.
+  func reading<Answer>(_ body: (StoreState) throws -> Answer) throws(StoreError) -> Answer {
+    try wrapping {
+      for _ in 0..<Self.attemptsMax {
+        do {
+          return try body(state)
+        } catch let error as FileError where error.code == .notFound {
+          guard try refresh() else {
+            throw StoreError(.corrupted, "a file of the state is missing: \(error)", cause: error)
+          }
+        }
+      }
+      throw StoreError(.inputOutput, "\(path) changes faster than it can be read: try again")
+    }
+  }
+
+  // MARK: - Verification
+
+  /// Reads everything, every page of every table, and says what is damaged.
+  ///
+  /// Of a state that goes on being written, each file that is still named when it is its turn.
+  public func verify() throws(StoreError) -> [Damage] {
+    try refresh()
+    var damage: [Damage] = []
+    var done: Set<String> = []
+    try reading { state in
+      let files = self.files
+      for file in state.files {
+        let name = files.shownName(of: file)
+        if done.contains(name) { continue }
+        do {
+          try files.verify(file)
+        } catch let error as FileError where error.code == .notFound {
+          if try refresh() { throw error }
+          damage.append(Damage(file: name, message: "\(name) is missing"))
+        } catch {
+          guard let found = Damage(error, file: name) else { throw error }
+          damage.append(found)
+        }
+        done.insert(name)
+      }
+    }
+    return damage
+  }
+
+  /// Verifies what is at a path, the manifest included.
+  public static func verify(
+    at path: String, fileSystem: any FileSystem = PosixFileSystem()
+  ) throws(StoreError) -> [Damage] {
+    let reference = CheckpointReference(path: path)
+    do throws(StoreError) {
+      let store = try open(at: path, fileSystem: fileSystem)
+      guard case .checkpoint(let id) = store.origin else { return try store.verify() }
+      return try Checkpoints(at: reference.directory, fileSystem: fileSystem).verify(id)
+    } catch {
+      guard error.code == .corrupted || error.code == .unsupportedFormat else { throw error }
+      if let cause = error.cause as? Corruption { return [Damage(cause)] }
+      return [Damage(file: path, message: error.message)]
+    }
+  }
+}
