@@ -67,7 +67,8 @@ extension MemtableCore {
         if meta.kind != .remove && record.matches(stored.time, ttl: ttl) { return .duplicate }
         if meta.isLive {
           if meta.kind.hidesOlder { isHidden = true }
-          if meta.kind != .remove && record.watermark &- stored.time >= ttl {
+          // A `put` must stay older than the inserts behind it, so it is not written over.
+          if meta.kind == .insert && record.watermark &- stored.time >= ttl {
             expired = UInt32(truncatingIfNeeded: at)
           }
         }
@@ -116,7 +117,7 @@ extension MemtableCore {
   /// Makes a tentative slot live: the record is new.
   ///
   /// Where `expired` names a slot, that one takes the record instead, so that a key seen for ever
-  /// does not grow a chain of expired entries; an expired `put` stays one, for it hides what is
+  /// does not grow a chain of expired entries.
   /// older.
   @inline(__always)
   func accept(

@@ -4,7 +4,8 @@ extension HashedKeyspace {
   /// Appends what a batch inserted to the keyspace's log (`LogPolicy.everyBatch`).
   func logBatch(
     _ keys: KeyBatchView, times: UnsafePointer<Int64>, values: UnsafeRawPointer?,
-    decisions: UnsafeMutablePointer<UInt8>, synchronized: Bool, _ writer: inout KeyspaceWriter
+    decisions: UnsafeMutablePointer<UInt8>, synchronized: Bool, movesWatermark: Bool,
+    _ writer: inout KeyspaceWriter
   ) throws {
     let layout = options.layout
     let width = Int(layout.valueWidth)
@@ -22,6 +23,7 @@ extension HashedKeyspace {
       }
       buffer.append(entry)
     }
+    guard !buffer.isEmpty || movesWatermark else { return }
     try append(buffer, synchronized: synchronized, &writer)
   }
 
@@ -60,6 +62,7 @@ extension HashedKeyspace {
       ]
       return edit
     }
+    store.finishFile(added.number.logName)
     return log
   }
 
@@ -68,6 +71,7 @@ extension HashedKeyspace {
   func openEpochLog() throws -> RecordLogWriter {
     if let log = withWriter({ $0.log }) { return log }
     let (log, added) = try makeLog()
+    store.finishFile(added.number.logName)
     withWriter { writer in
       writer.log = log
       writer.logs.append(added)
@@ -80,7 +84,6 @@ extension HashedKeyspace {
     let log = try RecordLogWriter(
       directory: store.directory, name: number.logName, kind: .entries,
       fileID: .random(in: .min ... .max))
-    store.finishFile(number.logName)
     return (
       log, LogReference(number: number, fileID: log.fileID, committedLength: log.length)
     )

@@ -113,9 +113,11 @@ public final class StateStore: Sendable {
     }
     commitLock.lock()
     defer { commitLock.unlock() }
+    // Another thread may have made it meanwhile.
+    if keyspace(named: name) != nil { return try keyspace(name, options) }
     return try wrapping {
       let number = core.allocateFileNumber()
-      try core.manifest.replace(number: number) { state in
+      try core.replaceManifest(number: number) { state in
         guard state.keyspaces.count < StoreState.keyspacesMax else {
           throw StoreError(.invalidArgument, "a store has at most 1024 keyspaces")
         }
@@ -160,7 +162,7 @@ public final class StateStore: Sendable {
     let changed = options
     try wrapping {
       try keyspace.withWriter { _ in
-        try core.manifest.replace(number: core.allocateFileNumber()) { state in
+        try core.replaceManifest(number: core.allocateFileNumber()) { state in
           for index in state.keyspaces.indices where state.keyspaces[index].name == name {
             state.keyspaces[index].options = changed
           }
@@ -263,6 +265,19 @@ public final class StateStore: Sendable {
 }
 
 extension StoreCore {
+  /// Replaces the manifest; when that fails in mid-way, nobody knows which one the disk names, and
+  /// nothing may be appended to either.
+  func replaceManifest(
+    number: FileNumber, _ change: (inout StoreState) throws -> Void
+  ) throws {
+    do {
+      try manifest.replace(number: number, change)
+    } catch let error as ManifestFailure {
+      poison(error)
+      throw error
+    }
+  }
+
   /// Merges what `CompactionPicker.pickManual` names until nothing is left.
   func compact(_ shard: Shard, of keyspace: HashedKeyspace) throws {
     while true {
@@ -282,6 +297,8 @@ extension StoreCore {
   func waitUntilIdle() throws {
     let start = options.clock.monotonicNanos()
     try monitor.withLock {
+      // Time alone makes merges due, and wakes nobody.
+      monitor.broadcast()
       while keyspaces.contains(where: { keyspace in
         keyspace.shards.contains { shard in
           !shard.view.frozen.isEmpty || !shard.busyRuns.isEmpty

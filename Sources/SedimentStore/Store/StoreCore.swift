@@ -138,6 +138,20 @@ final class StoreCore: @unchecked Sendable {
     }
   }
 
+  /// The tables' run is being published: from now on views and state tell whether they are needed.
+  /// The caller holds the monitor, so that nobody sees them between the two.
+  func finishFiles(_ tables: [TableMetadata]) {
+    for table in tables {
+      inProgress.remove(table.number.tableName)
+      present.insert(table.number.tableName)
+    }
+  }
+
+  /// The tables will never be published; they are removed with the next epoch.
+  func giveUp(_ tables: [TableMetadata]) {
+    monitor.withLock { finishFiles(tables) }
+  }
+
   func abandonFile(_ name: String) {
     _ = monitor.withLock { inProgress.remove(name) }
   }
@@ -159,19 +173,21 @@ final class StoreCore: @unchecked Sendable {
   }
 
   /// Unlinks every file that nothing needs any more.
-  ///
-  /// - Parameter durable: the state that was just made durable.
-  func removeUnneededFiles(durable: StoreState) throws(FileError) {
-    let needed = Set(
+  func removeUnneededFiles() throws(FileError) {
+    // Candidates first: a log of batches is finished after the state names it, so a state that is
+    // read later names every candidate that is needed.
+    let candidates = monitor.withLock { present }
+    let durable = manifest.state
+    let named = Set(
       durable.tables.keys.map(\.tableName) + durable.logs.map { $0.number.logName })
     let unneeded = monitor.withLock { () -> [String] in
-      var live = needed
+      var live = named
       for shard in keyspaces.flatMap(\.shards) {
         for table in shard.view.runs.flatMap(\.tables) { live.insert(table.reader.name) }
       }
       live.formUnion(pinned.keys)
-      let unneeded = present.subtracting(live)
-      present.formIntersection(live)
+      let unneeded = candidates.subtracting(live)
+      present.subtract(unneeded)
       return unneeded.sorted()
     }
     for name in unneeded {
