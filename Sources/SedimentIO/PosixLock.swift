@@ -50,8 +50,8 @@ final class PosixLock: DirectoryLock {
     descriptor = Mutex(opened.take())
   }
 
-  /// Takes the system's lock. Refused, it tries again: somebody who only looks (`holder`) has it for
-  /// the time of two system calls.
+  /// Takes the system's lock. Refused, it tries again: somebody who only looks (`holder`) has it
+  /// for the time of two system calls.
   private static func take(_ number: Int32, _ path: String) throws(FileError) {
     for _ in 0..<lookersMax {
       if sediment_try_lock(number) == 0 { return }
@@ -64,7 +64,8 @@ final class PosixLock: DirectoryLock {
   private static let lookersMax = 3
 
   /// Who holds the lock of an open file; `nil` when nobody does.
-  static func holder(of opened: borrowing Descriptor, path: String) throws(FileError) -> LockHolder? {
+  static func holder(of opened: borrowing Descriptor, path: String) throws(FileError) -> LockHolder?
+  {
     do throws(FileError) {
       try retryingInterrupts("look at the lock", path) { sediment_look_at_lock(opened.number) }
       return nil

@@ -1,5 +1,6 @@
 /// A JSON value whose members keep their order.
-public enum JSONValue: Sendable, Equatable, ExpressibleByStringLiteral, ExpressibleByBooleanLiteral {
+public enum JSONValue: Sendable, Equatable, ExpressibleByStringLiteral, ExpressibleByBooleanLiteral
+{
   case null
   case bool(Bool)
   case integer(Int64)
