@@ -135,15 +135,16 @@ extension FilterReport {
     tablesMeasured = count
   }
 
-  /// How many random hashes of the table's range its filter does not exclude. The hashes are the
+  /// How many random hashes between its first and last the table's filter does not exclude. The hashes are the
   /// same every time, so that a report of one state is always the same.
   private static func hits(of reader: TableReader, probes: Int) -> Int {
     var random = SplitMix(state: reader.metadata.fileID)
-    let quanta = reader.probe.quanta
+    // Lookups of other hashes end at the table's slice and never come to its filter.
+    let range = reader.metadata.smallestHigh...reader.metadata.largestHigh
     let filter = reader.filter.probe
     var hits = 0
     for _ in 0..<probes {
-      let high = UInt64.random(in: quanta.rangeLow...quanta.rangeHigh, using: &random)
+      let high = UInt64.random(in: range, using: &random)
       hits += filter.mayContain(KeyHash(high: high, low: random.next())) ? 1 : 0
     }
     withExtendedLifetime(reader) {}
