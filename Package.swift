@@ -20,6 +20,8 @@ let package = Package(
     .library(name: "SedimentJob", targets: ["SedimentJob"]),
     .executable(name: "sediment", targets: ["sediment"]),
   ],
+  // What a trait brings is built only with it: the target SedimentJob needs Job, the tool needs
+  // CommandLine. Another package with `traits: []` resolves this package alone and builds neither.
   traits: [
     .trait(name: "Job", description: "The dedup job: sources, sinks and parsers."),
     .trait(

@@ -34,6 +34,9 @@ extension Deduplicator {
       /// The time the key was first seen: a duplicate changes nothing.
       case firstSeen
       /// The largest time the key was seen at: a duplicate renews its entry, with a write.
+      ///
+      /// A key then has one entry. A record a time to live or more older than that one is no duplicate
+      /// of it, and is not remembered. Not to be had with a log of batches.
       case lastSeen
     }
 
@@ -42,8 +45,8 @@ extension Deduplicator {
     /// How long an entry makes duplicates.
     public var timeToLive: TimeToLive
     /// How far event times may lie behind the largest one before a record is late; `nil` for an
-    /// eighth of the time to live. Of no effect with `forever` and with processing time, where nothing
-    /// is late.
+    /// eighth of the time to live. Of no effect with `forever` and with processing time, where
+    /// nothing is late.
     public var allowedLateness: Duration?
     /// Where times come from.
     public var time: Time

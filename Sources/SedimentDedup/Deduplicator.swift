@@ -1,20 +1,21 @@
 // The dedup operator: which records of a stream are the first of their key.
 //
 // How it works, a batch at a time:
-//   1. time     processing time: the batch is stamped once; event time: records too far ahead of the
+//   1. time     processing time: the batch is stamped once; event time: records too far ahead of
+//      the
 //               clock are left out, the others move together (no record moves when none is)
 //   2. decide   the keyspace answers for the batch, all shards in parallel
 //   3. report   the answers become decisions, in the order of the records, and are counted
 //
 // Invariants
-// 1. Nothing but step 1 reads a clock: the same records with the same times meet the same decisions,
-//    whatever the batches, shards and restarts.
+// 1. Nothing but step 1 reads a clock: the same records with the same times meet the same
+//    decisions, whatever the batches, shards and restarts.
 // 2. Stamps of processing time never decrease, across restarts included: a stamp is at least the
 //    largest time the keyspace knows, and that is durable with the entries.
 // 3. A record that was left out in step 1 leaves no trace: neither entry nor watermark.
 //
-// Concurrency: any thread may call; `gate` lets in one batch at a time, so that stamps and watermark
-// advance in the order of the batches. Lock order: gate ─▶ locks of the store.
+// Concurrency: any thread may call; `gate` lets in one batch at a time, so that stamps and
+// watermark advance in the order of the batches. Lock order: gate ─▶ locks of the store.
 
 internal import SedimentIO
 public import SedimentStore
@@ -32,16 +33,16 @@ public import SedimentStore
 /// try store.commitEpoch()
 /// ```
 ///
-/// A record at time t is a duplicate iff an unexpired entry of its key lies less than the time to live
-/// from t. An entry expires when the watermark, the largest time seen less the allowed lateness,
-/// reaches its time plus the time to live.
+/// A record at time t is a duplicate iff an unexpired entry of its key lies less than the time to
+/// live from t. An entry expires when the watermark, the largest time seen less the allowed
+/// lateness, reaches its time plus the time to live.
 ///
-/// **Durability.** What was decided is durable as of the store's next epoch (or at once, with a log).
-/// After a crash the state is that of the last epoch: read the source again from the position that was
-/// committed with it, and the same records pass again.
+/// **Durability.** What was decided is durable as of the store's next epoch (or at once, with a
+/// log). After a crash the state is that of the last epoch: read the source again from the position
+/// that was committed with it, and the same records pass again.
 ///
-/// **Errors.** A `StoreError` leaves the decisions of its batch unknown and the store poisoned: close
-/// it, open it again, and go on from its last epoch.
+/// **Errors.** A `StoreError` leaves the decisions of its batch unknown and the store poisoned:
+/// close it, open it again, and go on from its last epoch.
 ///
 /// Use one deduplicator for a keyspace: two would not agree on the order of their stamps.
 public final class Deduplicator: Sendable {
@@ -56,6 +57,8 @@ public final class Deduplicator: Sendable {
   private let maxAheadMillis: Int64?
   private let gate = Monitor()
   private let state = StateBox()
+  /// Where asynchronous callers' batches are decided.
+  let thread = BlockingThread()
 
   /// Opens the keyspace `name` of a store for deduplication, and makes it when there is none.
   ///
@@ -226,7 +229,8 @@ public final class Deduplicator: Sendable {
     return isOver ? last : min(sum, last)
   }
 
-  /// Decides the records whose times are good as a batch of their own, and says of the others why not.
+  /// Decides the records whose times are good as a batch of their own, and says of the others why
+  /// not.
   private func decideWithin(
     _ limit: Int64, _ keys: KeyBatchView, times: UnsafePointer<Int64>,
     into decisions: UnsafeMutablePointer<UInt8>

@@ -46,7 +46,8 @@ extension Dedup {
   private func sources(in files: InputFileSystem) throws -> [InputSource] {
     if inputs.isEmpty {
       guard !StandardStream.input.isTerminal else {
-        throw ValidationError("No input is named, and standard input is a terminal.\n\(Self.example)")
+        throw ValidationError(
+          "No input is named, and standard input is a terminal.\n\(Self.example)")
       }
       return try followable([.standardInput])
     }
@@ -97,7 +98,8 @@ extension Dedup {
     for case .file(let path) in sources {
       let own = RecordFormat.kind(forPath: path)
       if let kind, kind != own {
-        throw ValidationError("\(path) is \(own.rawValue), and others are \(kind.rawValue): give --format.")
+        throw ValidationError(
+          "\(path) is \(own.rawValue), and others are \(kind.rawValue): give --format.")
       }
       kind = own
     }

@@ -80,11 +80,13 @@ struct Dedup: ParsableCommand {
 
 struct RecordOptions: ParsableArguments {
   @Option(
-    help: "ndjson, csv or lines; by the inputs' extension, else ndjson. For lines the whole line is the key."
+    help:
+      "ndjson, csv or lines; by the inputs' extension, else ndjson. For lines the whole line is the key."
   )
   var format: RecordFormat.Kind?
 
-  @Option(help: "Key fields, separated by commas: JSON paths (a.b[0]), or CSV columns by name or number.")
+  @Option(
+    help: "Key fields, separated by commas: JSON paths (a.b[0]), or CSV columns by name or number.")
   var key: String?
 
   @Option(help: "For lines: the groups of this regular expression are the key.")
@@ -110,7 +112,8 @@ struct TimeOptions: ParsableArguments {
   var timeUnit: TimeUnit = .milliseconds
 
   @Option(
-    help: "How far a time may lie behind the largest before a record is late; an eighth of the TTL.",
+    help:
+      "How far a time may lie behind the largest before a record is late; an eighth of the TTL.",
     transform: Parse.duration)
   var allowedLateness: Int64?
 

@@ -135,8 +135,8 @@ extension FilterReport {
     tablesMeasured = count
   }
 
-  /// How many random hashes between its first and last the table's filter does not exclude. The hashes are the
-  /// same every time, so that a report of one state is always the same.
+  /// How many random hashes between the table's first and last its filter does not exclude. They
+  /// are the same every time, so that a report of one state is always the same.
   private static func hits(of reader: TableReader, probes: Int) -> Int {
     var random = SplitMix(state: reader.metadata.fileID)
     // Lookups of other hashes end at the table's slice and never come to its filter.

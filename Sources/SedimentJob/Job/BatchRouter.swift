@@ -132,7 +132,8 @@ final class BatchRouter {
   func write(_ batch: RecordBatch, to outputs: OutputSet) throws(SinkError) {
     let bytes = unsafe UnsafeRawBufferPointer(batch.input)
     if !learns, emittedCount > 0, let sink = outputs[.output] {
-      try unsafe sink.write(bytes, records: UnsafeBufferPointer(start: emitted, count: emittedCount))
+      try unsafe sink.write(
+        bytes, records: UnsafeBufferPointer(start: emitted, count: emittedCount))
     }
     if duplicateCount > 0, let sink = outputs[.duplicates] {
       try unsafe sink.write(

@@ -1,6 +1,6 @@
 // Makes epochs durable beside the thread that decides.
 //
-//   sinks: prepare ─▶ store: commit ─▶ sinks: publish
+//   sinks: prepare ─▶ store: commit ─▶ sinks: publish ─▶ now and then: a checkpoint
 //
 // Invariants
 // 1. One epoch at a time; `begin` is called only when `isIdle`.
@@ -23,6 +23,7 @@ final class EpochCommitter: @unchecked Sendable {
 
   private let store: StateStore
   private let outputs: OutputSet
+  private let checkpoints: CheckpointKeeper?
   private let onIdle: @Sendable () -> Void
   private let monitor = Monitor()
   private var work: Work?
@@ -33,10 +34,12 @@ final class EpochCommitter: @unchecked Sendable {
 
   /// - Parameter onIdle: called from the committing thread after every epoch.
   init(
-    store: StateStore, outputs: OutputSet, onIdle: @escaping @Sendable () -> Void
+    store: StateStore, outputs: OutputSet, checkpoints: CheckpointKeeper?,
+    onIdle: @escaping @Sendable () -> Void
   ) throws {
     self.store = store
     self.outputs = outputs
+    self.checkpoints = checkpoints
     self.onIdle = onIdle
     let thread = try SystemThread(name: "sediment-epoch") { [self] in
       run()
@@ -114,5 +117,6 @@ final class EpochCommitter: @unchecked Sendable {
     try outputs.prepare(work.cuts)
     try store.commit(work.epoch)
     try outputs.publish(work.cuts)
+    checkpoints?.epochCommitted()
   }
 }

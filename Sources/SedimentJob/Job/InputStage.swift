@@ -34,6 +34,7 @@ final class InputStage: @unchecked Sendable {
   private let monitor = Monitor()
   private let reader: any InputReader
   private let pool: RecordBatchPool
+  private let paths: [String]
 
   private var ring: [InputItem?]
   private var nextRead = 0
@@ -45,10 +46,13 @@ final class InputStage: @unchecked Sendable {
   /// How long to wait when a followed file has nothing new.
   private static let idleNanos: UInt64 = 50_000_000
 
+  /// - Parameter paths: names of the inputs by source index, for messages.
   init(
-    _ reader: any InputReader, format: RecordFormat, workers: Int, pool: RecordBatchPool
+    _ reader: any InputReader, format: RecordFormat, paths: [String], workers: Int,
+    pool: RecordBatchPool
   ) throws {
     self.reader = reader
+    self.paths = paths
     self.pool = pool
     ring = Array(repeating: nil, count: workers * 2 + 2)
     for index in 0..<workers {
@@ -112,10 +116,10 @@ final class InputStage: @unchecked Sendable {
       guard let (number, item) = read(into: batch) else { return }
       var result = item
       if case .records(let batch, _) = item {
-        do {
+        do throws(FormatError) {
           try parser.parse(batch)
         } catch {
-          result = .failed(error)
+          result = .failed(SourceError.format(path: paths[batch.sourceIndex], error))
         }
       } else {
         pool.give(batch)

@@ -30,6 +30,7 @@ final class JobSession {
   private let store: StateStore
   private let dedup: Deduplicator
   private let outputs: OutputSet
+  private let checkpoints: CheckpointKeeper?
   private let router: BatchRouter
   private let scratch = DecisionScratch()
   private let pool: RecordBatchPool
@@ -46,6 +47,7 @@ final class JobSession {
   private var lastCutNanos: UInt64 = 0
   private var batchesSinceCut = 0
   private var isDirty = false
+  private var hasDecided = false
 
   init(
     _ options: JobOptions, in environment: JobEnvironment, control: JobControl
@@ -73,6 +75,7 @@ final class JobSession {
       try? opening.store.close()
       throw error
     }
+    checkpoints = CheckpointKeeper(store: store, options, environment)
     positions = PositionTable(metadata.positions)
     for path in plan.superseded { positions.remove(path) }
     header = metadata.csvHeader.map { CSVHeader(line: $0) }
@@ -107,7 +110,9 @@ final class JobSession {
     control.setWake { stage.wake() }
     let committer: EpochCommitter
     do {
-      committer = try EpochCommitter(store: store, outputs: outputs) { stage.wake() }
+      committer = try EpochCommitter(
+        store: store, outputs: outputs, checkpoints: checkpoints
+      ) { stage.wake() }
     } catch {
       stage.stop()
       throw error
@@ -120,6 +125,8 @@ final class JobSession {
       if !readsStandardInput { stage.waitUntilStopped() }
     }
     try cutEpoch(committer)
+    // A file is not written before a durable epoch owns it.
+    try committer.waitUntilIdle()
     let end = try decideAll(stage, committer)
     stage.stop()
     try finish(committer)
@@ -143,7 +150,9 @@ final class JobSession {
         plan.inputs, in: environment.inputs, format: format, limits: limits,
         standardInput: environment.standardInput())
     }
-    return try InputStage(reader, format: format, workers: options.parallelism, pool: pool)
+    return try InputStage(
+      reader, format: format, paths: plan.inputs.map(\.source.path),
+      workers: options.parallelism, pool: pool)
   }
 
   // MARK: - The deciding thread
@@ -171,6 +180,7 @@ final class JobSession {
         if let position { positions.set(position) }
         batchesSinceCut += 1
         isDirty = true
+        hasDecided = true
         pool.give(batch)
       case .fileEnded(let position):
         positions.set(position)
@@ -246,6 +256,7 @@ final class JobSession {
       try committer.waitUntilIdle()
     }
     try store.commitEpoch(metadata: encodedMetadata(try outputs.release()))
+    if hasDecided { checkpoints?.make() }
   }
 }
 
@@ -276,6 +287,7 @@ extension JobSession {
     summary.rejectReasons = router.rejectReasons
     summary.stateKeys = dedup.keyspace.approximateEntryCount
     summary.resumedFrom = resumedFrom
+    summary.checkpoint = checkpoints?.lastID
     return summary
   }
 }
@@ -286,7 +298,8 @@ extension SinkRecovery {
     var notices: [JobMessage] = []
     for name in taken {
       notices.append(
-        JobMessage(.information, "\(sink.path)/\(name) was promised and is gone: taken by a reader"))
+        JobMessage(.information, "\(sink.path)/\(name) was promised and is gone: taken by a reader")
+      )
     }
     if !published.isEmpty {
       notices.append(JobMessage(.detail, "\(sink.path): \(published.count) promised parts shown"))

@@ -20,8 +20,7 @@ struct StateDirectory {
     case .fresh:
       try refuseUsedOutputs()
       try putAside()
-    case .checkpoint:
-      throw JobError(.failed, "checkpoints cannot be restored yet")
+    case .checkpoint(let word): try restore(word)
     }
   }
 
@@ -71,6 +70,81 @@ struct StateDirectory {
     } catch {
       guard error.code == .notFound else { throw error }
       return nil
+    }
+  }
+
+  /// Makes the state from a checkpoint. What was there is put aside only when the checkpoint could be
+  /// restored whole, beside it.
+  private func restore(_ word: String) throws {
+    let path = Self.trimmed(options.statePath)
+    let temporary = path + ".restoring"
+    let reference = try reference(word)
+    try removeRestoring(temporary)
+    let restored = try StateStore.restore(
+      checkpoint: reference, to: temporary, fileSystem: environment.fileSystem)
+    do {
+      try refuseNewerOutputs(JobMetadata(decoding: restored.metadata))
+      try putAside()
+    } catch {
+      try removeRestoring(temporary)
+      throw error
+    }
+    let (parentPath, name) = OutputTarget.split(path)
+    let parent = try environment.fileSystem.openDirectory(at: parentPath, creating: false)
+    try parent.rename(OutputTarget.split(temporary).name, to: name, replacing: false)
+    try parent.synchronize()
+    environment.report(
+      JobMessage(.information, "going on from checkpoint \(restored.id), epoch \(restored.epoch)"))
+  }
+
+  /// A word without a slash that the state's own checkpoints have is an id, all else a path.
+  private func reference(_ word: String) throws -> CheckpointReference {
+    let own = PathName.join(Self.trimmed(options.statePath), StateNames.checkpoints)
+    if !word.contains("/"), try existing(own) != nil {
+      let ids = try Checkpoints(at: own, fileSystem: environment.fileSystem).list().map(\.id)
+      if ids.contains(word) { return CheckpointReference(directory: own, id: word) }
+    }
+    return CheckpointReference(path: word)
+  }
+
+  /// Removes what an interrupted restoring left.
+  private func removeRestoring(_ path: String) throws {
+    guard let directory = try existing(path) else { return }
+    for entry in try directory.entries() { try directory.remove(entry.name) }
+    let (parentPath, name) = OutputTarget.split(path)
+    try environment.fileSystem.openDirectory(at: parentPath, creating: false).removeDirectory(name)
+  }
+
+  /// An output that has grown since the checkpoint would get the same records again.
+  private func refuseNewerOutputs(_ metadata: JobMetadata) throws {
+    for role in OutputRole.allCases {
+      guard let target = options.targets[role],
+        try isNewer(target, than: metadata.commitments[role]?.promise)
+      else { continue }
+      throw JobError(
+        .failed,
+        "the checkpoint is older than what \(role.option) holds already: give another "
+          + "\(role.option), so that nothing is there twice")
+    }
+  }
+
+  /// Whether an output holds more than was promised as of a checkpoint.
+  private func isNewer(
+    _ target: OutputTarget, than promise: SinkCommitment.Promise?
+  ) throws -> Bool {
+    switch target {
+    case .standardOutput: return false
+    case .directory(let path):
+      var next: UInt64 = 1
+      if case .parts(let parts)? = promise { next = parts.nextSequence }
+      return try existing(path)?.entries().contains { entry in
+        PartName(final: entry.name).map { $0.sequence >= next } ?? false
+      } ?? false
+    case .file(let path):
+      var committed: UInt64 = 0
+      if case .file(_, _, let bytes)? = promise { committed = bytes }
+      let (parent, name) = OutputTarget.split(path)
+      return (try existing(parent)?.metadata(of: name)?.size ?? 0) > committed
     }
   }
 

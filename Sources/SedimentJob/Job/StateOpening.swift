@@ -132,7 +132,7 @@ struct StateOpening {
     }
     let names = try directory.entries().map(\.name)
     let isOurs = names.allSatisfy { name in
-      StateFiles.isOurs(name) || StoreFileName(name) != nil || name.hasPrefix("CURRENT")
+      StateNames.isOurs(name) || StoreFileName(name) != nil || name.hasPrefix("CURRENT")
     }
     guard isOurs || names.contains("CURRENT") else {
       throw JobError(
@@ -142,7 +142,7 @@ struct StateOpening {
 }
 
 /// Names in a state's directory beside the store's.
-package enum StateFiles {
+package enum StateNames {
   /// Local checkpoints.
   package static let checkpoints = "checkpoints"
 

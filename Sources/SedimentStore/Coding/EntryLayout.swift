@@ -16,4 +16,7 @@ public struct EntryLayout: Sendable, Hashable {
     self.isExact = isExact
     self.valueWidth = valueWidth
   }
+
+  /// Bytes of an entry in a table at most, its key left out.
+  package var fixedEntryBytes: Int { 16 + 8 + 1 + Int(valueWidth) + (isExact ? 4 : 0) }
 }

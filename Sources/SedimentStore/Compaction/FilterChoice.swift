@@ -1,9 +1,9 @@
 /// Which filter a table gets: a pure choice by data and budget.
 ///
-/// A blocked Bloom filter costs one cache line a probe and is cheap to build. A binary fuse filter has
-/// a tenth of the false positives for about the same memory, and twice the cost of a probe, so it pays
-/// where a false positive is a read from the disk: for merged tables of a keyspace that is larger
-/// than the memory that can cache it.
+/// A blocked Bloom filter costs one cache line a probe and is cheap to build. A binary fuse filter
+/// has a tenth of the false positives for about the same memory, and twice the cost of a probe, so
+/// it pays where a false positive is a read from the disk: for merged tables of a keyspace that is
+/// larger than the memory that can cache it.
 package struct FilterChoice: Sendable {
   /// Bytes of the keyspace's tables.
   package var keyspaceBytes: UInt64

@@ -197,7 +197,9 @@ extension ShardState {
     let range = groups.hashRange
     var newest: UInt64?
     for run in runs {
-      if run.sequence > Counter.max || run.id > Counter.max { return "run \(run.id) is out of range" }
+      if run.sequence > Counter.max || run.id > Counter.max {
+        return "run \(run.id) is out of range"
+      }
       if let newest, run.sequence >= newest { return "run \(run.id) is out of order" }
       newest = run.sequence
       var last: UInt64?

@@ -37,6 +37,7 @@ package final class Memtable: @unchecked Sendable {
   /// The slots and all they point to; the struct is what hot loops work on.
   let core: MemtableCore
   private let memory: AlignedBuffer
+  private let pool: MemtableMemory?
 
   /// What it holds, counted. A batch works on a copy and stores it back at its end.
   package internal(set) var counters = Counters()
@@ -66,19 +67,29 @@ package final class Memtable: @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - arenaBytes: room for keys, exact mode only.
+  ///   - pool: where its memory comes from and goes to; the system when `nil`.
   package init(
-    layout: EntryLayout, geometry: MemtableGeometry, arenaBytes: Int
+    layout: EntryLayout, geometry: MemtableGeometry, arenaBytes: Int, pool: MemtableMemory? = nil
   ) throws(AllocationError) {
+    self.pool = pool
     self.layout = layout
     self.geometry = geometry
     let plan = MemtableCore.Placement(layout, geometry, arenaBytes: arenaBytes)
-    memory = try AlignedBuffer(byteCount: plan.byteCount, hugePages: true)
+    if let pool {
+      memory = try pool.take(byteCount: plan.byteCount)
+    } else {
+      memory = try AlignedBuffer(byteCount: plan.byteCount, hugePages: true)
+    }
     guard let base = unsafe memory.bytes.baseAddress else {
       throw AllocationError(byteCount: plan.byteCount)
     }
     // SAFETY: `memory` lives as long as `self`, and `plan` was computed for it.
     unsafe core = MemtableCore(
       base: base, plan: plan, layout: layout, geometry: geometry)
+  }
+
+  deinit {
+    pool?.give(memory, dirtyBytes: geometry.slotCount * MemtableCore.slotBytes)
   }
 
   /// Bytes of memory that a memtable of this shape takes.
@@ -112,13 +123,5 @@ package final class Memtable: @unchecked Sendable {
   package var fill: Double {
     let slots = Double(counters.used) / Double(geometry.fillLimit)
     return layout.isExact ? max(slots, Double(counters.arena) / Double(core.arenaBytes)) : slots
-  }
-
-  /// Makes it as new. The caller is the only holder.
-  package func reset() {
-    // SAFETY: within the memory taken; nobody else holds this memtable.
-    core.zeroSlots()
-    counters = Counters()
-    window = 0
   }
 }

@@ -6,6 +6,8 @@ internal import CSedimentKernels
 struct FoundEntry {
   var time: Int64
   var kind: EntryKind
+  /// Whether its time was accepted; if not, it is a `put` or `remove` that hides what is older.
+  var isAccepted: Bool
 }
 
 extension MemtableCore {
@@ -22,7 +24,7 @@ extension MemtableCore {
     accepts: (Int64) -> Bool
   ) -> FoundEntry? {
     var at = geometry.home(hash.high)
-    var isHidden = false
+    var hider: FoundEntry?
     while at < geometry.slotCount {
       let before = unsafe SlotMeta(bits: sediment_load_acquire_u64(metaPointer(at)))
       if before.isEmpty { break }
@@ -38,8 +40,10 @@ extension MemtableCore {
           sediment_fence_acquire()
           let after = unsafe SlotMeta(bits: sediment_load_relaxed_u64(metaPointer(at)))
           if before != after { continue }
-          if counts { return FoundEntry(time: time, kind: before.kind) }
-          if before.kind.hidesOlder { isHidden = true }
+          if counts { return FoundEntry(time: time, kind: before.kind, isAccepted: true) }
+          if before.kind.hidesOlder {
+            hider = FoundEntry(time: time, kind: before.kind, isAccepted: false)
+          }
         }
       } else if before.stateBits == SlotMeta.State.rewriting.rawValue {
         // A few stores away from live again; its hash does not change.
@@ -47,7 +51,7 @@ extension MemtableCore {
       }
       at &+= 1
     }
-    return isHidden ? FoundEntry(time: 0, kind: .remove) : nil
+    return hider
   }
 
   private func copyValue(at slot: Int, into target: UnsafeMutableRawPointer?) {

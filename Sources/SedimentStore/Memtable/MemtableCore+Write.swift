@@ -67,7 +67,8 @@ extension MemtableCore {
         if meta.kind != .remove && record.matches(stored.time, ttl: ttl) { return .duplicate }
         if meta.isLive {
           if meta.kind.hidesOlder { isHidden = true }
-          if meta.kind != .remove && record.watermark &- stored.time >= ttl {
+          // A `put` must stay older than the inserts behind it, so it is not written over.
+          if meta.kind == .insert && record.watermark &- stored.time >= ttl {
             expired = UInt32(truncatingIfNeeded: at)
           }
         }
@@ -116,7 +117,7 @@ extension MemtableCore {
   /// Makes a tentative slot live: the record is new.
   ///
   /// Where `expired` names a slot, that one takes the record instead, so that a key seen for ever
-  /// does not grow a chain of expired entries; an expired `put` stays one, for it hides what is
+  /// does not grow a chain of expired entries.
   /// older.
   @inline(__always)
   func accept(
@@ -141,6 +142,48 @@ extension MemtableCore {
       counters.delta &+= 1
     }
     counters.live &+= 1
+  }
+
+  /// Whether a record of the batch holds a tentative slot for the key.
+  func hasTentative(_ hash: KeyHash, key: UnsafeRawBufferPointer) -> Bool {
+    var at = geometry.home(hash.high)
+    while at < geometry.slotCount {
+      let stored = unsafe slots[at]
+      let meta = SlotMeta(bits: stored.meta)
+      if meta.isEmpty { break }
+      if unsafe meta.isTentative && stored.low == hash.low && stored.high == hash.high
+        && (!isExact || keyEquals(meta, key))
+      {
+        return true
+      }
+      at &+= 1
+    }
+    return false
+  }
+
+  /// Makes a tentative slot the one entry of its key: a `put` at `time`.
+  func acceptAlone(
+    slot: UInt32, _ record: MemtableProbe, time: Int64, counters: inout Memtable.Counters
+  ) {
+    let own = Int(slot)
+    // Nobody reads a tentative slot.
+    unsafe slots[own].time = time
+    publish(meta(own).advanced(to: .tentative, kind: .put), at: own)
+    unsafe accept(
+      slot: slot, expired: Self.noSlot, time: time, value: nil, counters: &counters)
+    counters.hasKinds = true
+    var at = geometry.home(record.hash.high)
+    while at < geometry.slotCount {
+      let stored = unsafe slots[at]
+      let meta = SlotMeta(bits: stored.meta)
+      if meta.isEmpty { break }
+      if unsafe at != own && meta.isDefinitive && stored.low == record.hash.low
+        && stored.high == record.hash.high && (!isExact || keyEquals(meta, record.key))
+      {
+        supersede(slot: at, counters: &counters)
+      }
+      at &+= 1
+    }
   }
 
   /// Lets a tentative slot answer for the entry found at `firstSeen` in a table, where there is

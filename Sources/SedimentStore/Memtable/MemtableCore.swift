@@ -121,11 +121,6 @@ struct MemtableCore {
     self.geometry = geometry
   }
 
-  func zeroSlots() {
-    unsafe UnsafeMutableRawPointer(slots).initializeMemory(
-      as: UInt8.self, repeating: 0, count: geometry.slotCount * Self.slotBytes)
-  }
-
   @inline(__always)
   func prefetch(_ hash: KeyHash) {
     unsafe sediment_prefetch_write(slots + geometry.home(hash.high))

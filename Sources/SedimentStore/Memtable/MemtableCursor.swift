@@ -73,14 +73,23 @@ extension Memtable {
   /// Calls `body` with every entry changed since the last cut and begins a new delta list: the
   /// part of an epoch that goes to its log. The caller is the writer.
   package func takeDelta(_ body: (EntryReference) throws -> Void) rethrows {
+    // Slots are reused, so the list is not in order of age: what hides goes first (invariant 2), or
+    // replaying it would hide inserts that are younger.
+    if counters.hasKinds { try takeDelta(where: { $0.kind.hidesOlder }, body) }
+    try takeDelta(where: { _ in true }, body)
+    counters.delta = 0
+  }
+
+  private func takeDelta(
+    where isWanted: (SlotMeta) -> Bool, _ body: (EntryReference) throws -> Void
+  ) rethrows {
     for index in 0..<counters.delta {
       let slot = unsafe Int(core.delta[index])
       let meta = core.meta(slot)
-      guard meta.isDirty else { continue }
+      guard meta.isDirty, isWanted(meta) else { continue }
       core.publish(meta.marked(dirty: false), at: slot)
       if meta.isLive { try body(core.entry(at: slot)) }
     }
-    counters.delta = 0
   }
 
   /// Inserts an entry that a log holds, as the newest of its key. `false`: no room.

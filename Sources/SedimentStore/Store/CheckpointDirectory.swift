@@ -56,8 +56,8 @@ struct CheckpointDirectory {
     }
   }
 
-  /// The same for readers; `nil` where nothing is ever removed: in a savepoint, and where nothing can
-  /// be written.
+  /// The same for readers; `nil` where nothing is ever removed: in a savepoint, and where nothing
+  /// can be written.
   func lockForReading() throws -> (any DirectoryLock)? {
     if try isSavepoint { return nil }
     do {

@@ -80,11 +80,12 @@ extension StateStore {
 }
 
 extension HashedKeyspace {
-  /// Lets the next epoch begin another log, so that the present one changes no more. The caller holds
-  /// `commitLock`.
+  /// Lets the next epoch begin another log, so that the present one changes no more. The caller
+  /// holds `commitLock`.
   ///
-  /// An epoch that was cut and is not committed may be pending. It has copied its entries already and
-  /// opens the log when it commits, which is then the other one; the sealed log stays among its logs.
+  /// An epoch that was cut and is not committed may be pending. It has copied its entries already
+  /// and opens the log when it commits, which is then the other one; the sealed log stays among its
+  /// logs.
   fileprivate func sealLog() {
     withWriter { writer in
       guard options.log == .epochs, let log = writer.log else { return }
@@ -97,7 +98,8 @@ extension HashedKeyspace {
 extension StoreCore {
   /// Brings the files of a state into a checkpoint directory.
   ///
-  /// - Parameter copiesLogs: also those that could be linked, so that all files are as long as counts.
+  /// - Parameter copiesLogs: also those that could be linked, so that all files are as long as
+  ///   counts.
   func add(
     _ state: StoreState, to target: CheckpointDirectory, copiesLogs: Bool = false
   ) throws -> FileTransfer.Outcome {

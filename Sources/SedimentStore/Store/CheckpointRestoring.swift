@@ -4,8 +4,8 @@
 //   2. link tables and logs under the names the state gives them, synchronise the directory
 //   3. write and publish a manifest
 //
-// Until step 3 the directory holds files of a store and no CURRENT, which `StateStore.open` refuses:
-// a restore that power loss cut short is never mistaken for a store.
+// Until step 3 the directory holds files of a store and no CURRENT, which `StateStore.open`
+// refuses: a restore that power loss cut short is never mistaken for a store.
 
 public import SedimentIO
 
@@ -96,8 +96,8 @@ private struct CheckpointRestoring {
     writer.abandon()
   }
 
-  /// After a failure the directory is as empty as it was, as far as that is possible: what cannot be
-  /// removed is refused by `StateStore.open`, and the failure itself is what is reported.
+  /// After a failure the directory is as empty as it was, as far as that is possible: what cannot
+  /// be removed is refused by `StateStore.open`, and the failure itself is what is reported.
   private func removeFiles(of state: StoreState) {
     for name in state.fileNames {
       do {

@@ -1,8 +1,8 @@
 // Removing checkpoints, and the objects that none needs any more.
 //
-// Garbage is what no manifest names: marked and swept, never counted. With a manifest that cannot be
-// read nothing is known to be garbage, so nothing is swept. Manifests are gone durably before any
-// object goes: after a crash a checkpoint is whole, or not listed.
+// Garbage is what no manifest names: marked and swept, never counted. With a manifest that cannot
+// be read nothing is known to be garbage, so nothing is swept. Manifests are gone durably before
+// any object goes: after a crash a checkpoint is whole, or not listed.
 
 internal import SedimentIO
 
@@ -39,8 +39,8 @@ extension Checkpoints {
     }
   }
 
-  /// Keeps the newest `count` checkpoints, those named in `protected` and all that are newer than one
-  /// of these; removes the others and the objects that only they needed.
+  /// Keeps the newest `count` checkpoints, those named in `protected` and all that are newer than
+  /// one of these; removes the others and the objects that only they needed.
   ///
   /// - Parameters:
   ///   - count: 1 or more.
@@ -71,7 +71,7 @@ extension Checkpoints {
     if let damaged = listing.unreadable.first {
       throw StoreError(
         .corrupted,
-        "checkpoint \(damaged.id) cannot be read (\(damaged.error)), so what it needs is not known: "
+        "checkpoint \(damaged.id) cannot be read (\(damaged.error)), so what it needs is unknown: "
           + "delete it first", cause: damaged.error)
     }
     return listing.checkpoints

@@ -10,8 +10,8 @@ public import SedimentIO
 /// try checkpoints.retain(3, protecting: [made.id])
 /// ```
 ///
-/// Reading is safe at any time; what removes takes the directory's lock and is refused with `locked`
-/// while a checkpoint is being made or restored.
+/// Reading is safe at any time; what removes takes the directory's lock and is refused with
+/// `locked` while a checkpoint is being made or restored.
 public struct Checkpoints: Sendable {
   /// The directory.
   public let path: String

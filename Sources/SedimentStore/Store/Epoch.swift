@@ -127,26 +127,31 @@ extension StoreCore {
     let keyspaces = monitor.withLock { self.keyspaces }
     let start = options.clock.monotonicNanos()
     var cuts: [PendingEpoch.KeyspaceCut] = []
-    try withWriters(keyspaces[...]) {
-      for keyspace in keyspaces {
-        cuts.append(try keyspace.cut())
+    do {
+      try withWriters(keyspaces[...]) {
+        for keyspace in keyspaces { cuts.append(try keyspace.cut()) }
+        let taken = cuts
+        monitor.withLock { for cut in taken { noteLimits(of: cut) } }
       }
-      let taken = cuts
-      monitor.withLock {
-        for cut in taken {
-          for (shard, sequence) in zip(cut.keyspace.shards, cut.sequences) {
-            self.cuts[ObjectIdentifier(shard)] = ShardCut(
-              sequence: sequence,
-              watermark: StoreState.watermark(
-                largestTime: cut.largestTime, options: cut.keyspace.options))
-          }
-        }
-      }
+    } catch {
+      // Part of the keyspaces are cut and their changes taken: only recovery puts that right.
+      giveUp(cuts)
+      poison(error)
+      throw error
     }
     let duration = options.clock.monotonicNanos() &- start
     statistics.update { $0.longestCutNanos = max($0.longestCutNanos, duration) }
     return PendingEpoch(
       store: self, epoch: manifest.state.epoch + 1, metadata: metadata, cuts: cuts)
+  }
+
+  /// Notes what of each shard belongs to the epoch. The caller holds the monitor.
+  private func noteLimits(of cut: PendingEpoch.KeyspaceCut) {
+    let watermark = StoreState.watermark(
+      largestTime: cut.largestTime, options: cut.keyspace.options)
+    for (shard, sequence) in zip(cut.keyspace.shards, cut.sequences) {
+      cuts[ObjectIdentifier(shard)] = ShardCut(sequence: sequence, watermark: watermark)
+    }
   }
 
   /// Runs `body` while every keyspace's writer waits.
@@ -167,14 +172,16 @@ extension StoreCore {
     try waitForFlushes(cuts)
     var logs: [UInt32: [LogReference]] = [:]
     for cut in cuts { logs[cut.keyspace.id] = try writeLog(cut) }
+    let (events, runs) = monitor.withLock { (expireRuns(), takeRuns(of: cuts)) }
+    // The names of all that the record will name are durable before it: a merge that ends from here
+    // on belongs to the next epoch.
     try directory.synchronize()
-    let events = monitor.withLock { expireRuns() }
     let state = try manifest.append { state in
-      makeEdit(cuts, logs: logs, from: state, epoch: epoch, metadata: metadata)
+      makeEdit(cuts, runs: runs, logs: logs, from: state, epoch: epoch, metadata: metadata)
     }
     endCut()
     // The epoch is durable: whatever fails from here on is no failure of it.
-    tidy(durable: state)
+    tidy()
     let duration = options.clock.monotonicNanos() &- start
     statistics.update {
       $0.epochs += 1
@@ -257,12 +264,21 @@ extension StoreCore {
     return logs
   }
 
+  /// The runs that belong to an epoch, by keyspace and shard. The caller holds the monitor.
+  private func takeRuns(of cuts: [PendingEpoch.KeyspaceCut]) -> [[[RunState]]] {
+    cuts.map { cut in
+      zip(cut.keyspace.shards, cut.sequences).map { shard, sequence in
+        shard.view.runs.map(\.state).filter { $0.sequence <= sequence }
+      }
+    }
+  }
+
   private func makeEdit(
-    _ cuts: [PendingEpoch.KeyspaceCut], logs: [UInt32: [LogReference]], from state: StoreState,
-    epoch: UInt64, metadata: [UInt8]
+    _ cuts: [PendingEpoch.KeyspaceCut], runs: [[[RunState]]], logs: [UInt32: [LogReference]],
+    from state: StoreState, epoch: UInt64, metadata: [UInt8]
   ) -> StateEdit {
     var edit = StateEdit(epoch: epoch, nextFileNumber: peekNextFileNumber, metadata: metadata)
-    for cut in cuts {
+    for (cut, runs) in zip(cuts, runs) {
       guard let durable = state.keyspaces.first(where: { $0.id == cut.keyspace.id }) else {
         continue
       }
@@ -272,8 +288,7 @@ extension StoreCore {
       let younger = durable.logs.filter { !known.contains($0.fileID) }
       var change = KeyspaceEdit(
         id: cut.keyspace.id, largestTime: cut.largestTime, logs: kept + younger)
-      for (index, shard) in cut.keyspace.shards.enumerated() {
-        let runs = shard.view.runs.map(\.state).filter { $0.sequence <= cut.sequences[index] }
+      for (index, runs) in runs.enumerated() {
         if let shardEdit = ShardEdit(index: index, from: durable.shards[index].runs, to: runs) {
           change.shards.append(shardEdit)
         }
@@ -284,9 +299,9 @@ extension StoreCore {
   }
 
   /// Unlinks what nothing needs, and begins a new manifest when the old one has grown long.
-  private func tidy(durable state: StoreState) {
+  private func tidy() {
     do {
-      try removeUnneededFiles(durable: state)
+      try removeUnneededFiles()
       if let onEvent = options.onEvent {
         let available = try directory.availableBytes()
         if available < options.lowDiskBytes { onEvent(.lowDisk(availableBytes: available)) }
@@ -302,8 +317,8 @@ extension StoreCore {
     }
   }
 
-  /// Whether an error leaves everything durable as it was, and may pass. A failed sync does not, nor
-  /// does a failed write of the manifest (`ManifestFailure`).
+  /// Whether an error leaves everything durable as it was, and may pass. A failed sync does not,
+  /// nor does a failed write of the manifest (`ManifestFailure`).
   static func isFullDisk(_ error: any Error) -> Bool {
     switch error {
     case let error as FileError: error.code == .noSpace && !error.isFromSynchronize

@@ -132,12 +132,14 @@ extension HashedKeyspace {
         }
       }
     }
+    let movesWatermark =
+      options.timeToLive != .forever && largest > writer.largestTime ?? StoreState.timeMin
     writer.largestTime = largest
     largestTime.store(largest, ordering: .releasing)
     if case .everyBatch(let synchronized) = options.log {
       try unsafe logBatch(
         keys, times: times, values: values, decisions: decisions, synchronized: synchronized,
-        &writer)
+        movesWatermark: movesWatermark, &writer)
     }
   }
 

@@ -4,18 +4,17 @@ extension HashedKeyspace {
   /// Appends what a batch inserted to the keyspace's log (`LogPolicy.everyBatch`).
   func logBatch(
     _ keys: KeyBatchView, times: UnsafePointer<Int64>, values: UnsafeRawPointer?,
-    decisions: UnsafeMutablePointer<UInt8>, synchronized: Bool, _ writer: inout KeyspaceWriter
+    decisions: UnsafeMutablePointer<UInt8>, synchronized: Bool, movesWatermark: Bool,
+    _ writer: inout KeyspaceWriter
   ) throws {
     let layout = options.layout
     let width = Int(layout.valueWidth)
     var buffer = EntryBuffer(layout: layout, expectedEntries: unsafe keys.count)
     for index in 0..<(unsafe keys.count) {
       let decision = unsafe InsertDecision(rawValue: decisions[index])
-      let isDuplicate = decision == .duplicate
-      guard decision == .new || decision == .lateNew || (isDuplicate && options.refreshesOnSeen)
-      else { continue }
+      guard decision == .new || decision == .lateNew else { continue }
       var entry = unsafe EntryReference(
-        hash: writer.hashes[index], time: times[index], kind: isDuplicate ? .put : .insert)
+        hash: writer.hashes[index], time: times[index], kind: .insert)
       if let values = unsafe values { unsafe entry.value = values + index * width }
       if layout.isExact {
         let key = unsafe keys.key(at: index)
@@ -24,6 +23,7 @@ extension HashedKeyspace {
       }
       buffer.append(entry)
     }
+    guard !buffer.isEmpty || movesWatermark else { return }
     try append(buffer, synchronized: synchronized, &writer)
   }
 
@@ -43,8 +43,8 @@ extension HashedKeyspace {
 
   /// The log that batches are appended to; a new one where there is none.
   ///
-  /// A log of batches counts from its first record on, not from the next epoch: the manifest names it
-  /// before anything is written to it.
+  /// A log of batches counts from its first record on, not from the next epoch: the manifest names
+  /// it before anything is written to it.
   private func openLog(_ writer: inout KeyspaceWriter) throws -> RecordLogWriter {
     if let log = writer.log { return log }
     let (log, added) = try makeLog()
@@ -62,14 +62,16 @@ extension HashedKeyspace {
       ]
       return edit
     }
+    store.finishFile(added.number.logName)
     return log
   }
 
-  /// The log that epochs append to; a new one where there is none. It counts from the next epoch on,
-  /// and only commits, one at a time, use it.
+  /// The log that epochs append to; a new one where there is none. It counts from the next epoch
+  /// on, and only commits, one at a time, use it.
   func openEpochLog() throws -> RecordLogWriter {
     if let log = withWriter({ $0.log }) { return log }
     let (log, added) = try makeLog()
+    store.finishFile(added.number.logName)
     withWriter { writer in
       writer.log = log
       writer.logs.append(added)
@@ -82,7 +84,6 @@ extension HashedKeyspace {
     let log = try RecordLogWriter(
       directory: store.directory, name: number.logName, kind: .entries,
       fileID: .random(in: .min ... .max))
-    store.finishFile(number.logName)
     return (
       log, LogReference(number: number, fileID: log.fileID, committedLength: log.length)
     )

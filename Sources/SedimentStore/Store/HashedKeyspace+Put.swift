@@ -113,6 +113,6 @@ extension HashedKeyspace {
         throw StoreError(.inputOutput, "an entry does not fit an empty memtable")
       }
     }
-    shard.view.active.window = max(window, shard.view.active.window)
+    shard.view.active.window = window
   }
 }

@@ -1,5 +1,5 @@
-// Lookups: any thread, beside the writer. A lookup sees every record whole, and those of batches that
-// returned before it began.
+// Lookups: any thread, beside the writer. A lookup sees every record whole, and those of batches
+// that returned before it began.
 
 internal import SedimentIO
 internal import Synchronization
@@ -126,15 +126,15 @@ struct KeyReader {
   /// The newest entry whose time is accepted, unless something newer hides it.
   mutating func find(_ accepts: (Int64) -> Bool) throws -> FoundEntry? {
     guard let view else { return nil }
-    if let found = find(in: view.active, accepts) { return found.kind == .remove ? nil : found }
+    if let found = find(in: view.active, accepts) { return found.isAccepted ? found : nil }
     for frozen in view.frozen {
       if let found = find(in: frozen.memtable, accepts) {
-        return found.kind == .remove ? nil : found
+        return found.isAccepted ? found : nil
       }
     }
     for run in view.runs {
       for table in run.tables where table.clip.contains(hash.high) {
-        if let found = try find(in: table, accepts) { return found.kind == .remove ? nil : found }
+        if let found = try find(in: table, accepts) { return found.isAccepted ? found : nil }
       }
     }
     return nil
@@ -168,9 +168,9 @@ struct KeyReader {
           unsafe valueMemory.copyMemory(
             from: page.value(at: index), byteCount: Int(layout.valueWidth))
         }
-        return FoundEntry(time: time, kind: kind)
+        return FoundEntry(time: time, kind: kind, isAccepted: true)
       }
-      if kind.hidesOlder { return FoundEntry(time: time, kind: .remove) }
+      if kind.hidesOlder { return FoundEntry(time: time, kind: kind, isAccepted: false) }
     }
     return nil
   }

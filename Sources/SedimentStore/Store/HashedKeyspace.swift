@@ -83,7 +83,8 @@ public final class HashedKeyspace: Sendable {
     set { currentOptions.withLock { $0 = newValue } }
   }
 
-  /// The largest time seen as of the last batch, in this run and those before; `nil` before the first.
+  /// The largest time seen as of the last batch, in this run and those before; `nil` before the
+  /// first.
   public var largestTimeSeen: Int64? {
     let time = largestTime.load(ordering: .acquiring)
     return time > StoreState.timeMin ? time : nil

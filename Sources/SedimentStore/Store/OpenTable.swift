@@ -28,6 +28,9 @@ final class OpenRun: Sendable {
   let largestTime: Int64
   let hasKinds: Bool
 
+  /// Bytes of its tables, clipped or not.
+  var fileBytes: UInt64 { tables.reduce(0) { $0 + $1.reader.metadata.fileBytes } }
+
   init(state: RunState, tables: [OpenTable]) {
     self.state = state
     self.tables = tables

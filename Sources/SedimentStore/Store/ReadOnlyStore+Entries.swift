@@ -51,8 +51,8 @@ extension ReadOnlyStore {
     return keyspace
   }
 
-  /// Calls `body` with every entry of a table, in order of hash; those out of the clips of the shards
-  /// included.
+  /// Calls `body` with every entry of a table, in order of hash; those out of the clips of the
+  /// shards included.
   ///
   /// - Throws: `notFound` when the state does not name the table, or not any more.
   package func forEachEntry(

@@ -3,7 +3,8 @@
 // How it works: the manifest says which files make up the state of the last epoch, and no lock is
 // taken. A writer that goes on may unlink a file before it is opened here. It does so only after a
 // newer manifest record is in its file; so when a file is missing the manifest is read again, and
-// the operation starts over. A file that is missing although the manifest has not changed is damage.
+// the operation starts over. A file that is missing although the manifest has not changed is
+// damage.
 //
 // Nothing is kept open between operations, and one table at a time during them, without its filter.
 //
@@ -129,7 +130,8 @@ public final class ReadOnlyStore: Sendable {
     }
   }
 
-  /// Runs `body` on the state; again, on a newer one, when a file is gone because the writer went on.
+  /// Runs `body` on the state; again, on a newer one, when a file is gone because the writer went
+  /// on.
   func reading<Answer>(_ body: (StoreState) throws -> Answer) throws(StoreError) -> Answer {
     try wrapping {
       for _ in 0..<Self.attemptsMax {

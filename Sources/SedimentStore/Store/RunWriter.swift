@@ -1,70 +1,93 @@
+// Writes sorted entries as one run: one table after the other, each of bounded size.
+//
+// Tables are cut at hashes fixed beforehand: keyed hashes are uniform, so equal parts of the
+// shard's range hold equal numbers of entries, and a table that knows its range has a filter whose
+// lines and an index whose quanta fit it. Where entries turn out larger than expected, a table is
+// cut by size.
+
 internal import SedimentIO
 
-/// Writes sorted entries as one run: one table after the other, each of bounded size.
+/// Writes one run.
 struct RunWriter: ~Copyable {
+  /// What is known of a run before its first entry.
+  struct Plan {
+    var groups: KeyGroupRange
+    var layout: EntryLayout
+    var hasKinds: Bool
+    var timeBounds: ClosedRange<Int64>
+    /// Entries and bytes at most.
+    var entries: Int
+    var bytes: UInt64
+    /// How a merge chooses its tables' filters; `nil` for a flush.
+    var filters: FilterChoice?
+  }
+
   private let store: StoreCore
-  private let groups: KeyGroupRange
-  private let layout: EntryLayout
-  private let hasKinds: Bool
-  private let timeBounds: ClosedRange<Int64>
-  private let filters: FilterChoice?
-  private var remainingEntries: Int
+  private let plan: Plan
+  private let rangeLow: UInt64
+  private let rangeHigh: UInt64
+  /// Length of the part of the range that a table covers, less one.
+  private let tableSpan: UInt64
+  private let entriesPerTable: Int
   private var table: TableWriter?
   private var tableName = ""
   private var finished: [TableMetadata] = []
+  /// The last hash that belongs to the current table; entries beyond begin another.
+  private var tableHigh: UInt64 = 0
   private var lastHigh: UInt64 = 0
   /// Entries until the size of the table is looked at again.
   private var untilCheck = 0
 
-  /// - Parameter filters: how a merge chooses its tables' filters; `nil` for a flush.
-  init(
-    store: StoreCore, groups: KeyGroupRange, layout: EntryLayout, hasKinds: Bool,
-    timeBounds: ClosedRange<Int64>, expectedEntries: Int, filters: FilterChoice? = nil
-  ) {
+  init(store: StoreCore, plan: Plan) {
     self.store = store
-    self.groups = groups
-    self.layout = layout
-    self.hasKinds = hasKinds
-    self.timeBounds = timeBounds
-    remainingEntries = expectedEntries
-    self.filters = filters
+    self.plan = plan
+    rangeLow = plan.groups.hashRange.lowerBound
+    rangeHigh = plan.groups.hashRange.upperBound
+    let tables = max((plan.bytes + store.plan.tableBytes - 1) / store.plan.tableBytes, 1)
+    tableSpan = (rangeHigh - rangeLow) / tables
+    entriesPerTable = plan.entries / Int(tables) + 1
   }
 
   mutating func append(_ entry: EntryReference) throws {
-    if untilCheck == 0 { try checkSize(before: entry.hash.high) }
+    let high = entry.hash.high
+    if untilCheck == 0 || high > tableHigh { try prepareTable(for: high) }
     untilCheck &-= 1
-    lastHigh = entry.hash.high
+    lastHigh = high
     try table?.append(entry)
   }
 
-  /// Begins a table where there is none, or where the current one is large enough. Entries of equal
-  /// `high` stay together.
-  private mutating func checkSize(before high: UInt64) throws {
-    untilCheck = Self.checkInterval
-    if let bytes = table?.estimatedFileBytes, bytes >= store.plan.tableBytes, high != lastHigh {
-      try endTable()
-    }
-    if table == nil { try beginTable() }
-    // A large key can fill a table quickly: look at every entry then.
-    if layout.isExact { untilCheck = 16 }
+  /// Sees to it that a table is open to which `high` belongs. Entries of equal `high` stay
+  /// together.
+  private mutating func prepareTable(for high: UInt64) throws {
+    untilCheck = plan.layout.isExact ? Self.exactCheckInterval : Self.checkInterval
+    let isTooLarge = (table?.estimatedFileBytes ?? 0) >= 2 * store.plan.tableBytes
+    if high > tableHigh || (isTooLarge && high != lastHigh) { try endTable() }
+    if table == nil { try beginTable(at: high) }
   }
 
   private static let checkInterval = 1024
+  /// Large keys fill a table quickly.
+  private static let exactCheckInterval = 16
 
-  private mutating func beginTable() throws {
+  private mutating func beginTable(at high: UInt64) throws {
+    // A span of all hashes is one part; any other leaves room for the addition.
+    let part = tableSpan == .max ? 0 : (high - rangeLow) / (tableSpan + 1)
+    let low = rangeLow + (part == 0 ? 0 : part * (tableSpan + 1))
+    let (end, isBeyond) = low.addingReportingOverflow(tableSpan)
+    tableHigh = isBeyond ? rangeHigh : min(end, rangeHigh)
+    // Behind a table that was cut by size the rest of the part is left.
+    let firstFree = finished.last.map { $0.largestHigh + 1 } ?? rangeLow
     let number = store.allocateFileNumber()
     tableName = number.tableName
     store.beginFile(tableName)
-    let perEntry = 16 + 8 + Int(layout.valueWidth) + (layout.isExact ? 16 : 0)
-    let most = Int(store.plan.tableBytes) / perEntry * 2
-    let entries = max(min(remainingEntries, most), 1)
     table = try TableWriter(
       directory: store.directory,
       plan: TableWriter.Plan(
-        number: number, fileID: .random(in: .min ... .max), layout: layout, hasKinds: hasKinds,
-        timeBounds: timeBounds, hashRange: groups.hashRange,
-        expectedEntries: entries,
-        filter: filters?.merged(entries: entries) ?? FilterChoice.flushed))
+        number: number, fileID: .random(in: .min ... .max), layout: plan.layout,
+        hasKinds: plan.hasKinds, timeBounds: plan.timeBounds,
+        hashRange: max(low, firstFree)...tableHigh,
+        expectedEntries: entriesPerTable,
+        filter: plan.filters?.merged(entries: entriesPerTable) ?? FilterChoice.flushed))
   }
 
   private mutating func endTable() throws {
@@ -73,13 +96,11 @@ struct RunWriter: ~Copyable {
       store.abandonFile(tableName)
       return
     }
-    store.finishFile(tableName)
     tableName = ""
-    remainingEntries = max(remainingEntries - Int(metadata.entryCount), 0)
     finished.append(metadata)
   }
 
-  /// Ends the last table.
+  /// Ends the last table. The files count as being made until their run is published.
   mutating func finish() throws -> [TableMetadata] {
     try endTable()
     return finished
@@ -89,6 +110,7 @@ struct RunWriter: ~Copyable {
   mutating func abort() {
     if let writer = table.take() { writer.abort() }
     if !tableName.isEmpty { store.abandonFile(tableName) }
+    store.giveUp(finished)
   }
 }
 
@@ -112,10 +134,12 @@ struct RunMerge {
     }
     let smallest = inputs.map(\.smallestTime).min() ?? 0
     var output = RunWriter(
-      store: store, groups: groups, layout: layout,
-      hasKinds: inputs.contains { $0.hasKinds },
-      timeBounds: smallest...max(inputs.map(\.largestTime).max() ?? 0, smallest),
-      expectedEntries: Int(inputs.reduce(0) { $0 + $1.state.entryCount }), filters: filters)
+      store: store,
+      plan: RunWriter.Plan(
+        groups: groups, layout: layout, hasKinds: inputs.contains { $0.hasKinds },
+        timeBounds: smallest...max(inputs.map(\.largestTime).max() ?? 0, smallest),
+        entries: Int(inputs.reduce(0) { $0 + $1.state.entryCount }),
+        bytes: inputs.reduce(0) { $0 + $1.fileBytes }, filters: filters))
     do {
       try write(MergeCursor(sources), to: &output)
       return try output.finish()

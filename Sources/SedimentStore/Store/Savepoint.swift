@@ -13,8 +13,8 @@ internal import SedimentIO
 extension StateStore {
   /// Makes a savepoint: all that the store holds, in a directory of its own.
   ///
-  /// Tables are linked where both lie on one file system, then everything is read once for its sums,
-  /// while writing goes on.
+  /// Tables are linked where both lie on one file system, then everything is read once for its
+  /// sums, while writing goes on.
   ///
   /// - Parameters:
   ///   - path: a directory that is empty or missing.

@@ -125,6 +125,12 @@ struct ShardDecider {
       let ahead = min(index &+ distance, count &- 1)
       unsafe core.prefetch(scratch.hashes[Int(scratch.pending[ahead])])
       let position = unsafe Int(scratch.pending[index])
+      if left > 0 && columns.refreshesOnSeen {
+        // No record may overtake one of its key whose answer changes the entry.
+        unsafe scratch.left[left] = UInt32(truncatingIfNeeded: position)
+        left &+= 1
+        continue
+      }
       let record = unsafe Int(scratch.records[position])
       let probe = columns.probe(record)
       var slot: UInt32 = 0
@@ -133,10 +139,18 @@ struct ShardDecider {
         probe, ttl: columns.ttl, counters: &counters, slot: &slot, expired: &expired)
       {
       case .duplicate:
-        unsafe columns.decisions[record] = InsertDecision.duplicate.rawValue
         if columns.refreshesOnSeen {
-          refresh(core, probe, seen: probe.time, &counters)
+          // What an earlier record of the key will have made of the entry is not known yet.
+          if unsafe core.hasTentative(probe.hash, key: probe.key) {
+            unsafe scratch.followers[followers] = UInt32(truncatingIfNeeded: position)
+            followers &+= 1
+            continue
+          }
+          // The key has a live entry here, which is rewritten in place.
+          _ = unsafe core.put(
+            probe, kind: .put, value: nil, keepsLargestTime: true, counters: &counters)
         }
+        unsafe columns.decisions[record] = InsertDecision.duplicate.rawValue
       case .followsTentative:
         if columns.ttl == .max {
           // Whatever becomes of the one it follows, an entry of its key will be there for ever.
@@ -152,6 +166,7 @@ struct ShardDecider {
         unsafe scratch.slots[position] = slot
         unsafe scratch.expired[position] = expired
         unsafe scratch.outcomes[position] = ShardScratch.Outcome.open
+        unsafe scratch.found[position] = Int64.min
         unsafe scratch.pending[pending] = UInt32(truncatingIfNeeded: position)
         pending &+= 1
         smallestTime = min(smallestTime, probe.time)
@@ -162,15 +177,29 @@ struct ShardDecider {
     return pending
   }
 
-  /// Moves a key's time forward in refresh mode.
-  private func refresh(
-    _ core: MemtableCore, _ probe: MemtableProbe, seen: Int64,
-    _ counters: inout Memtable.Counters
+  /// Step 4 in refresh mode: a key has one entry, the largest time it was seen at.
+  ///
+  /// A record more than a TTL older than that one is not remembered, whether it is accepted or not,
+  /// so that what is remembered does not depend on where the entry lies.
+  private func settleRefreshing(
+    slot: UInt32, position: Int, record: Int, counters: inout Memtable.Counters
   ) {
-    var later = probe
-    later.time = seen
-    _ = unsafe core.put(
-      later, kind: .put, value: nil, keepsLargestTime: true, counters: &counters)
+    let core = view.active.core
+    let probe = columns.probe(record)
+    let seen = unsafe scratch.found[position]
+    let isDuplicate = unsafe scratch.outcomes[position] == ShardScratch.Outcome.duplicate
+    let decision =
+      isDuplicate
+      ? .duplicate
+      : Self.decide(
+        time: probe.time, watermark: probe.watermark, ttl: columns.ttl, late: columns.late)
+    unsafe columns.decisions[record] = decision.rawValue
+    let isRemembered = isDuplicate || decision == .new || decision == .lateNew
+    if isRemembered && (isDuplicate || probe.time > seen) {
+      core.acceptAlone(slot: slot, probe, time: max(probe.time, seen), counters: &counters)
+    } else {
+      core.withdraw(slot: slot, counters: &counters)
+    }
   }
 
   /// Step 4.
@@ -184,15 +213,13 @@ struct ShardDecider {
       let position = unsafe Int(scratch.pending[index])
       let record = unsafe Int(scratch.records[position])
       let slot = unsafe scratch.slots[position]
+      if columns.refreshesOnSeen {
+        settleRefreshing(slot: slot, position: position, record: record, counters: &counters)
+        continue
+      }
       if unsafe scratch.outcomes[position] == ShardScratch.Outcome.duplicate {
         unsafe columns.decisions[record] = InsertDecision.duplicate.rawValue
-        if columns.refreshesOnSeen {
-          let time = unsafe max(scratch.found[position], columns.times[record])
-          core.withdraw(slot: slot, counters: &counters)
-          refresh(core, columns.probe(record), seen: time, &counters)
-        } else {
-          unsafe core.cache(slot: slot, firstSeen: scratch.found[position], counters: &counters)
-        }
+        unsafe core.cache(slot: slot, firstSeen: scratch.found[position], counters: &counters)
         continue
       }
       let decision = unsafe Self.decide(
@@ -235,11 +262,7 @@ struct ShardDecider {
     for index in 0..<pending {
       let position = unsafe scratch.pending[index]
       // A `put` or `remove` in the active memtable hides everything older.
-      let slot = unsafe scratch.slots[Int(position)]
-      if view.active.counters.hasKinds && isHidden(slot: slot, position: Int(position)) {
-        unsafe scratch.outcomes[Int(position)] = ShardScratch.Outcome.new
-        continue
-      }
+      if view.active.counters.hasKinds && isHidden(position: Int(position)) { continue }
       unsafe scratch.open[open] = position
       open += 1
     }
@@ -252,12 +275,20 @@ struct ShardDecider {
     }
   }
 
-  /// Whether the key of a tentative slot has a live `put` or `remove` in the active memtable.
-  private func isHidden(slot: UInt32, position: Int) -> Bool {
+  /// Whether the key of a pending record has a live `put` or `remove` in the active memtable.
+  private func isHidden(position: Int) -> Bool {
     let record = unsafe Int(scratch.records[position])
     let found = unsafe view.active.core.find(
       scratch.hashes[position], key: columns.key(record), value: nil, accepts: { _ in false })
-    return found != nil
+    guard let found else { return false }
+    noteHidden(position: position, by: found.kind, time: found.time)
+    return true
+  }
+
+  /// Notes that an entry that does not match hides all that are older.
+  private func noteHidden(position: Int, by kind: EntryKind, time: Int64) {
+    unsafe scratch.outcomes[position] = ShardScratch.Outcome.new
+    if kind == .put { unsafe scratch.found[position] = time }
   }
 
   private func searchFrozen(_ memtable: Memtable, open: Int) -> Int {
@@ -278,9 +309,12 @@ struct ShardDecider {
         kept &+= 1
         continue
       }
+      guard found.isAccepted else {
+        noteHidden(position: position, by: found.kind, time: found.time)
+        continue
+      }
       unsafe scratch.found[position] = found.time
-      unsafe scratch.outcomes[position] =
-        found.kind == .remove ? ShardScratch.Outcome.new : ShardScratch.Outcome.duplicate
+      unsafe scratch.outcomes[position] = ShardScratch.Outcome.duplicate
     }
     return kept
   }
@@ -396,7 +430,7 @@ struct ShardDecider {
         return
       }
       if kind.hidesOlder {
-        unsafe scratch.outcomes[position] = ShardScratch.Outcome.new
+        noteHidden(position: position, by: kind, time: time)
         return
       }
     }

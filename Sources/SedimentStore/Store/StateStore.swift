@@ -47,9 +47,8 @@ public final class StateStore: Sendable {
 
   deinit {
     // Nobody may write here once the lock is free.
-    core.stop()
-    core.waitForBackgroundThreads()
-    core.workers.stop()
+    core.endThreads()
+    core.releaseKeyspaces()
   }
 
   /// Opens the store in a directory, and makes it when there is none.
@@ -107,14 +106,17 @@ public final class StateStore: Sendable {
       throw StoreError(.invalidArgument, "a keyspace's name has 1 to 255 bytes")
     }
     if let complaint = options.complaint { throw StoreError(.invalidArgument, complaint) }
-    if options.refreshesOnSeen && options.valueWidth > 0 {
-      throw StoreError(.invalidArgument, "a keyspace that refreshes on seen holds no values")
+    if options.refreshesOnSeen && (options.valueWidth > 0 || options.log != .epochs) {
+      throw StoreError(
+        .invalidArgument, "a keyspace that refreshes on seen holds no values and has no log")
     }
     commitLock.lock()
     defer { commitLock.unlock() }
+    // Another thread may have made it meanwhile.
+    if keyspace(named: name) != nil { return try keyspace(name, options) }
     return try wrapping {
       let number = core.allocateFileNumber()
-      try core.manifest.replace(number: number) { state in
+      try core.replaceManifest(number: number) { state in
         guard state.keyspaces.count < StoreState.keyspacesMax else {
           throw StoreError(.invalidArgument, "a store has at most 1024 keyspaces")
         }
@@ -159,7 +161,7 @@ public final class StateStore: Sendable {
     let changed = options
     try wrapping {
       try keyspace.withWriter { _ in
-        try core.manifest.replace(number: core.allocateFileNumber()) { state in
+        try core.replaceManifest(number: core.allocateFileNumber()) { state in
           for index in state.keyspaces.indices where state.keyspaces[index].name == name {
             state.keyspaces[index].options = changed
           }
@@ -246,10 +248,11 @@ public final class StateStore: Sendable {
       return life.isOpen
     }
     guard isFirst else { return }
-    core.stop()
-    core.waitForBackgroundThreads()
-    core.workers.stop()
-    defer { lock.unlock() }
+    core.endThreads()
+    defer {
+      core.releaseKeyspaces()
+      lock.unlock()
+    }
     if core.monitor.withLock({ core.failure }) == nil {
       try wrapping {
         for keyspace in core.monitor.withLock({ core.keyspaces }) {
@@ -262,6 +265,19 @@ public final class StateStore: Sendable {
 }
 
 extension StoreCore {
+  /// Replaces the manifest; when that fails in mid-way, nobody knows which one the disk names, and
+  /// nothing may be appended to either.
+  func replaceManifest(
+    number: FileNumber, _ change: (inout StoreState) throws -> Void
+  ) throws {
+    do {
+      try manifest.replace(number: number, change)
+    } catch let error as ManifestFailure {
+      poison(error)
+      throw error
+    }
+  }
+
   /// Merges what `CompactionPicker.pickManual` names until nothing is left.
   func compact(_ shard: Shard, of keyspace: HashedKeyspace) throws {
     while true {
@@ -281,6 +297,8 @@ extension StoreCore {
   func waitUntilIdle() throws {
     let start = options.clock.monotonicNanos()
     try monitor.withLock {
+      // Time alone makes merges due, and wakes nobody.
+      monitor.broadcast()
       while keyspaces.contains(where: { keyspace in
         keyspace.shards.contains { shard in
           !shard.view.frozen.isEmpty || !shard.busyRuns.isEmpty

@@ -10,6 +10,7 @@ internal import Synchronization
 extension StoreCore {
   /// What a background thread does next.
   enum BackgroundTask {
+    case clearMemory
     case flush(HashedKeyspace, Shard, FrozenMemtable)
     case merge(HashedKeyspace, Shard, CompactionChoice, Int64)
   }
@@ -19,6 +20,7 @@ extension StoreCore {
     while let task = nextTask() {
       do {
         switch task {
+        case .clearMemory: memtableMemory.clearOne()
         case .flush(let keyspace, let shard, let frozen):
           try flush(frozen, of: shard, in: keyspace)
         case .merge(let keyspace, let shard, let choice, let watermark):
@@ -61,6 +63,7 @@ extension StoreCore {
         }
       }
     }
+    if memtableMemory.hasDirty { return .clearMemory }
     for keyspace in keyspaces {
       for shard in keyspace.shards {
         if let task = pickMerge(keyspace, shard) { return task }
@@ -110,10 +113,12 @@ extension StoreCore {
     let ttl = keyspace.options.timeToLive.limit
     let counters = frozen.memtable.counters
     var output = RunWriter(
-      store: self, groups: shard.groups, layout: keyspace.options.layout,
-      hasKinds: counters.hasKinds,
-      timeBounds: counters.smallestTime...max(counters.smallestTime, counters.largestTime),
-      expectedEntries: counters.live)
+      store: self,
+      plan: RunWriter.Plan(
+        groups: shard.groups, layout: keyspace.options.layout, hasKinds: counters.hasKinds,
+        timeBounds: counters.smallestTime...max(counters.smallestTime, counters.largestTime),
+        entries: counters.live,
+        bytes: UInt64(counters.live * frozen.memtable.layout.fixedEntryBytes + counters.arena)))
     do {
       var cursor = MemtableCursor(frozen.memtable)
       while let entry = cursor.advance() {
@@ -125,6 +130,7 @@ extension StoreCore {
         tables, groups: shard.groups, level: 0, window: frozen.memtable.window,
         sequence: frozen.sequence)
       monitor.withLock {
+        finishFiles(tables)
         shard.update { view in
           ShardView(
             active: view.active, frozen: view.frozen.filter { $0.sequence != frozen.sequence },
@@ -184,10 +190,17 @@ extension StoreCore {
       store: self, layout: keyspace.options.layout, timeToLive: keyspace.options.timeToLive,
       watermark: watermark, isBottommost: choice.isBottommost, filters: filterChoice(keyspace))
     let tables = try merge.run(inputs, groups: shard.groups)
-    let output = try makeRun(
-      tables, groups: shard.groups, level: choice.level, window: choice.window,
-      sequence: choice.sequence)
+    let output: OpenRun?
+    do {
+      output = try makeRun(
+        tables, groups: shard.groups, level: choice.level, window: choice.window,
+        sequence: choice.sequence)
+    } catch {
+      giveUp(tables)
+      throw error
+    }
     monitor.withLock {
+      finishFiles(tables)
       shard.update { view in
         let kept = view.runs.filter { !inputIDs.contains($0.state.id) }
         return ShardView(

@@ -21,6 +21,7 @@ final class StoreCore: @unchecked Sendable {
   let plan: MemoryPlan
   let cache: PageCache
   let filters: ByteBudget
+  let memtableMemory: MemtableMemory
   let statistics = StatisticsCounters()
   let monitor = Monitor()
   let workers: ShardWorkers
@@ -58,6 +59,7 @@ final class StoreCore: @unchecked Sendable {
     plan = MemoryPlan(budget: options.memoryBudget)
     cache = PageCache(byteBudget: plan.cacheBytes)
     filters = ByteBudget(limit: plan.filterBytes)
+    memtableMemory = MemtableMemory(countMax: options.shards)
     workers = try ShardWorkers(threads: options.shards - 1)
     self.manifest = manifest
     self.nextFileNumber = nextFileNumber
@@ -112,6 +114,24 @@ final class StoreCore: @unchecked Sendable {
     }
   }
 
+  /// Stops, and returns when none of the store's threads runs any more.
+  func endThreads() {
+    stop()
+    waitForBackgroundThreads()
+    workers.stop()
+  }
+
+  /// Lets go of the keyspaces, which hold the core as it holds them: else neither would ever be
+  /// freed. Follows `endThreads`.
+  func releaseKeyspaces() {
+    let released = monitor.withLock { () -> [HashedKeyspace] in
+      defer { keyspaces = [] }
+      return keyspaces
+    }
+    // The last reference to a memtable may go here, and must not under the monitor.
+    _ = consume released
+  }
+
   func noteRetry(_ error: StoreError?) {
     let isNew = monitor.withLock { () -> Bool in
       let isNew = error != nil && retryableError == nil
@@ -136,6 +156,20 @@ final class StoreCore: @unchecked Sendable {
     }
   }
 
+  /// The tables' run is being published: from now on views and state tell whether they are needed.
+  /// The caller holds the monitor, so that nobody sees them between the two.
+  func finishFiles(_ tables: [TableMetadata]) {
+    for table in tables {
+      inProgress.remove(table.number.tableName)
+      present.insert(table.number.tableName)
+    }
+  }
+
+  /// The tables will never be published; they are removed with the next epoch.
+  func giveUp(_ tables: [TableMetadata]) {
+    monitor.withLock { finishFiles(tables) }
+  }
+
   func abandonFile(_ name: String) {
     _ = monitor.withLock { inProgress.remove(name) }
   }
@@ -157,19 +191,21 @@ final class StoreCore: @unchecked Sendable {
   }
 
   /// Unlinks every file that nothing needs any more.
-  ///
-  /// - Parameter durable: the state that was just made durable.
-  func removeUnneededFiles(durable: StoreState) throws(FileError) {
-    let needed = Set(
+  func removeUnneededFiles() throws(FileError) {
+    // Candidates first: a log of batches is finished after the state names it, so a state that is
+    // read later names every candidate that is needed.
+    let candidates = monitor.withLock { present }
+    let durable = manifest.state
+    let named = Set(
       durable.tables.keys.map(\.tableName) + durable.logs.map { $0.number.logName })
     let unneeded = monitor.withLock { () -> [String] in
-      var live = needed
+      var live = named
       for shard in keyspaces.flatMap(\.shards) {
         for table in shard.view.runs.flatMap(\.tables) { live.insert(table.reader.name) }
       }
       live.formUnion(pinned.keys)
-      let unneeded = present.subtracting(live)
-      present.formIntersection(live)
+      let unneeded = candidates.subtracting(live)
+      present.subtract(unneeded)
       return unneeded.sorted()
     }
     for name in unneeded {
@@ -202,7 +238,7 @@ final class StoreCore: @unchecked Sendable {
     let slots = min(shape.slots, options.memtableSlotsMax)
     return try Memtable(
       layout: layout, geometry: MemtableGeometry(slots: slots, range: groups.hashRange),
-      arenaBytes: shape.arenaBytes)
+      arenaBytes: shape.arenaBytes, pool: memtableMemory)
   }
 }
 

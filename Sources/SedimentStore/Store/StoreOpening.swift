@@ -58,31 +58,52 @@ struct StoreOpening {
     }
     let number = FileNumber(state.nextFileNumber)
     state.nextFileNumber += 1
-    // Everything is read before the new manifest promises anything.
-    try checkReadable(state, directory)
+    // Everything is read, and what was read is durable, before the new manifest promises anything.
+    try settleLogs(&state, directory)
     let manifest = try DurableManifest(directory: directory, number: number, state: state)
     let core = try StoreCore(
       fileSystem: fileSystem, directory: directory, options: options, manifest: manifest,
       nextFileNumber: state.nextFileNumber, present: Self.names(of: state))
-    for keyspace in state.keyspaces {
-      core.add(
-        try Self.makeKeyspace(
-          keyspace, core: core, seed: state.seed, keyspaceCount: state.keyspaces.count))
+    do {
+      for keyspace in state.keyspaces {
+        core.add(
+          try Self.makeKeyspace(
+            keyspace, core: core, seed: state.seed, keyspaceCount: state.keyspaces.count))
+      }
+      try removeUnknown(directory, state: state, manifestName: manifest.name)
+      try core.startBackgroundThreads()
+    } catch {
+      core.endThreads()
+      core.releaseKeyspaces()
+      throw error
     }
-    try removeUnknown(directory, state: state, manifestName: manifest.name)
-    let store = StateStore(path: path, core: core, lock: lock)
-    try core.startBackgroundThreads()
-    return store
+    return StateStore(path: path, core: core, lock: lock)
   }
 
   /// A directory without CURRENT must hold no other file of a store: a lost CURRENT is damage, and
   /// starting over would be silent loss.
   private func checkIsNew(_ directory: any Directory) throws {
-    for entry in try directory.entries() where StoreFileName(entry.name) != nil {
+    let entries = try directory.entries().filter { StoreFileName($0.name) != nil }
+    if entries.count == 1, try isUnfinished(entries[0], directory) { return }
+    for entry in entries {
       throw Corruption(
         file: ManifestFiles.current, offset: 0, what: "file",
         expected: "there beside \(entry.name)",
         found: "missing")
+    }
+  }
+
+  /// Whether a file is the first manifest of a store whose making was cut short: it may be torn, and
+  /// nothing was ever appended to it.
+  private func isUnfinished(_ entry: DirectoryEntry, _ directory: any Directory) throws -> Bool {
+    guard entry.kind == .file, entry.name == ManifestFiles.name(FileNumber(1)) else { return false }
+    do {
+      var reader = try RecordLogReader(
+        directory: directory, name: entry.name, kind: .manifest, fileID: nil)
+      guard try reader.next(committedLength: 0) != nil else { return true }
+      return try reader.next(committedLength: 0) == nil
+    } catch is Corruption {
+      return true
     }
   }
 
@@ -94,12 +115,19 @@ struct StoreOpening {
     Set(state.tables.keys.map(\.tableName) + state.logs.map { $0.number.logName })
   }
 
-  private func checkReadable(_ state: StoreState, _ directory: any Directory) throws {
-    for keyspace in state.keyspaces {
-      for log in keyspace.logs {
-        try LogReplay(directory: directory, keyspace: keyspace).read(log) { _ in
-        } largest: { _ in
-        }
+  /// Reads every log to its end. A log of batches may end in records that its writer never
+  /// synchronised: they count now, so they are made durable here.
+  private func settleLogs(_ state: inout StoreState, _ directory: any Directory) throws {
+    for index in state.keyspaces.indices {
+      let replay = LogReplay(directory: directory, keyspace: state.keyspaces[index])
+      for position in state.keyspaces[index].logs.indices {
+        let log = state.keyspaces[index].logs[position]
+        let length = try replay.read(log) { _ in } largest: { _ in }
+        guard state.keyspaces[index].options.log != .epochs else { continue }
+        let file = try directory.openFile(log.number.logName, .readWrite)
+        defer { file.close() }
+        try file.synchronize()
+        state.keyspaces[index].logs[position].committedLength = max(length, log.committedLength)
       }
     }
   }
@@ -154,9 +182,12 @@ struct LogReplay {
 
   /// Calls `body` with every entry of a log that counts. A log of batches counts to its torn tail,
   /// one of epochs to its committed length.
+  ///
+  /// - Returns: the length of the part that counts.
+  @discardableResult
   func read(
     _ log: LogReference, _ body: (EntryReference) throws -> Void, largest: (Int64) -> Void
-  ) throws {
+  ) throws -> UInt64 {
     let name = log.number.logName
     var reader = try RecordLogReader(
       directory: directory, name: name, kind: .entries, fileID: log.fileID)
@@ -177,6 +208,7 @@ struct LogReplay {
           file: name, offset: record.offset, what: "entries", undecodable: error)
       }
     }
+    return reader.offset
   }
 }
 
@@ -260,20 +292,27 @@ extension KeyspaceState {
     shards = KeyGroupRange.split(into: count).map { ShardState(groups: $0) }
     for index in shards.indices {
       let range = shards[index].groups.hashRange
-      var runs = old.enumerated().flatMap { shard, state in
-        state.runs.compactMap { run in run.clipped(to: range).map { (shard: shard, run: $0) } }
-      }
-      // Of one old shard windows never fall as sequence numbers rise, so its order stays.
-      runs.sort {
-        ($0.run.window, $0.run.sequence, $0.shard) < ($1.run.window, $1.run.sequence, $1.shard)
-      }
-      for position in runs.indices {
-        runs[position].run.id = nextNumber
+      // Of one old shard the order is that of age and stays; runs of two share no key.
+      var queues = old.map { $0.runs.compactMap { $0.clipped(to: range) } }
+      var runs: [RunState] = []
+      while let next = Self.oldest(queues), var run = queues[next].popLast() {
+        run.id = nextNumber
         nextNumber += 1
-        runs[position].run.sequence = UInt64(position) + 1
+        run.sequence = UInt64(runs.count) + 1
+        runs.append(run)
       }
-      shards[index].runs = runs.reversed().map(\.run)
+      shards[index].runs = runs.reversed()
     }
+  }
+}
+
+extension KeyspaceState {
+  /// The queue whose last run comes first by window and sequence number.
+  fileprivate static func oldest(_ queues: [[RunState]]) -> Int? {
+    func key(_ index: Int) -> (Int64, UInt64) {
+      queues[index].last.map { ($0.window, $0.sequence) } ?? (.max, .max)
+    }
+    return queues.indices.filter { !queues[$0].isEmpty }.min { key($0) < key($1) }
   }
 }
 

@@ -73,9 +73,9 @@ package struct EntryBuffer: ~Copyable {
     capacity = larger
   }
 
-  /// Appends all entries to a log, as records.
+  /// Appends all entries to a log, as records; an empty buffer as one that carries the time alone.
   package mutating func write(to log: RecordLogWriter, largestTime: Int64) throws {
-    if countInPiece > 0 { endPiece() }
+    if countInPiece > 0 || pieces.isEmpty { endPiece() }
     var start = 0
     for piece in pieces {
       var payload = ByteWriter(capacity: piece.end - start + 12)
