@@ -32,6 +32,6 @@ private func countFacts(_ totals: JobCounters) -> [JobFact] {
       member: "events", label: "events", value: .unsigned(totals.events),
       text: "\(Figure.count(totals.events)): \(Figure.count(totals.emitted)) emitted, "
         + "\(Figure.count(totals.duplicates)) duplicates, "
-        + "\(Figure.count(totals.rejected)) rejected"),
+        + "\(Figure.count(totals.rejected)) rejected")
   ]
 }

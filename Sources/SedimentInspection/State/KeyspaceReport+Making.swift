@@ -21,7 +21,9 @@ extension KeyspaceReport {
   }
 
   /// Whether nothing first seen at `time` or before lives any more.
-  private static func hasExpired(_ time: Int64, _ options: KeyspaceOptions, at watermark: Int64) -> Bool {
+  private static func hasExpired(_ time: Int64, _ options: KeyspaceOptions, at watermark: Int64)
+    -> Bool
+  {
     guard case .milliseconds(let ttl) = options.timeToLive else { return false }
     let (end, isBeyond) = time.addingReportingOverflow(ttl)
     return !isBeyond && end <= watermark
@@ -108,7 +110,8 @@ extension LogReport {
 extension FilterReport {
   /// Random hashes tried on all filters together, as far as each has its share.
   private static let probesMax = 262_144
-  /// Tables whose filters are loaded; a filter takes 2 to 3 % of its table, so this bounds the reads.
+  /// Tables whose filters are loaded; a filter takes 2 to 3 % of its table, so this bounds the
+  /// reads.
   private static let tablesMax = 32
 
   /// Measures the filters of some tables, spread evenly over all; `nil` without tables.
