@@ -1,8 +1,8 @@
 // The operator over asynchronous sequences.
 //
 // Base elements are pulled one at a time, as is every sequence's way; the decision is made on the
-// deduplicator's own thread, because it may read the disk or wait for a flush, and a task that waits
-// for it holds no thread of Swift's pool. That is a switch of threads for each pull, some ten
+// deduplicator's own thread, because it may read the disk or wait for a flush, and a task that
+// waits for it holds no thread of Swift's pool. That is a switch of threads for each pull, some ten
 // microseconds: where that counts, gather elements into chunks first and use the operator on
 // chunks, which pays once a chunk.
 //
@@ -15,20 +15,21 @@ extension AsyncSequence {
   ///
   /// ```swift
   /// for try await event in events.deduplicated(
-  ///   on: { CompositeKey(.int($0.adserverID), .int($0.timestamp)) }, at: { $0.timestamp }, in: dedup)
+  ///   on: { CompositeKey(.int($0.adserverID), .int($0.timestamp)) }, at: { $0.timestamp }, in:
+  ///   dedup)
   /// {
   ///   try await send(event)
   /// }
   /// ```
   ///
-  /// **What it guarantees.** Between two epochs of the store each key passes once: at most once towards a
-  /// consumer that fails. An element is remembered before the consumer has it, so one that
-  /// throws or is cancelled after it received an element does not receive it again from this state.
-  /// And what was remembered is durable with the store's next `commitEpoch` only: after a crash the
-  /// elements since then are new again, and pass again when the source repeats them. For the effect of
-  /// exactly once, commit an epoch with the source's position as its metadata after the consumer has
-  /// made its own output durable, go back to that position on restart, and let the consumer's output
-  /// since then be replaced; the dedup job does this for files.
+  /// **What it guarantees.** Between two epochs of the store each key passes once: at most once
+  /// towards a consumer that fails. An element is remembered before the consumer has it, so one
+  /// that throws or is cancelled after it received an element does not receive it again from this
+  /// state. And what was remembered is durable with the store's next `commitEpoch` only: after a
+  /// crash the elements since then are new again, and pass again when the source repeats them. For
+  /// the effect of exactly once, commit an epoch with the source's position as its metadata after
+  /// the consumer has made its own output durable, go back to that position on restart, and let the
+  /// consumer's output since then be replaced; the dedup job does this for files.
   ///
   /// Elements that the late policy or the limit for times ahead turns away do not pass either;
   /// `Deduplicator.counters` tells how many. Order is kept. After an error the sequence has ended.
@@ -72,8 +73,8 @@ extension AsyncSequence {
 }
 
 extension AsyncSequence where Element: Collection {
-  /// The elements of chunks that are the first of their key, chunk by chunk, by event time; a chunk of
-  /// which nothing is left is passed over.
+  /// The elements of chunks that are the first of their key, chunk by chunk, by event time; a chunk
+  /// of which nothing is left is passed over.
   ///
   /// See `deduplicated(on:at:in:)` for what it guarantees.
   public func deduplicatedChunks(
@@ -105,7 +106,9 @@ struct DedupQuestion<Element>: Sendable {
 
 /// The elements of a sequence that are the first of their key.
 public struct AsyncDeduplicatedSequence<Base: AsyncSequence>: AsyncSequence {
+  /// What it yields.
   public typealias Element = Base.Element
+  /// An error of the base, or a `StoreError`.
   public typealias Failure = any Error
 
   let base: Base
@@ -153,7 +156,9 @@ public struct AsyncDeduplicatedSequence<Base: AsyncSequence>: AsyncSequence {
 /// The elements of a sequence of chunks that are the first of their key, chunk by chunk.
 public struct AsyncDeduplicatedChunksSequence<Base: AsyncSequence>: AsyncSequence
 where Base.Element: Collection {
+  /// What it yields.
   public typealias Element = [Base.Element.Element]
+  /// An error of the base, or a `StoreError`.
   public typealias Failure = any Error
 
   let base: Base

@@ -35,8 +35,8 @@ extension Deduplicator {
       case firstSeen
       /// The largest time the key was seen at: a duplicate renews its entry, with a write.
       ///
-      /// A key then has one entry. A record a time to live or more older than that one is no duplicate
-      /// of it, and is not remembered. Not to be had with a log of batches.
+      /// A key then has one entry. A record a time to live or more older than that one is no
+      /// duplicate of it, and is not remembered. Not to be had with a log of batches.
       case lastSeen
     }
 

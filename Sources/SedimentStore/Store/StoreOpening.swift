@@ -93,8 +93,8 @@ struct StoreOpening {
     }
   }
 
-  /// Whether a file is the first manifest of a store whose making was cut short: it may be torn, and
-  /// nothing was ever appended to it.
+  /// Whether a file is the first manifest of a store whose making was cut short: it may be torn,
+  /// and nothing was ever appended to it.
   private func isUnfinished(_ entry: DirectoryEntry, _ directory: any Directory) throws -> Bool {
     guard entry.kind == .file, entry.name == ManifestFiles.name(FileNumber(1)) else { return false }
     do {
@@ -122,7 +122,9 @@ struct StoreOpening {
       let replay = LogReplay(directory: directory, keyspace: state.keyspaces[index])
       for position in state.keyspaces[index].logs.indices {
         let log = state.keyspaces[index].logs[position]
-        let length = try replay.read(log) { _ in } largest: { _ in }
+        let length = try replay.read(log) { _ in
+        } largest: { _ in
+        }
         guard state.keyspaces[index].options.log != .epochs else { continue }
         let file = try directory.openFile(log.number.logName, .readWrite)
         defer { file.close() }
