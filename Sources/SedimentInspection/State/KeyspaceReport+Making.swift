@@ -110,12 +110,7 @@ extension LogReport {
 extension FilterReport {
   /// Random hashes tried on all filters together, as far as each has its share.
   private static let probesMax = 262_144
-<<<<<<< HEAD
   /// Tables whose filters are loaded, one at a time: what bounds the reads of a large state.
-=======
-  /// Tables whose filters are loaded; a filter takes 2 to 3 % of its table, so this bounds the
-  /// reads.
->>>>>>> w2-project
   private static let tablesMax = 32
 
   /// Measures the filters of some tables, spread evenly over all; `nil` without tables.
