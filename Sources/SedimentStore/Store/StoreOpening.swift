@@ -84,7 +84,10 @@ struct StoreOpening {
   /// starting over would be silent loss.
   private func checkIsNew(_ directory: any Directory) throws {
     let entries = try directory.entries().filter { StoreFileName($0.name) != nil }
-    if entries.count == 1, try isUnfinished(entries[0], directory) { return }
+    if entries.count == 1, try isUnfinished(entries[0], directory) {
+      // Gone, so that a second interruption leaves no more than the first one did.
+      return try directory.remove(entries[0].name)
+    }
     for entry in entries {
       throw Corruption(
         file: ManifestFiles.current, offset: 0, what: "file",
