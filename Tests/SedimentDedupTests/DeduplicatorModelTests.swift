@@ -108,7 +108,8 @@ import Testing
     try harness.store.commitEpoch()
     #expect(harness.store.statistics.tablesExpired > 0)
     // An entry is a hash, a time and, in exact mode, a key with its offset; a filter adds less than
-    // 2 bytes, a page less than a tenth. What was merged stays until the next epoch: one window more.
+    // 2 bytes, a page less than a tenth. What was merged stays until the next epoch: one window
+    // more.
     let entryBytes: Int64 = mode == .exact ? 16 + 4 + 4 + 16 + 2 : 16 + 4 + 2
     let entriesMax = (ttl + lateness + 2 * window) * keysPerMillisecond
     let bound = Int(entriesMax * entryBytes * 11 / 10) + (1 << 20)

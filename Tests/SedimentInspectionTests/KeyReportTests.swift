@@ -58,7 +58,7 @@ import Testing
     let put = try Self.report(key, harness)
     #expect(put.entries.map(\.value) == [[1, 0xAB]])
     #expect(put.text.contains("value of 1970-01-01T00:00:00.005Z: 01ab"))
-    try keyspace.remove(key, time: 6)
+    try keyspace.remove(key)
     try store.commitEpoch()
     try store.close()
     #expect(try Self.report(key, harness).entries.map(\.kind) == [.remove])

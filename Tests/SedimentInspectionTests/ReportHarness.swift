@@ -23,7 +23,8 @@ struct ReportHarness {
 
   /// Inserts keys, one a millisecond, and makes them durable.
   static func insert(
-    _ ids: Range<UInt64>, into keyspace: HashedKeyspace, of store: StateStore, from time: Int64 = start
+    _ ids: Range<UInt64>, into keyspace: HashedKeyspace, of store: StateStore,
+    from time: Int64 = start
   ) throws {
     let batch = KeyBatch()
     for id in ids { try batch.append(key(id)) }

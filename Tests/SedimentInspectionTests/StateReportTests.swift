@@ -1,5 +1,5 @@
-import SedimentInspection
 import SedimentIO
+import SedimentInspection
 import SedimentStore
 import SedimentTestKit
 import Testing

@@ -84,7 +84,8 @@ struct CreateCheckpoint: ParsableCommand {
   @Argument(help: ArgumentHelp("The state's directory.", valueName: "dir"))
   var path: String
 
-  @Option(help: ArgumentHelp("Where to put it; DIR/checkpoints by default.", valueName: "checkpoints"))
+  @Option(
+    help: ArgumentHelp("Where to put it; DIR/checkpoints by default.", valueName: "checkpoints"))
   var to: String?
 
   @OptionGroup var report: ReportOptions
@@ -124,7 +125,8 @@ struct VerifyCheckpoint: ParsableCommand {
 struct DeleteCheckpoint: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "delete", abstract: "Deletes checkpoints and what only they needed.",
-    discussion: "Anything left over, as by a crash in the middle, goes with sediment checkpoint gc.")
+    discussion: "Anything left over, as by a crash in the middle, goes with sediment checkpoint gc."
+  )
 
   @OptionGroup var place: CheckpointPlace
 

@@ -81,7 +81,7 @@ struct Dedup: ParsableCommand {
 struct RecordOptions: ParsableArguments {
   @Option(
     help:
-      "ndjson, csv or lines; by the inputs' extension, else ndjson. For lines the whole line is the key."
+      "ndjson, csv or lines; by the inputs' extension, else ndjson. For lines the line is the key."
   )
   var format: RecordFormat.Kind?
 

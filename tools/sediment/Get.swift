@@ -10,8 +10,8 @@ struct Get: ParsableCommand {
     abstract: "Shows when a key was first seen, where it stands and when it expires.",
     discussion: """
       The key is an array of its values in the order of --key, or a whole record of a job on \
-      NDJSON. Values of CSV columns and of lines are strings. Safe beside a running job: it answers \
-      as of the job's last epoch. A key that is not found is an answer, too: the exit code is 0.
+      NDJSON. Values of CSV columns and of lines are strings. Safe beside a running job: it \
+      answers as of the job's last epoch. A key that is not found is an answer, too: the exit code is 0.
 
       Examples:
         sediment get state '[4711,1700000000123,"9e3779b97f4a7c15"]'
@@ -32,7 +32,7 @@ struct Get: ParsableCommand {
 
   func run() throws {
     let metadata = try ReadOnlyStore.open(at: path).metadata
-    let argument = KeyArgument(key, description: try? JobMetadata(decoding: metadata).description)
+    let argument = KeyArgument(key, description: jobDescription(metadata))
     let found = try KeyReport(of: argument.encoded(), in: keyspace, at: path)
     try report.print(text: found.text, json: found.json)
   }

@@ -32,6 +32,15 @@ private func countFacts(_ totals: JobCounters) -> [JobFact] {
       member: "events", label: "events", value: .unsigned(totals.events),
       text: "\(Figure.count(totals.events)): \(Figure.count(totals.emitted)) emitted, "
         + "\(Figure.count(totals.duplicates)) duplicates, "
-        + "\(Figure.count(totals.rejected)) rejected"),
+        + "\(Figure.count(totals.rejected)) rejected")
   ]
+}
+
+/// The job that the metadata of an epoch describes; `nil` where it is none that this build knows.
+func jobDescription(_ metadata: [UInt8]) -> JobDescription? {
+  do {
+    return try JobMetadata(decoding: metadata).description
+  } catch {
+    return nil
+  }
 }

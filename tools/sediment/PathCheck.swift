@@ -1,5 +1,5 @@
-// Refuses paths that lie in each other: a state among outputs would be read as data, an output among
-// inputs would be read again.
+// Refuses paths that lie in each other: a state among outputs would be read as data, an output
+// among inputs would be read again.
 
 import ArgumentParser
 import Foundation

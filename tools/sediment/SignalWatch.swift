@@ -1,5 +1,5 @@
-// SIGINT and SIGTERM: the first asks the job to stop, the second ends the process at once. The state
-// is good in either case.
+// SIGINT and SIGTERM: the first asks the job to stop, the second ends the process at once. The
+// state is good in either case.
 
 import Dispatch
 import SedimentJob

@@ -10,13 +10,17 @@ struct Arguments {
   /// Milliseconds between epochs; 0 for one at the end.
   var epochMillis: UInt64 = 2000
   var state = "figures.state"
+  var takesCheckpoints = false
 
   static let usage = """
     usage: sediment-figures [--keys N] [--batch N] [--mode fingerprint|exact]
-           [--memory BYTES|MiB|GiB] [--shards N] [--epoch-interval MILLISECONDS] [--state DIRECTORY]
+           [--memory BYTES|MiB|GiB] [--shards N] [--epoch-interval MILLISECONDS]
+           [--state DIRECTORY] [--checkpoints]
 
     Inserts N different keys of 16 bytes, a batch at a time, into a new store in DIRECTORY, opens it
-    again, and prints what that took as JSON. DIRECTORY must not hold a store.
+    again, and prints what that took as JSON. DIRECTORY must not hold a store. With --checkpoints it
+    takes ten, while more keys come, in DIRECTORY.checkpoints, and restores the last to
+    DIRECTORY.restored.
     """
 
   struct UsageError: Error, CustomStringConvertible {
@@ -26,6 +30,10 @@ struct Arguments {
   init(_ arguments: [String]) throws {
     var rest = arguments[...]
     while let name = rest.popFirst() {
+      guard name != "--checkpoints" else {
+        takesCheckpoints = true
+        continue
+      }
       guard name != "--help", name != "-h" else { throw UsageError(description: Self.usage) }
       guard let value = rest.popFirst() else { throw Self.wrong(name, "needs a value") }
       try set(name, value)

@@ -48,7 +48,8 @@ enum Main {
     }
     let clock = ContinuousClock()
     let start = clock.now
-    let calls = try insertAll(arguments, store, keyspace)
+    var stream = KeyStream()
+    let calls = try insertAll(arguments, store, keyspace, &stream)
     try store.commitEpoch()
     let seconds = (clock.now - start).inSeconds
     try store.waitUntilIdle()
@@ -67,17 +68,22 @@ enum Main {
     figures.add("batch_p99_milliseconds", Double(calls.percentile(0.99)) / 1e6)
     figures.add("batch_max_milliseconds", Double(calls.largest) / 1e6)
     add(store.statistics, &figures)
+    if arguments.takesCheckpoints {
+      var checkpoints = CheckpointFigures(
+        arguments: arguments, store: store, keyspace: keyspace, stream: stream)
+      try checkpoints.run(&figures)
+    }
     try store.close()
   }
 
   /// - Returns: how long each call took.
   static func insertAll(
-    _ arguments: Arguments, _ store: StateStore, _ keyspace: HashedKeyspace
+    _ arguments: Arguments, _ store: StateStore, _ keyspace: HashedKeyspace,
+    _ stream: inout KeyStream
   ) throws -> Latencies {
     let clock = ContinuousClock()
     let committer = EpochCommitter(store)
     let batch = KeyBatch()
-    var stream = KeyStream()
     var latencies = Latencies()
     var times: [Int64] = []
     var decisions: [UInt8] = []

@@ -21,7 +21,9 @@ extension KeyspaceReport {
   }
 
   /// Whether nothing first seen at `time` or before lives any more.
-  private static func hasExpired(_ time: Int64, _ options: KeyspaceOptions, at watermark: Int64) -> Bool {
+  private static func hasExpired(_ time: Int64, _ options: KeyspaceOptions, at watermark: Int64)
+    -> Bool
+  {
     guard case .milliseconds(let ttl) = options.timeToLive else { return false }
     let (end, isBeyond) = time.addingReportingOverflow(ttl)
     return !isBeyond && end <= watermark
@@ -108,7 +110,7 @@ extension LogReport {
 extension FilterReport {
   /// Random hashes tried on all filters together, as far as each has its share.
   private static let probesMax = 262_144
-  /// Tables whose filters are loaded; a filter takes 2 to 3 % of its table, so this bounds the reads.
+  /// Tables whose filters are loaded, one at a time: what bounds the reads of a large state.
   private static let tablesMax = 32
 
   /// Measures the filters of some tables, spread evenly over all; `nil` without tables.
@@ -133,15 +135,16 @@ extension FilterReport {
     tablesMeasured = count
   }
 
-  /// How many random hashes of the table's range its filter does not exclude. The hashes are the
-  /// same every time, so that a report of one state is always the same.
+  /// How many random hashes between the table's first and last its filter does not exclude. They
+  /// are the same every time, so that a report of one state is always the same.
   private static func hits(of reader: TableReader, probes: Int) -> Int {
     var random = SplitMix(state: reader.metadata.fileID)
-    let quanta = reader.probe.quanta
+    // Lookups of other hashes end at the table's slice and never come to its filter.
+    let range = reader.metadata.smallestHigh...reader.metadata.largestHigh
     let filter = reader.filter.probe
     var hits = 0
     for _ in 0..<probes {
-      let high = UInt64.random(in: quanta.rangeLow...quanta.rangeHigh, using: &random)
+      let high = UInt64.random(in: range, using: &random)
       hits += filter.mayContain(KeyHash(high: high, low: random.next())) ? 1 : 0
     }
     withExtendedLifetime(reader) {}

@@ -1,8 +1,8 @@
 // Reading a state directory beside its writer.
 //
 // A reader takes no lock. The manifest's records are whole or absent, so what it reads is the state
-// of a durable epoch; but the writer unlinks files that a later epoch dropped. So a body that failed
-// is run again on the state that then stands, when another one does.
+// of a durable epoch; but the writer unlinks files that a later epoch dropped. So a body that
+// failed is run again on the state that then stands, when another one does.
 
 internal import SedimentIO
 internal import SedimentStore

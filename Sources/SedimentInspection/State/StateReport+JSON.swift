@@ -27,7 +27,8 @@ extension KeyspaceReport {
         .init("oldest_time", .optional(oldestTime)), .init("newest_time", .optional(newestTime)),
         .init("filter", filter?.json ?? .null),
         .init("wrong_drop_chance", wrongDropChance.map { .number($0) } ?? .null),
-        .init(groups.contains { $0.window != nil } ? "windows" : "levels", .array(groups.map(\.json))),
+        .init(
+          groups.contains { $0.window != nil } ? "windows" : "levels", .array(groups.map(\.json))),
         .init("tables", .array(tables.map(\.json))), .init("logs", .array(logs.map(\.json))),
       ])
   }

@@ -122,7 +122,7 @@ extension KeyspaceReport {
 
 extension FilterReport {
   fileprivate var text: String {
-    "\(Figure.decimal(bitsPerKey, digits: 1)) bits a key, false positives "
-      + "\(Figure.percent(measuredRate)) measured, \(Figure.percent(expectedRate)) in theory"
+    "\(Figure.decimal(bitsPerKey, digits: 1)) bits a key, \(Figure.percent(measuredRate)) "
+      + "false positives (\(Figure.percent(expectedRate)) in theory)"
   }
 }

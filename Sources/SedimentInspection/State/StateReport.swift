@@ -64,7 +64,9 @@ public struct StateReport: Sendable {
     keyspaces = try stored.state.keyspaces.map { try KeyspaceReport($0, of: stored) }
     checkpoints = []
     unreadableCheckpoints = []
-    guard try stored.directory.metadata(of: Self.checkpointsName)?.kind == .directory else { return }
+    guard try stored.directory.metadata(of: Self.checkpointsName)?.kind == .directory else {
+      return
+    }
     let found = try Checkpoints(
       at: PathName.join(stored.path, Self.checkpointsName), fileSystem: fileSystem)
     checkpoints = try found.list()

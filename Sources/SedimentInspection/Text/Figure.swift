@@ -68,8 +68,8 @@ public enum Figure {
       + padded(inDay / 1000 % 60, 2) + "." + padded(inDay % 1000, 3) + "Z"
   }
 
-  /// The Gregorian date of a day counted from 1970-01-01, by Howard Hinnant's `civil_from_days`:
-  /// the years begin in March, so that the leap day is the last of its year.
+  /// The Gregorian date of a day counted from 1970-01-01, by Hinnant's `civil_from_days`: the
+  /// years begin in March, so that the leap day is the last of its year.
   private static func civilDate(ofDay day: Int64) -> (year: Int64, month: Int64, day: Int64) {
     let shifted = day + 719_468
     let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097

@@ -21,7 +21,8 @@ extension VerificationReport {
     .object([
       .init("subject", .string(subject)), .init("sound", .bool(isSound)),
       .init("manifests", .count(manifestCount)), .init("tables", .count(tableCount)),
-      .init("logs", .count(logCount)), .init("bytes", .unsigned(bytes)), .init("dropped_files", .count(droppedFiles)),
+      .init("logs", .count(logCount)), .init("bytes", .unsigned(bytes)),
+      .init("dropped_files", .count(droppedFiles)),
       .init(
         "damages",
         .array(

@@ -110,7 +110,8 @@ private struct StateVerifier {
     self.reader = reader
     self.report = report
     self.progress = progress
-    let sizes = stored.state.tables.values.map(\.fileBytes) + stored.state.logs.map(\.committedLength)
+    let sizes =
+      stored.state.tables.values.map(\.fileBytes) + stored.state.logs.map(\.committedLength)
     bytesTotal = sizes.reduce(0, &+)
   }
 

@@ -26,7 +26,8 @@ package struct DedupJob: Sendable {
   /// Runs until the input ends or the job is asked to stop.
   ///
   /// - Returns: what the run did; all of it is durable.
-  /// - Throws: `JobError`. What is durable is as of the last epoch, and another run goes on from it.
+  /// - Throws: `JobError`. What is durable is as of the last epoch, and another run goes on from
+  ///   it.
   package func run() throws(JobError) -> JobSummary {
     let start = environment.clock.monotonicNanos()
     do {

@@ -32,8 +32,11 @@ package struct JobDescription: Sendable, Equatable {
 extension JobDescription {
   /// An option of the command line whose value differs from the state's.
   package struct Difference: Sendable, Equatable {
+    /// The option, as the command line names it.
     package var option: String
+    /// What the state was made with.
     package var stored: String
+    /// What is asked for now.
     package var given: String
   }
 

@@ -73,8 +73,8 @@ struct StateDirectory {
     }
   }
 
-  /// Makes the state from a checkpoint. What was there is put aside only when the checkpoint could be
-  /// restored whole, beside it.
+  /// Makes the state from a checkpoint. What was there is put aside only when the checkpoint could
+  /// be restored whole, beside it.
   private func restore(_ word: String) throws {
     let path = Self.trimmed(options.statePath)
     let temporary = path + ".restoring"

@@ -132,7 +132,8 @@ struct StateOpening {
     }
     let names = try directory.entries().map(\.name)
     let isOurs = names.allSatisfy { name in
-      StateNames.isOurs(name) || StoreFileName(name) != nil || name.hasPrefix("CURRENT")
+      StateNames.isOurs(name) || StoreFileName(name) != nil
+        || name == ManifestFiles.currentTemporary
     }
     guard isOurs || names.contains("CURRENT") else {
       throw JobError(

@@ -118,7 +118,6 @@ extension MemtableCore {
   ///
   /// Where `expired` names a slot, that one takes the record instead, so that a key seen for ever
   /// does not grow a chain of expired entries.
-  /// older.
   @inline(__always)
   func accept(
     slot: UInt32, expired: UInt32, time: Int64, value: UnsafeRawPointer?,

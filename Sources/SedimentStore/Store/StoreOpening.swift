@@ -84,7 +84,10 @@ struct StoreOpening {
   /// starting over would be silent loss.
   private func checkIsNew(_ directory: any Directory) throws {
     let entries = try directory.entries().filter { StoreFileName($0.name) != nil }
-    if entries.count == 1, try isUnfinished(entries[0], directory) { return }
+    if entries.count == 1, try isUnfinished(entries[0], directory) {
+      // Gone, so that a second interruption leaves no more than the first one did.
+      return try directory.remove(entries[0].name)
+    }
     for entry in entries {
       throw Corruption(
         file: ManifestFiles.current, offset: 0, what: "file",
@@ -93,8 +96,8 @@ struct StoreOpening {
     }
   }
 
-  /// Whether a file is the first manifest of a store whose making was cut short: it may be torn, and
-  /// nothing was ever appended to it.
+  /// Whether a file is the first manifest of a store whose making was cut short: it may be torn,
+  /// and nothing was ever appended to it.
   private func isUnfinished(_ entry: DirectoryEntry, _ directory: any Directory) throws -> Bool {
     guard entry.kind == .file, entry.name == ManifestFiles.name(FileNumber(1)) else { return false }
     do {
@@ -122,7 +125,9 @@ struct StoreOpening {
       let replay = LogReplay(directory: directory, keyspace: state.keyspaces[index])
       for position in state.keyspaces[index].logs.indices {
         let log = state.keyspaces[index].logs[position]
-        let length = try replay.read(log) { _ in } largest: { _ in }
+        let length = try replay.read(log) { _ in
+        } largest: { _ in
+        }
         guard state.keyspaces[index].options.log != .epochs else { continue }
         let file = try directory.openFile(log.number.logName, .readWrite)
         defer { file.close() }

@@ -36,6 +36,7 @@ import Testing
       #expect(expected.hasPrefix(try harness.visibleOutput()), "seed \(seed), crash \(crashes)")
     }
     #expect(try harness.output() == expected, "seed \(seed)")
+    harness.disk.stopAfterMutations = nil
     let again = try harness.run()
     #expect(again.counters.events == 0 && again.counters.emitted == 0)
     #expect(try harness.output() == expected)

@@ -72,7 +72,8 @@ struct CrashStateTests {
       for policy in [LogPolicy.epochs, .everyBatch(synchronized: true)] {
         let workload = RandomWorkload(seed: 31, isSmall: true, log: policy)
         let operations: [StoreOperation] = [.insert, .commit, first, second, .commit]
-        _ = Self.crash(operations, workload, stride: 1, crashes: 2, "\(first), \(second), \(policy)")
+        _ = Self.crash(
+          operations, workload, stride: 1, crashes: 2, "\(first), \(second), \(policy)")
       }
     }
   }

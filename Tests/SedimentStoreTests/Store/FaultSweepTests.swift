@@ -14,7 +14,10 @@ struct FaultSweepTests {
   @Test(
     "nothing is acknowledged falsely, and reopening gives what was",
     arguments: [LogPolicy.epochs, .everyBatch(synchronized: true)],
-    [(FileError.Code.inputOutput, false), (.inputOutput, true), (.noSpace, false), (.noSpace, true)])
+    [
+      (FileError.Code.inputOutput, false), (.inputOutput, true), (.noSpace, false),
+      (.noSpace, true),
+    ])
   func sweep(policy: LogPolicy, fault: (code: FileError.Code, isSticky: Bool)) throws {
     for number in 1...2_000 {
       let workload = RandomWorkload(seed: 23, isSmall: true, log: policy)

@@ -66,12 +66,18 @@ final class ScriptedStore {
     case .put:
       let keys = workload.drawKeys(workload.drawBatchSize())
       let times = workload.drawTimes(keys.count)
-      try write { $0.put(keys, times: times, values: nil) } do: {
+      try write {
+        $0.put(keys, times: times, values: nil)
+      } do: {
         try $0.put(HashedKeyspace.batch(keys), times: times)
       }
     case .remove:
       let keys = workload.drawKeys(workload.drawBatchSize())
-      try write { $0.remove(keys) } do: { try $0.remove(HashedKeyspace.batch(keys)) }
+      try write {
+        $0.remove(keys)
+      } do: {
+        try $0.remove(HashedKeyspace.batch(keys))
+      }
     case .commit: try commit()
     case .compact: try store?.compact()
     case .reopen:
@@ -91,7 +97,9 @@ final class ScriptedStore {
       for (key, time) in zip(keys, times) {
         _ = model.insert(key, time: time, value: nil, late: .keep)
       }
-    } do: { _ = try $0.insertIfAbsent(HashedKeyspace.batch(keys), times: times) }
+    } do: {
+      _ = try $0.insertIfAbsent(HashedKeyspace.batch(keys), times: times)
+    }
   }
 
   /// A write that counts from when it is answered, and may count from when it was begun.
@@ -127,7 +135,8 @@ final class ScriptedStore {
     let position = store.lastEpoch.metadata.first ?? 0
     var problems: [String] = []
     for candidate in Set(candidates) {
-      let problem = candidate.position == position
+      let problem =
+        candidate.position == position
         ? try keyspace.difference(from: candidate.model, keys: keys)
         : "position \(position), not \(candidate.position)"
       guard let problem else {
@@ -151,12 +160,15 @@ final class ScriptedStore {
       HashedKeyspace.batch(keys), times: keys.map { _ in time })
     for (index, key) in keys.enumerated() {
       let expected = model.insert(key, time: time, value: nil, late: .keep)
-      guard new[index] == expected.isAccepted else { throw ScriptError("\(key) is not \(expected)") }
+      guard new[index] == expected.isAccepted else {
+        throw ScriptError("\(key) is not \(expected)")
+      }
     }
     try store.commitEpoch(metadata: [77])
     try store.close()
     let after = fileSystem.crashed(.nothing)
-    let again = try StateStore.open(at: "/state", options: workload.storeOptions(), fileSystem: after)
+    let again = try StateStore.open(
+      at: "/state", options: workload.storeOptions(), fileSystem: after)
     let same = try again.keyspace("seen", keyspace.options)
     if let problem = try same.difference(from: model, keys: keys) {
       throw ScriptError("after recovery and an epoch: \(problem)")
