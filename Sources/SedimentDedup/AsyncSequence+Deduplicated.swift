@@ -2,8 +2,9 @@
 //
 // Base elements are pulled one at a time, as is every sequence's way; the decision is made on the
 // deduplicator's own thread, because it may read the disk or wait for a flush, and a task that
-// waits for it holds no thread of Swift's pool. That is a switch of threads for each pull: where it
-// counts, gather elements into chunks first and use the operator on chunks, which pays once a chunk.
+// waits for it holds no thread of Swift's pool. That is a switch of threads for each pull: where
+// it counts, gather elements into chunks first and use the operator on chunks, which pays once a
+// chunk.
 //
 // What it guarantees towards a consumer that fails is said at `deduplicated(on:at:in:)`.
 
@@ -21,9 +22,10 @@ extension AsyncSequence {
   /// }
   /// ```
   ///
-  /// **What it guarantees.** While the store is open each key passes once: at most once towards a
-  /// consumer that fails. An element is remembered before the consumer has it, so a consumer that
-  /// throws or is cancelled in the midst of one does not receive it again from this state.
+  /// **What it guarantees.** While the store is open a key passes once within its time to live
+  /// (`DedupDecision.lateUnprotected` is the exception): at most once towards a consumer that
+  /// fails. An element is remembered before the consumer has it, so a consumer that throws or is
+  /// cancelled in the midst of one does not receive it again from this state.
   /// What was remembered is durable with the store's next `commitEpoch` only: after a crash the
   /// elements since the last one are new again, and pass again when the source repeats them.
   ///
@@ -106,7 +108,9 @@ struct DedupQuestion<Element>: Sendable {
 
 /// The elements of a sequence that are the first of their key.
 public struct AsyncDeduplicatedSequence<Base: AsyncSequence>: AsyncSequence {
+  /// What it yields.
   public typealias Element = Base.Element
+  /// An error of the base, or a `StoreError`.
   public typealias Failure = any Error
 
   let base: Base
@@ -154,7 +158,9 @@ public struct AsyncDeduplicatedSequence<Base: AsyncSequence>: AsyncSequence {
 /// The elements of a sequence of chunks that are the first of their key, chunk by chunk.
 public struct AsyncDeduplicatedChunksSequence<Base: AsyncSequence>: AsyncSequence
 where Base.Element: Collection {
+  /// What it yields.
   public typealias Element = [Base.Element.Element]
+  /// An error of the base, or a `StoreError`.
   public typealias Failure = any Error
 
   let base: Base
