@@ -4,6 +4,8 @@ package enum EntryTime {
   package static let min: Int64 = -(1 << 61)
   /// The largest time.
   package static let max: Int64 = 1 << 61
+  /// Stands for "no time yet" where a time is stored.
+  package static let none = Int64.min
 }
 
 /// Numbers that a store gives out and counts up: file numbers, epochs, sequence numbers.

@@ -245,7 +245,7 @@ extension StoreCore {
     }
     let log = try keyspace.openEpochLog()
     let before = log.length
-    try box.buffer.write(to: log, largestTime: cut.largestTime ?? StoreState.timeMin)
+    try box.buffer.write(to: log, largestTime: cut.largestTime ?? EntryTime.none)
     try log.synchronize()
     // The acknowledgement is not synchronised, so the epoch must not count on it.
     let committedLength = log.length

@@ -133,7 +133,7 @@ extension HashedKeyspace {
       }
     }
     let movesWatermark =
-      options.timeToLive != .forever && largest > writer.largestTime ?? StoreState.timeMin
+      options.timeToLive != .forever && largest > writer.largestTime ?? EntryTime.none
     writer.largestTime = largest
     largestTime.store(largest, ordering: .releasing)
     if case .everyBatch(let synchronized) = options.log {

@@ -33,7 +33,7 @@ extension HashedKeyspace {
     _ buffer: consuming EntryBuffer, synchronized: Bool, _ writer: inout KeyspaceWriter
   ) throws {
     let log = try openLog(&writer)
-    try buffer.write(to: log, largestTime: writer.largestTime ?? StoreState.timeMin)
+    try buffer.write(to: log, largestTime: writer.largestTime ?? EntryTime.none)
     if synchronized {
       try log.synchronize()
       try log.acknowledge()

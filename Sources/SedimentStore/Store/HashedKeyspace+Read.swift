@@ -38,7 +38,8 @@ extension HashedKeyspace {
     try lookup(key) != nil
   }
 
-  /// The newest entry of each key that has not expired; `nil` where there is none.
+  /// An entry of each key that has not expired, `nil` where there is none. Of several, which times
+  /// out of order can leave within a TTL and the lateness, it is one in the newest place.
   public func lookup(_ keys: KeyBatch) throws(StoreError) -> [StoredEntry?] {
     let ttl = options.timeToLive.limit
     let watermark = currentWatermark

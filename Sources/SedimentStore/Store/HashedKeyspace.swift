@@ -42,7 +42,8 @@ public final class HashedKeyspace: Sendable {
   /// The writer's lock: held for a batch, and by the cut of an epoch.
   let writerGate = Monitor()
   private let writer: WriterBox
-  /// The largest time seen as of the last batch, for background work; `timeMin` before the first.
+  /// The largest time seen as of the last batch, for background work; `EntryTime.none` before the
+  /// first.
   let largestTime: Atomic<Int64>
   /// The options in force; a TTL change replaces them.
   private let currentOptions: Mutex<KeyspaceOptions>
@@ -56,7 +57,7 @@ public final class HashedKeyspace: Sendable {
     self.store = store
     hasher = KeyHasher(seed: seed)
     self.shards = shards
-    largestTime = Atomic(writer.largestTime ?? StoreState.timeMin)
+    largestTime = Atomic(writer.largestTime ?? EntryTime.none)
     self.writer = WriterBox(writer)
     currentOptions = Mutex(state.options)
   }
@@ -87,7 +88,7 @@ public final class HashedKeyspace: Sendable {
   /// first.
   public var largestTimeSeen: Int64? {
     let time = largestTime.load(ordering: .acquiring)
-    return time > StoreState.timeMin ? time : nil
+    return time == EntryTime.none ? nil : time
   }
 
   /// The largest time seen less the allowed lateness; `nil` before the first batch, and with

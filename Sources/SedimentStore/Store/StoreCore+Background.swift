@@ -90,7 +90,7 @@ extension StoreCore {
   func makePicker(_ keyspace: HashedKeyspace, _ shard: Shard) -> CompactionPicker {
     let largest = keyspace.largestTime.load(ordering: .acquiring)
     var picker = CompactionPicker(
-      options: keyspace.options, largestTime: largest == StoreState.timeMin ? nil : largest)
+      options: keyspace.options, largestTime: largest == EntryTime.none ? nil : largest)
     if let cut = cuts[ObjectIdentifier(shard)] {
       picker.watermark = min(picker.watermark, cut.watermark)
     }

@@ -46,7 +46,10 @@ struct StoreOpening {
 
   private func open(_ directory: any Directory, _ lock: any DirectoryLock) throws -> StateStore {
     let found = try ManifestReader.read(directory)
-    if found == nil { try checkIsNew(directory) }
+    if found == nil {
+      try checkIsNew(directory)
+      try synchronizeParent()
+    }
     var state =
       found?.state
       ?? StoreState(identity: .random(), seed: seed ?? .random(), nextFileNumber: 1)
@@ -78,6 +81,19 @@ struct StoreOpening {
       throw error
     }
     return StateStore(path: path, core: core, lock: lock)
+  }
+
+  /// Makes the directory's own entry durable: an earlier opening may have made it and failed to.
+  private func synchronizeParent() throws {
+    var components = path.split(separator: "/", omittingEmptySubsequences: true)
+    guard components.popLast() != nil else { return }
+    let parent = (path.hasPrefix("/") ? "/" : "./") + components.joined(separator: "/")
+    do {
+      try fileSystem.openDirectory(at: parent, creating: false).synchronize()
+    } catch let error as FileError where error.code == .permissionDenied {
+      // Who may not read the parent did not make the entry either.
+      return
+    }
   }
 
   /// A directory without CURRENT must hold no other file of a store: a lost CURRENT is damage, and
@@ -226,7 +242,7 @@ extension HashedKeyspace {
         try replay.read(log) { entry in
           try self.replay(entry)
         } largest: { time in
-          if time > StoreState.timeMin {
+          if time != EntryTime.none {
             writer.largestTime = max(writer.largestTime ?? time, time)
           }
         }
@@ -237,7 +253,7 @@ extension HashedKeyspace {
         shard.activeIsLogged = true
         shard.view.active.window = window
       }
-      largestTime.store(writer.largestTime ?? StoreState.timeMin, ordering: .releasing)
+      largestTime.store(writer.largestTime ?? EntryTime.none, ordering: .releasing)
     }
   }
 

@@ -21,7 +21,10 @@ package enum EntryBatchCoding {
     try unsafe payload.withUnsafeBytes { bytes in
       var reader = unsafe ByteReader(bytes)
       let largestTime = try reader.readInt64()
-      guard largestTime >= EntryTime.min && largestTime <= EntryTime.max else {
+      guard
+        largestTime == EntryTime.none
+          || (largestTime >= EntryTime.min && largestTime <= EntryTime.max)
+      else {
         throw CodingError.invalid("largest time \(largestTime)")
       }
       let entryBytes = fixedBytes + Int(layout.valueWidth) + (layout.isExact ? 4 : 0)

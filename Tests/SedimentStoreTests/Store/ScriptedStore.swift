@@ -40,7 +40,10 @@ final class ScriptedStore {
     keyspace = try opened.keyspace("seen", workload.options)
   }
 
-  /// Whether a commit may be tried again now.
+  /// Whether there is a store to go on with.
+  var isOpen: Bool { keyspace != nil }
+
+  /// Tries a commit again.
   func retryCommit() throws {
     guard store != nil, keyspace != nil else { return }
     try commit()
