@@ -90,9 +90,9 @@ struct StoreOpening {
     let parent = (path.hasPrefix("/") ? "/" : "./") + components.joined(separator: "/")
     do {
       try fileSystem.openDirectory(at: parent, creating: false).synchronize()
-    } catch let error as FileError where error.code == .permissionDenied {
+    } catch {
       // Who may not read the parent did not make the entry either.
-      return
+      guard error.code == .permissionDenied else { throw error }
     }
   }
 
