@@ -11,7 +11,8 @@ struct Get: ParsableCommand {
     discussion: """
       The key is an array of its values in the order of --key, or a whole record of a job on \
       NDJSON. Values of CSV columns and of lines are strings. Safe beside a running job: it \
-      answers as of the job's last epoch. A key that is not found is an answer, too: the exit code is 0.
+      answers as of the job's last epoch. A key that is not found is an answer, too: the exit code \
+      is 0.
 
       Examples:
         sediment get state '[4711,1700000000123,"9e3779b97f4a7c15"]'
