@@ -122,11 +122,14 @@ package struct CompactionPicker: Sendable {
     return groups
   }
 
+  /// Of more runs than one merge takes, the oldest come first; the rest follows with the next choice.
   private func choice(
-    _ reason: CompactionChoice.Reason, _ inputs: [RunState], _ runs: [RunState], level: UInt8
+    _ reason: CompactionChoice.Reason, _ group: [RunState], _ runs: [RunState], level: UInt8
   ) -> CompactionChoice {
-    CompactionChoice(
-      reason: reason, inputs: inputs.map(\.id), level: level, window: inputs[0].window,
-      sequence: inputs[0].sequence, isBottommost: runs.last?.id == inputs.last?.id)
+    let inputs = group.suffix(MergeCursor.sourcesMax)
+    let newest = inputs.first ?? group[0]
+    return CompactionChoice(
+      reason: reason, inputs: inputs.map(\.id), level: level, window: newest.window,
+      sequence: newest.sequence, isBottommost: runs.last?.id == inputs.last?.id)
   }
 }
