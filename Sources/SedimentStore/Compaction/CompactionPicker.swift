@@ -122,7 +122,8 @@ package struct CompactionPicker: Sendable {
     return groups
   }
 
-  /// Of more runs than one merge takes, the oldest come first; the rest follows with the next choice.
+  /// Of more runs than one merge takes, the oldest come first; the rest follow with the next
+  /// choice.
   private func choice(
     _ reason: CompactionChoice.Reason, _ group: [RunState], _ runs: [RunState], level: UInt8
   ) -> CompactionChoice {
