@@ -118,7 +118,8 @@ struct StateOpening {
         || keyspace.options.allowedLateness != asked.allowedLateness
     else { return nil }
     return try store.changeTimeToLive(
-      of: Deduplicator.defaultName, to: asked.timeToLive, allowedLateness: asked.allowedLateness)
+      of: Deduplicator.defaultName, to: asked.timeToLive, allowedLateness: asked.allowedLateness
+    ).description
   }
 
   /// A directory with anything in it is a state, or it is not ours.

@@ -53,7 +53,8 @@ public enum LogPolicy: Hashable, Sendable, CustomStringConvertible {
   /// Epochs and checkpoints only: after a crash the keyspace is as of the last one.
   case epochs
   /// Every batch is written to a log before it is answered; with `synchronized` it survives power
-  /// loss, without it only the end of the process.
+  /// loss, without it only the end of the process. Logs grow until an epoch is committed, and opening
+  /// reads all of them: commit one now and then.
   case everyBatch(synchronized: Bool)
 
   public var description: String {
@@ -95,6 +96,17 @@ public struct KeyspaceOptions: Hashable, Sendable {
     self.compaction = compaction
     self.log = log
     self.refreshesOnSeen = refreshesOnSeen
+  }
+
+  /// The same with another time to live. A lateness that is not given stays, unless it was the
+  /// default, which follows the time to live.
+  func changing(timeToLive: TimeToLive, allowedLateness: Int64?) -> KeyspaceOptions {
+    let usual = KeyspaceOptions(timeToLive: self.timeToLive).allowedLateness
+    let kept = self.allowedLateness == usual ? nil : self.allowedLateness
+    return KeyspaceOptions(
+      keyMode: keyMode, valueWidth: valueWidth, timeToLive: timeToLive,
+      allowedLateness: allowedLateness ?? kept, compaction: compaction, log: log,
+      refreshesOnSeen: refreshesOnSeen)
   }
 
   package var layout: EntryLayout {
@@ -147,5 +159,25 @@ public struct KeyspaceOptions: Hashable, Sendable {
     compare("log", log, other.log)
     compare("refresh on seen", refreshesOnSeen, other.refreshesOnSeen)
     return differences
+  }
+}
+
+/// What `StateStore.changeTimeToLive` changed.
+public struct TimeToLiveChange: Hashable, Sendable, CustomStringConvertible {
+  /// The time to live before.
+  public var from: TimeToLive
+  /// The time to live from now on.
+  public var to: TimeToLive
+
+  /// Whether entries that would have lived on have expired with the change.
+  public var expiresEntries: Bool { to.limit < from.limit }
+
+  /// One line for people that says what the change means.
+  public var description: String {
+    let consequence =
+      expiresEntries
+      ? "entries older than the new time to live count as expired at once"
+      : "entries that had expired before the change do not come back"
+    return "time to live changed from \(from) to \(to): \(consequence)"
   }
 }

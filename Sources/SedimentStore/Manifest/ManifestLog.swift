@@ -137,7 +137,7 @@ package final class ManifestWriter {
     snapshotLength = log.length
     // CURRENT must not count on the acknowledgement, which is durable later.
     try publish()
-    try log.acknowledge()
+    log.acknowledge()
   }
 
   private func publish() throws(FileError) {
@@ -165,7 +165,7 @@ package final class ManifestWriter {
   package func append(_ edit: StateEdit) throws(FileError) {
     log.append(type: StateCoding.editType, StateCoding.encode(edit))
     try log.synchronize()
-    try log.acknowledge()
+    log.acknowledge()
   }
 
   /// Makes the last acknowledgement durable, notes the final length, and closes the file.

@@ -115,7 +115,7 @@ public final class HashedKeyspace: Sendable {
     shards.reduce(0) { sum, shard in
       let view = shard.view
       let memtables =
-        view.active.counters.live + view.frozen.reduce(0) { $0 + $1.memtable.counters.live }
+        view.active.approximateLive + view.frozen.reduce(0) { $0 + $1.memtable.approximateLive }
       return sum + UInt64(memtables) + view.runs.reduce(0) { $0 + $1.state.entryCount }
     }
   }

@@ -152,7 +152,7 @@ struct ShardDecider {
         }
         unsafe columns.decisions[record] = InsertDecision.duplicate.rawValue
       case .followsTentative:
-        if columns.ttl == .max {
+        if columns.ttl == .max && !columns.refreshesOnSeen {
           // Whatever becomes of the one it follows, an entry of its key will be there for ever.
           unsafe columns.decisions[record] = InsertDecision.duplicate.rawValue
         } else {

@@ -112,53 +112,53 @@ public final class StateStore: Sendable {
     }
     commitLock.lock()
     defer { commitLock.unlock() }
-    // Another thread may have made it meanwhile.
+    // Another thread may have made it meanwhile, or closed the store.
+    try core.checkWritable()
     if keyspace(named: name) != nil { return try keyspace(name, options) }
     return try wrapping {
-      let number = core.allocateFileNumber()
-      try core.replaceManifest(number: number) { state in
-        guard state.keyspaces.count < StoreState.keyspacesMax else {
-          throw StoreError(.invalidArgument, "a store has at most 1024 keyspaces")
-        }
-        state.keyspaces.append(
-          KeyspaceState(
-            id: state.nextKeyspaceID, name: name, options: options,
-            shards: KeyGroupRange.split(into: core.options.shards).map { ShardState(groups: $0) }))
-        state.nextKeyspaceID += 1
-        state.nextFileNumber = max(state.nextFileNumber, core.peekNextFileNumber)
+      let before = core.manifest.state
+      guard before.keyspaces.count < StoreState.keyspacesMax else {
+        throw StoreError(.invalidArgument, "a store has at most 1024 keyspaces")
       }
-      guard let state = core.manifest.state.keyspaces.last else {
-        throw StoreError(.inputOutput, "the new keyspace is not in the manifest")
-      }
+      let state = KeyspaceState(
+        id: before.nextKeyspaceID, name: name, options: options,
+        shards: KeyGroupRange.split(into: core.options.shards).map { ShardState(groups: $0) })
+      // First what may fail and leaves nothing behind: its memory.
       let keyspace = try StoreOpening.makeKeyspace(
-        state, core: core, seed: seed, keyspaceCount: core.manifest.state.keyspaces.count)
+        state, core: core, seed: seed, keyspaceCount: before.keyspaces.count + 1)
+      try core.replaceManifest(number: core.allocateFileNumber()) { stored in
+        stored.keyspaces.append(state)
+        stored.nextKeyspaceID += 1
+        stored.nextFileNumber = max(stored.nextFileNumber, core.peekNextFileNumber)
+      }
       core.add(keyspace)
       return keyspace
     }
   }
 
-  /// Changes a keyspace's time to live (and allowed lateness).
+  /// Changes a keyspace's time to live, and with it the allowed lateness.
   ///
-  /// A shorter one expires entries at once; a longer one does not bring back what was expired and
-  /// merged away or unlinked before.
+  /// A shorter one expires entries at once. A longer one, or a larger lateness, does not bring back
+  /// what was expired and merged away or unlinked before: a record whose entry is gone counts as
+  /// new.
   ///
-  /// - Returns: what the change means, in words.
+  /// - Parameter allowedLateness: in milliseconds; `nil` leaves one that was chosen as it is, and
+  ///   lets one that was an eighth of the time to live follow it.
+  /// - Throws: `notFound`, `invalidArgument`, `poisoned`, `closed`, and what writing the manifest
+  ///   throws.
+  @discardableResult
   public func changeTimeToLive(
     of name: String, to timeToLive: TimeToLive, allowedLateness: Int64? = nil
-  ) throws(StoreError) -> String {
+  ) throws(StoreError) -> TimeToLiveChange {
+    commitLock.lock()
+    defer { commitLock.unlock() }
+    try core.checkWritable()
     guard let keyspace = keyspace(named: name) else {
       throw StoreError(.notFound, "there is no keyspace \(name)")
     }
-    var options = keyspace.options
-    let old = options.timeToLive
-    options = KeyspaceOptions(
-      keyMode: options.keyMode, valueWidth: options.valueWidth, timeToLive: timeToLive,
-      allowedLateness: allowedLateness, compaction: options.compaction, log: options.log,
-      refreshesOnSeen: options.refreshesOnSeen)
-    if let complaint = options.complaint { throw StoreError(.invalidArgument, complaint) }
-    commitLock.lock()
-    defer { commitLock.unlock() }
-    let changed = options
+    let before = keyspace.options
+    let changed = before.changing(timeToLive: timeToLive, allowedLateness: allowedLateness)
+    if let complaint = changed.complaint { throw StoreError(.invalidArgument, complaint) }
     try wrapping {
       try keyspace.withWriter { _ in
         try core.replaceManifest(number: core.allocateFileNumber()) { state in
@@ -170,11 +170,7 @@ public final class StateStore: Sendable {
         keyspace.options = changed
       }
     }
-    let consequence =
-      changed.timeToLive.limit < old.limit
-      ? "entries older than the new time to live count as expired at once"
-      : "entries that had expired before the change do not come back"
-    return "time to live changed from \(old) to \(timeToLive): \(consequence)"
+    return TimeToLiveChange(from: before.timeToLive, to: timeToLive)
   }
 
   // MARK: - Epochs
@@ -290,7 +286,13 @@ extension StoreCore {
         return (choice, picker.watermark)
       }
       guard let (choice, watermark) = task else { return }
-      try merge(choice, of: shard, in: keyspace, watermark: watermark)
+      do {
+        try merge(choice, of: shard, in: keyspace, watermark: watermark)
+      } catch {
+        // As on a background thread: only a full disk may pass.
+        if !Self.isFullDisk(error) { poison(error) }
+        throw error
+      }
     }
   }
 

@@ -68,12 +68,13 @@ struct StoreOpening {
       fileSystem: fileSystem, directory: directory, options: options, manifest: manifest,
       nextFileNumber: state.nextFileNumber, present: Self.names(of: state))
     do {
+      // Before the logs are replayed, which may flush tables that no epoch names yet.
+      try removeUnknown(directory, state: state, manifestName: manifest.name)
       for keyspace in state.keyspaces {
         core.add(
           try Self.makeKeyspace(
             keyspace, core: core, seed: state.seed, keyspaceCount: state.keyspaces.count))
       }
-      try removeUnknown(directory, state: state, manifestName: manifest.name)
       try core.startBackgroundThreads()
     } catch {
       core.endThreads()
@@ -240,7 +241,7 @@ extension HashedKeyspace {
     try withWriter { writer in
       for log in state.logs {
         try replay.read(log) { entry in
-          try self.replay(entry)
+          try self.replay(entry, largestTime: writer.largestTime)
         } largest: { time in
           if time != EntryTime.none {
             writer.largestTime = max(writer.largestTime ?? time, time)
@@ -257,14 +258,17 @@ extension HashedKeyspace {
     }
   }
 
-  private func replay(_ entry: EntryReference) throws {
+  private func replay(_ entry: EntryReference, largestTime: Int64?) throws {
     let shard = shards[shardIndex(entry.hash.high)]
     // With a smaller budget than before the logs may hold more than a memtable does.
     if !shard.view.active.fits(count: 1, keyBytes: Int(entry.keyLength))
       || !shard.view.active.replay(entry)
     {
       shard.activeIsLogged = true
+      shard.view.active.window = options.window(of: max(largestTime ?? entry.time, entry.time))
       try store.freeze(shard, of: self, waits: false)
+      // No thread flushes yet, and memory is bounded.
+      if let frozen = shard.view.frozen.last { try store.flush(frozen, of: shard, in: self) }
       guard shard.view.active.replay(entry) else {
         throw StoreError(.inputOutput, "an entry of the log does not fit an empty memtable")
       }

@@ -23,7 +23,7 @@ public struct StoreOptions: Sendable {
 
   public init(
     memoryBudget: Int = StoreOptions.defaultMemoryBudget,
-    shards: Int = ProcessStatistics.processorCount,
+    shards: Int = StoreOptions.defaultShards,
     backgroundThreads: Int = 2, fullDiskPatience: Int64 = 10_000,
     lowDiskBytes: UInt64 = 1 << 30, onEvent: (@Sendable (StoreEvent) -> Void)? = nil,
     clock: any Clock = SystemClock()
@@ -39,7 +39,12 @@ public struct StoreOptions: Sendable {
 
   /// A quarter of the machine's or control group's memory, at most 2 GiB.
   public static var defaultMemoryBudget: Int {
-    Int(min(ProcessStatistics.systemMemoryBytes() / 4, 2 << 30))
+    max(Int(min(ProcessStatistics.systemMemoryBytes() / 4, 2 << 30)), memoryBudgetMin)
+  }
+
+  /// One a processor, as far as a store takes so many.
+  public static var defaultShards: Int {
+    min(max(ProcessStatistics.processorCount, 1), StoreState.shardsMax)
   }
 
   /// The least budget a store runs in.

@@ -94,7 +94,7 @@ package struct RecordLogReader {
       if record.type != RecordLogFormat.acknowledgementType { return record }
     }
     guard offset < max(size, committedLength) else { return nil }
-    if try offset < committedLength || hasRecord(after: offset) {
+    if try offset < committedLength || hasAcknowledgement(after: offset) {
       throw Corruption(
         file: name, offset: offset, what: "record", expected: "a whole record",
         found: "a damaged one")
@@ -123,15 +123,34 @@ package struct RecordLogReader {
       offset: place)
   }
 
-  /// Whether any whole record begins behind a bad one.
-  private func hasRecord(after bad: UInt64) throws(FileError) -> Bool {
-    var place = bad + UInt64(RecordLogFormat.alignment)
+  /// Whether an acknowledgement lies behind a bad record, which was complete once then.
+  ///
+  /// Other records prove nothing: of several that no synchronisation followed, power loss may keep
+  /// the later ones.
+  private func hasAcknowledgement(after bad: UInt64) throws(FileError) -> Bool {
+    let alignment = RecordLogFormat.alignment
+    var place = bad + UInt64(alignment)
     while place < size {
-      if try read(at: place) != nil { return true }
-      place += UInt64(RecordLogFormat.alignment)
+      let piece = try Self.read(file, at: place, count: Self.scanBytes)
+      var index = 0
+      while index + RecordLogFormat.frameBytes <= piece.count {
+        if Self.word(piece, at: index + 8) == Self.acknowledgementWord,
+          try read(at: place + UInt64(index)) != nil
+        {
+          return true
+        }
+        index += alignment
+      }
+      if piece.count < Self.scanBytes { return false }
+      place += UInt64(index)
     }
     return false
   }
+
+  /// The second word of an acknowledgement: no payload, its type, zeros.
+  private static let acknowledgementWord = UInt64(RecordLogFormat.acknowledgementType) << 32
+  /// Bytes read at a time in search of acknowledgements.
+  private static let scanBytes = 1 << 18
 
   private static func word(_ bytes: [UInt8], at index: Int) -> UInt64 {
     (0..<8).reduce(0) { $0 | UInt64(bytes[index + $1]) << (8 * UInt64($1)) }

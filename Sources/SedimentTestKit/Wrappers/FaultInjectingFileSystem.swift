@@ -57,8 +57,14 @@ public final class FaultInjectingFileSystem: FileSystem, Sendable {
   }
 
   static func error(_ fault: Fault, _ operation: FileOperation, _ path: String) -> FileError {
-    FileError(
-      code: fault.code, operation: operation.rawValue, path: path, systemError: fault.systemError)
+    let name =
+      switch operation {
+      case .synchronizeFile: FileError.synchronizeFile
+      case .synchronizeDirectory: FileError.synchronizeDirectory
+      default: operation.rawValue
+      }
+    return FileError(
+      code: fault.code, operation: name, path: path, systemError: fault.systemError)
   }
 }
 
