@@ -47,9 +47,11 @@ final class SampleScript {
   private var running = Content()
   /// What each place holds, once the script has been there.
   private(set) var contents: [Place: Content] = [:]
-  /// What an opened state may hold when the part behind the last epoch is lost: the last epoch,
-  /// then one more batch of the logged keyspace at a time.
-  private(set) var tail: [Content] = []
+  /// What every epoch held; the first is that of a store without one.
+  private(set) var epochs: [Content] = []
+  /// What the logged keyspace held after every batch, and how many batches each epoch has.
+  private(set) var batches: [KeyspaceModel] = []
+  private(set) var batchCounts: [Int] = []
   /// Called after every epoch.
   var onEpoch: () throws -> Void = {}
 
@@ -59,6 +61,8 @@ final class SampleScript {
     small = 9
     self.store = store
     for (name, options) in Self.keyspaces { running.models[name] = KeyspaceModel(options) }
+    epochs = [running]
+    batchCounts = [0]
   }
 
   /// Options with which the script makes the tables it is meant to make.
@@ -136,10 +140,8 @@ final class SampleScript {
 
   /// Ends with batches that only a log holds.
   private func leaveState() throws {
-    tail = [running]
     for round in 0..<3 {
       try insert((220 + 3 * round)..<(223 + 3 * round), into: "logged", from: 70)
-      tail.append(running)
     }
     contents[.state] = running
   }
@@ -153,6 +155,7 @@ final class SampleScript {
     var model = try #require(running.models[name])
     try body(&model)
     running.models[name] = model
+    if name == "logged" { batches.append(model) }
     guard let store else { return }
     try write(try #require(store.keyspace(named: name)))
   }
@@ -206,6 +209,8 @@ final class SampleScript {
 
   private func commit() throws {
     running.metadata.append(UInt8(running.metadata.count + 1))
+    epochs.append(running)
+    batchCounts.append(batches.count)
     guard let store else { return }
     try store.commitEpoch(metadata: running.metadata)
     // Merges would end whenever they like; with none due, what is on disk is always the same.
@@ -217,20 +222,34 @@ final class SampleScript {
 extension SampleScript.Content {
   /// How an open store answers otherwise than this about any of `keys`; `nil` where it does not.
   func difference(from store: StateStore, keys: [[UInt8]]) throws -> String? {
-    if store.lastEpoch.metadata != metadata {
-      return "metadata \(store.lastEpoch.metadata), not \(metadata)"
-    }
+    try SampleExpectation(self, keys: keys).difference(from: store)
+  }
+}
+
+/// What a content says of some keys, worked out once for many stores.
+struct SampleExpectation: Sendable {
+  let metadata: [UInt8]
+  /// By name of the keyspace.
+  var keyspaces: [String: KeyspaceExpectation]
+
+  init(_ content: SampleScript.Content, keys: [[UInt8]]) {
+    metadata = content.metadata
+    keyspaces = content.models.mapValues { KeyspaceExpectation($0, keys: keys) }
+  }
+
+  /// How an open store answers otherwise; `nil` where it does not.
+  func difference(from store: StateStore) throws -> String? {
+    let found = store.lastEpoch.metadata
+    if found != metadata { return "metadata \(found), not \(metadata)" }
     if store.keyspaceNames != SampleScript.keyspaces.map(\.name) {
       return "keyspaces \(store.keyspaceNames)"
     }
     for (name, options) in SampleScript.keyspaces {
-      guard let model = models[name], let keyspace = store.keyspace(named: name) else {
+      guard let expected = keyspaces[name], let keyspace = store.keyspace(named: name) else {
         return "no keyspace \(name)"
       }
       if keyspace.options != options { return "\(name) has options \(keyspace.options)" }
-      if let problem = try keyspace.difference(from: model, keys: keys) {
-        return "\(name): \(problem)"
-      }
+      if let problem = try keyspace.difference(from: expected) { return "\(name): \(problem)" }
     }
     return nil
   }
