@@ -107,8 +107,8 @@ struct DamageSample: Sendable {
   /// Damages a copy and judges it; an answer that is wrong, or an error that says nothing, is
   /// recorded as an issue.
   ///
-  /// - Parameter isTail: whether the state may lack its end. It must then be exactly as of an epoch,
-  ///   but for the logged keyspace, which may have any number of the batches behind it.
+  /// - Parameter isTail: whether the state may lack its end. It must then be exactly as of an
+  ///   epoch, but for the logged keyspace, which may have any number of the batches behind it.
   @discardableResult
   func judge(
     _ place: Place, _ what: @autoclosure () -> String, allowingLoss isTail: Bool = false,

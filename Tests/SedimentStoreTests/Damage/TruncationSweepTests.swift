@@ -28,8 +28,10 @@ struct TruncationSweepTests {
           try $0.replaceContents(of: file, with: damaged)
         }
         guard let length = durable[file], size < length else { continue }
-        if case .earlier = verdict { Issue.record("\(what) has lost what was durable") }
-        // Of less than 8 bytes all may have been zeros behind a record.
+        // What is cut may have been zeros: a record's padding.
+        if case .earlier = verdict, !damaged.starts(with: bytes[..<length]) {
+          Issue.record("\(what) has lost what was durable")
+        }
         if !zeroes && size <= length - 8 { #expect(verdict == .refused, "\(what)") }
       }
     }
