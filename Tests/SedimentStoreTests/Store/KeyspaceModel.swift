@@ -96,8 +96,9 @@ extension HashedKeyspace {
       case (nil, true): break
       case (nil, false): return "key \(key) is not found, should be \(live)"
       case (let entry?, _):
-        if !live.contains(.init(time: entry.time, value: entry.value)) {
-          return "key \(key) is \(entry), should be \(live)"
+        let latest = live.max { $0.time < $1.time }
+        if latest != .init(time: entry.time, value: entry.value) {
+          return "key \(key) is \(entry), should be the latest of \(live)"
         }
       }
       let anchor = live.last?.time ?? model.largestTime ?? 0
