@@ -1,15 +1,15 @@
 /// Where reading of files stopped, the one that moved last at the end.
-struct PositionTable {
+package struct PositionTable {
   private var byPath: [String: (position: FilePosition, age: UInt64)] = [:]
   private var nextAge: UInt64 = 0
 
   /// The positions of an epoch, the oldest first.
-  init(_ positions: [FilePosition]) {
+  package init(_ positions: [FilePosition]) {
     for position in positions { set(position) }
   }
 
   /// Replaces the position of the file at a path.
-  mutating func set(_ position: FilePosition) {
+  package mutating func set(_ position: FilePosition) {
     // A file that goes on keeps its age, so that the order is that of the beginnings.
     let age = byPath[position.path]?.age ?? nextAge
     if age == nextAge { nextAge += 1 }
@@ -20,12 +20,12 @@ struct PositionTable {
   }
 
   /// Forgets a path.
-  mutating func remove(_ path: String) {
+  package mutating func remove(_ path: String) {
     byPath[path] = nil
   }
 
   /// All positions, the oldest first.
-  var all: [FilePosition] { sorted() }
+  package var all: [FilePosition] { sorted() }
 
   private func sorted() -> [FilePosition] {
     byPath.values.sorted { $0.age < $1.age }.map(\.position)

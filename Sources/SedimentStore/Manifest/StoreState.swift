@@ -38,6 +38,11 @@ package struct TableSlice: Hashable, Sendable {
   package var table: TableMetadata
   /// Only hashes whose high word lies in here count: a table made for other shards is clipped.
   package var clip: ClosedRange<UInt64>
+
+  package init(table: TableMetadata, clip: ClosedRange<UInt64>) {
+    self.table = table
+    self.clip = clip
+  }
 }
 
 /// A sorted run of one shard.
@@ -50,6 +55,14 @@ package struct RunState: Hashable, Sendable {
   /// The window of the largest time seen when its youngest keys were inserted.
   package var window: Int64
   package var tables: [TableSlice]
+
+  package init(id: UInt64, sequence: UInt64, level: UInt8, window: Int64, tables: [TableSlice]) {
+    self.id = id
+    self.sequence = sequence
+    self.level = level
+    self.window = window
+    self.tables = tables
+  }
 
   package var smallestTime: Int64 { tables.map(\.table.smallestTime).min() ?? .max }
   package var largestTime: Int64 { tables.map(\.table.largestTime).max() ?? .min }
@@ -86,6 +99,11 @@ package struct ShardState: Hashable, Sendable {
   package var groups: KeyGroupRange
   /// Newest first.
   package var runs: [RunState] = []
+
+  package init(groups: KeyGroupRange, runs: [RunState] = []) {
+    self.groups = groups
+    self.runs = runs
+  }
 }
 
 /// A log whose records belong to the state, up to a length.
@@ -93,6 +111,12 @@ package struct LogReference: Hashable, Sendable {
   package var number: FileNumber
   package var fileID: UInt64
   package var committedLength: UInt64
+
+  package init(number: FileNumber, fileID: UInt64, committedLength: UInt64) {
+    self.number = number
+    self.fileID = fileID
+    self.committedLength = committedLength
+  }
 }
 
 /// The durable state of a keyspace.
@@ -105,6 +129,18 @@ package struct KeyspaceState: Hashable, Sendable {
   package var shards: [ShardState]
   /// In the order to replay them; what they hold is in no table.
   package var logs: [LogReference] = []
+
+  package init(
+    id: UInt32, name: String, options: KeyspaceOptions, largestTime: Int64? = nil,
+    shards: [ShardState], logs: [LogReference] = []
+  ) {
+    self.id = id
+    self.name = name
+    self.options = options
+    self.largestTime = largestTime
+    self.shards = shards
+    self.logs = logs
+  }
 }
 
 /// The durable state of a store.
@@ -120,6 +156,12 @@ package struct StoreState: Hashable, Sendable {
   package var metadata: [UInt8] = []
   /// In order of id.
   package var keyspaces: [KeyspaceState] = []
+
+  package init(identity: StoreIdentity, seed: HashSeed, nextFileNumber: UInt64 = 1) {
+    self.identity = identity
+    self.seed = seed
+    self.nextFileNumber = nextFileNumber
+  }
 
   /// Longest metadata of an epoch.
   package static let metadataBytesMax = 16 << 20

@@ -36,12 +36,12 @@ package final class Memtable: @unchecked Sendable {
   package let layout: EntryLayout
   package let geometry: MemtableGeometry
   /// The slots and all they point to; the struct is what hot loops work on.
-  let core: MemtableCore
+  package let core: MemtableCore
   private let memory: AlignedBuffer
   private let pool: MemtableMemory?
 
   /// What it holds, counted. A batch works on a copy and stores it back at its end.
-  package internal(set) var counters = Counters() {
+  package var counters = Counters() {
     didSet { publishedLive.store(counters.live, ordering: .relaxed) }
   }
   /// `counters.live` as any thread may read it, a batch old at most.
@@ -116,7 +116,8 @@ package final class Memtable: @unchecked Sendable {
     MemtableCore.slotBytes + MemtableCore.deltaBytes + Int(layout.valueWidth)
   }
 
-  /// Whether `count` more entries with `keyBytes` bytes of keys are sure to fit.
+  /// Whether `count` more entries with `keyBytes` bytes of keys fit, unless their hashes crowd
+  /// behind the last home: then a probe says `full`.
   package func fits(count: Int, keyBytes: Int) -> Bool {
     guard counters.used + count <= geometry.fillLimit else { return false }
     return !layout.isExact

@@ -88,18 +88,26 @@ package struct RecordLogReader {
   package mutating func next(
     committedLength: UInt64, stopsThere: Bool = false
   ) throws -> Record? {
-    if stopsThere && offset >= committedLength { return nil }
-    while let record = try read(at: offset) {
+    // An acknowledgement may be the last of what counts.
+    while !stopsThere || offset < committedLength {
+      guard let record = try read(at: offset) else {
+        try checkTail(committedLength: committedLength)
+        return nil
+      }
       offset += UInt64(RecordLogFormat.recordBytes(payload: record.payload.count))
       if record.type != RecordLogFormat.acknowledgementType { return record }
     }
-    guard offset < max(size, committedLength) else { return nil }
+    return nil
+  }
+
+  /// Throws unless the bad record at `offset` is the end of the file or a torn tail.
+  private func checkTail(committedLength: UInt64) throws {
+    guard offset < max(size, committedLength) else { return }
     if try offset < committedLength || hasAcknowledgement(after: offset) {
       throw Corruption(
         file: name, offset: offset, what: "record", expected: "a whole record",
         found: "a damaged one")
     }
-    return nil
   }
 
   /// The record at an offset, or `nil` where no whole one is.

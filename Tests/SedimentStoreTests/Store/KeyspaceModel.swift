@@ -99,8 +99,9 @@ extension HashedKeyspace {
         if live.isEmpty { continue }
         return "key \(expected.keys[index]) is not found, should be \(live)"
       }
-      if !live.contains(where: { $0.time == entry.time && $0.value == entry.value }) {
-        return "key \(expected.keys[index]) is \(entry), should be \(live)"
+      let latest = live.max { $0.time < $1.time }
+      if latest?.time != entry.time || latest?.value != entry.value {
+        return "key \(expected.keys[index]) is \(entry), should be the latest of \(live)"
       }
     }
     let answers = try contains(batch, times: expected.times)
