@@ -83,9 +83,11 @@ package enum ManifestReader {
   static func decoding<Value>(
     _ name: String, _ record: RecordLogReader.Record,
     _ decode: ([UInt8]) throws(CodingError) -> Value
-  ) throws(Corruption) -> Value {
+  ) throws -> Value {
     do {
       return try decode(record.payload)
+    } catch .unknownVersion(let version, let supported) {
+      throw UnsupportedFormat(file: name, version: version, supported: supported)
     } catch {
       throw Corruption(
         file: name, offset: record.offset, what: "record", undecodable: error)

@@ -91,7 +91,9 @@ package enum StateCoding {
 
   private static func checkVersion(_ reader: inout ByteReader) throws(CodingError) {
     let found = try reader.readUInt8()
-    guard found == version else { throw .invalid("version \(found) of the manifest's payload") }
+    guard found == version else {
+      throw .unknownVersion(UInt64(found), supported: UInt64(version))
+    }
   }
 
   // MARK: - Parts

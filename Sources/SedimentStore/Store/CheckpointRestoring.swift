@@ -81,11 +81,20 @@ private struct CheckpointRestoring {
         FileNaming.objects.name(of: table), in: source.objects,
         to: FileNaming.state.name(of: table), in: target, bytes: table.fileBytes)
     }
-    for log in state.logs {
-      _ = try FileTransfer.link(
-        FileNaming.objects.name(of: log), in: source.objects, to: FileNaming.state.name(of: log),
-        in: target, bytes: log.committedLength)
+    for keyspace in state.keyspaces {
+      for log in keyspace.logs { try bring(log, readsToTheEnd: keyspace.options.log != .epochs) }
     }
+  }
+
+  /// Brings a log, without what may stand behind its committed part where opening would read that:
+  /// it would be batches of after the checkpoint.
+  private func bring(_ log: LogReference, readsToTheEnd: Bool) throws {
+    let name = FileNaming.objects.name(of: log)
+    let size = try source.objects.metadata(of: name)?.size
+    let isCopied = readsToTheEnd && size != log.committedLength
+    let bring = isCopied ? FileTransfer.copyPrefix : FileTransfer.link
+    _ = try bring(
+      name, source.objects, FileNaming.state.name(of: log), target, log.committedLength)
   }
 
   private func publish(_ state: StoreState) throws {

@@ -32,6 +32,9 @@ struct StateFiles {
     } catch var corruption as Corruption {
       corruption.file = shownName(of: table)
       throw corruption
+    } catch var unsupported as UnsupportedFormat {
+      unsupported.file = shownName(of: table)
+      throw unsupported
     }
   }
 
@@ -59,6 +62,9 @@ struct StateFiles {
     } catch var corruption as Corruption {
       corruption.file = shownName(of: log)
       throw corruption
+    } catch var unsupported as UnsupportedFormat {
+      unsupported.file = shownName(of: log)
+      throw unsupported
     }
   }
 

@@ -3,12 +3,14 @@
 //   1. open the directory, take LOCK
 //   2. read the manifest: the state of the last durable epoch; none: a new store
 //   3. arrange tables for the number of shards asked for
-//   4. open tables, replay logs into memtables
+//   4. read the logs that count to their end, and of every table what opening it reads
 //   5. write, sync and publish a new manifest with the next writer epoch
-//   6. remove what the state does not name: tables of flushes and merges no epoch took in
+//   6. open tables, replay logs into memtables
+//   7. remove what the state does not name: tables of flushes and merges no epoch took in
 //
 // Nothing is renamed or removed before step 5 is durable: after a failed sync what the page cache
-// shows may not be on disk.
+// shows may not be on disk. And nothing is written before step 5, so that a store which is damaged
+// or of a newer format is refused as it is.
 
 internal import SedimentIO
 internal import Synchronization
@@ -26,6 +28,12 @@ struct StoreOpening {
     let lock = try takeLock(directory)
     do {
       return try open(directory, lock)
+    } catch let error as FileError where error.code == .notFound {
+      // All that opening looks for is named by CURRENT or by the manifest.
+      lock.unlock()
+      throw Corruption(
+        file: error.path.split(separator: "/").last.map(String.init) ?? path, offset: 0,
+        what: "file", expected: "there", found: "missing")
     } catch {
       lock.unlock()
       throw error
@@ -63,6 +71,10 @@ struct StoreOpening {
     state.nextFileNumber += 1
     // Everything is read, and what was read is durable, before the new manifest promises anything.
     try settleLogs(&state, directory)
+    let files = StateFiles.inState(directory)
+    for table in state.tables.values.sorted(by: { $0.number < $1.number }) {
+      try files.withTable(table) { _ in }
+    }
     let manifest = try DurableManifest(directory: directory, number: number, state: state)
     let core = try StoreCore(
       fileSystem: fileSystem, directory: directory, options: options, manifest: manifest,

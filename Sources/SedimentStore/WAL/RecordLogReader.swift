@@ -146,10 +146,3 @@ package struct RecordLogReader {
     return bytes
   }
 }
-
-/// A file of a format version that this build does not know.
-package struct UnsupportedFormat: Error, Sendable {
-  package var file: String
-  package var version: UInt64
-  package var supported: UInt64
-}
