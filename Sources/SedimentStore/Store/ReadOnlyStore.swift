@@ -3,8 +3,8 @@
 // How it works: the manifest says which files make up the state of the last epoch, and no lock is
 // taken. A writer that goes on may unlink a file before it is opened here. It does so only after a
 // newer manifest record is in its file; so when a file is missing the manifest is read again, and
-// the operation starts over. A file that is missing although the manifest has not changed is
-// damage.
+// a lookup starts over, while a verification goes on with the next file. A file that is missing
+// although the manifest still names it is damage.
 //
 // Nothing is kept open between operations, and one table at a time during them, without its filter.
 //
@@ -135,16 +135,28 @@ public final class ReadOnlyStore: Sendable {
   func reading<Answer>(_ body: (StoreState) throws -> Answer) throws(StoreError) -> Answer {
     try wrapping {
       for _ in 0..<Self.attemptsMax {
+        let given = state
         do {
-          return try body(state)
+          return try body(given)
         } catch let error as FileError where error.code == .notFound {
-          guard try refresh() else {
+          // Whoever noticed first, here or in `body`, on this thread or another: what counts is
+          // whether the state that `body` worked on is still the one in force.
+          try refresh()
+          guard state != given else {
             throw StoreError(.corrupted, "a file of the state is missing: \(error)", cause: error)
           }
         }
       }
       throw StoreError(.inputOutput, "\(path) changes faster than it can be read: try again")
     }
+  }
+
+  /// Whether a file that is missing should be there: not when the writer dropped it. A file that is
+  /// not named any more is never named again.
+  private func shouldBeThere(_ file: StateFile) throws(StoreError) -> Bool {
+    try refresh()
+    let name = files.shownName(of: file)
+    return state.files.contains { files.shownName(of: $0) == name }
   }
 
   // MARK: - Verification
@@ -154,26 +166,23 @@ public final class ReadOnlyStore: Sendable {
   /// Of a state that goes on being written, each file that is still named when it is its turn.
   public func verify() throws(StoreError) -> [Damage] {
     try refresh()
-    var damage: [Damage] = []
-    var done: Set<String> = []
-    try reading { state in
-      let files = self.files
+    let files = self.files
+    return try wrapping {
+      var damage: [Damage] = []
       for file in state.files {
         let name = files.shownName(of: file)
-        if done.contains(name) { continue }
         do {
           try files.verify(file)
         } catch let error as FileError where error.code == .notFound {
-          if try refresh() { throw error }
+          guard try shouldBeThere(file) else { continue }
           damage.append(Damage(file: name, message: "\(name) is missing"))
         } catch {
           guard let found = Damage(error, file: name) else { throw error }
           damage.append(found)
         }
-        done.insert(name)
       }
+      return damage
     }
-    return damage
   }
 
   /// Verifies what is at a path, the manifest included.
