@@ -7,7 +7,7 @@ import Testing
 /// What a store does when its surroundings fail, or end it, at an awkward moment.
 @Suite struct StoreFailureTests {
   static func open(
-    _ fileSystem: any FileSystem, slots: Int = .max, patience: Int64 = 0
+    _ fileSystem: any FileSystem, slots: Int = .max, patience: Duration = .zero
   ) throws -> StateStore {
     var options = StoreOptions(
       memoryBudget: 8 << 20, shards: 2, backgroundThreads: 1, fullDiskPatience: patience)
@@ -27,7 +27,7 @@ import Testing
 
   @Test func closingDoesNotWaitForAWriterThatWaitsForAFullDisk() throws {
     let faulty = FaultInjectingFileSystem(MemoryFileSystem())
-    let store = try Self.open(faulty, slots: 256, patience: 3_600_000)
+    let store = try Self.open(faulty, slots: 256, patience: .seconds(3600))
     let seen = try store.keyspace("seen", KeyspaceOptions(timeToLive: .forever))
     faulty.arm([.noSpace(.write, number: 1, isSticky: true)])
     let outcome = Mutex<StoreError.Code?>(nil)
