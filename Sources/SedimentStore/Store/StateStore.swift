@@ -170,11 +170,9 @@ public final class StateStore: Sendable {
         keyspace.options = changed
       }
     }
-    let consequence =
-      changed.timeToLive.limit < old.limit
+    return changed.timeToLive.limit < old.limit
       ? "entries older than the new time to live count as expired at once"
       : "entries that had expired before the change do not come back"
-    return "time to live changed from \(old) to \(timeToLive): \(consequence)"
   }
 
   // MARK: - Epochs
