@@ -49,11 +49,11 @@ public final class FaultInjectingFileSystem: FileSystem, Sendable {
 
   /// Counts a call and throws when it is to fail.
   func call(_ operation: FileOperation, _ path: String) throws(FileError) {
-    if let fault = next(operation) { throw Self.error(fault, operation, path) }
+    if let fault = next(operation, path) { throw Self.error(fault, operation, path) }
   }
 
-  func next(_ operation: FileOperation) -> Fault? {
-    plan.withLock { $0.next(operation) }
+  func next(_ operation: FileOperation, _ path: String) -> Fault? {
+    plan.withLock { $0.next(operation, path) }
   }
 
   static func error(_ fault: Fault, _ operation: FileOperation, _ path: String) -> FileError {
@@ -161,7 +161,7 @@ private final class FaultInjectingFile: File {
   }
 
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError) {
-    if let fault = fileSystem.next(.write) {
+    if let fault = fileSystem.next(.write, path) {
       let half = unsafe UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count / 2)])
       try unsafe base.write(half, at: offset)
       throw FaultInjectingFileSystem.error(fault, .write, path)
