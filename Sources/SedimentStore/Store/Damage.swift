@@ -27,7 +27,8 @@ public struct Damage: Error, Sendable, Hashable, CustomStringConvertible {
     case let error as UnsupportedFormat:
       self.init(file: file, message: StoreError(wrapping: error).message)
     case let error as FileError
-    where [.inputOutput, .notFound, .symbolicLink, .isDirectory].contains(error.code):
+    where [.inputOutput, .notFound, .symbolicLink, .isDirectory, .invalidName]
+      .contains(error.code):
       self.init(file: file, message: error.description)
     default: return nil
     }
