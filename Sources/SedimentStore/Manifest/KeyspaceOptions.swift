@@ -178,12 +178,15 @@ public struct TimeToLiveChange: Hashable, Sendable, CustomStringConvertible {
   /// Whether entries that would have lived on have expired with the change.
   public var expiresEntries: Bool { to.limit < from.limit }
 
-  /// One line for people that says what the change means.
-  public var description: String {
-    let consequence =
-      expiresEntries
+  /// What the change means, for people.
+  public var consequence: String {
+    expiresEntries
       ? "entries older than the new time to live count as expired at once"
       : "entries that had expired before the change do not come back"
-    return "time to live changed from \(from) to \(to): \(consequence)"
+  }
+
+  /// One line for people.
+  public var description: String {
+    "time to live changed from \(from) to \(to): \(consequence)"
   }
 }

@@ -106,7 +106,10 @@ package enum ManifestReader {
     bytes.removeLast(bytes.count - count)
     let line = String(decoding: bytes, as: UTF8.self)
     let words = line.split(separator: " ", omittingEmptySubsequences: false)
-    guard words.count == 4, words[0].hasPrefix(ManifestFiles.prefix),
+    guard words.count == 4,
+      let number = UInt64(words[0].dropFirst(ManifestFiles.prefix.count)),
+      // Written anew from its number, the name cannot lead out of the directory.
+      words[0] == ManifestFiles.name(FileNumber(number)),
       let fileID = UInt64(words[1], radix: 16), let length = UInt64(words[2], radix: 16),
       line == ManifestFiles.line(name: String(words[0]), fileID: fileID, length: length)
     else {

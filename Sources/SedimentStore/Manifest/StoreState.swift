@@ -117,6 +117,9 @@ package struct LogReference: Hashable, Sendable {
     self.fileID = fileID
     self.committedLength = committedLength
   }
+
+  /// Longer than any log grows; a longer one on disk is damage, and no sum of lengths overflows.
+  package static let lengthMax: UInt64 = 1 << 40
 }
 
 /// The durable state of a keyspace.
@@ -166,6 +169,8 @@ package struct StoreState: Hashable, Sendable {
   /// Longest metadata of an epoch.
   package static let metadataBytesMax = 16 << 20
   package static let keyspacesMax = 1024
+  /// None is larger, and adding to one never overflows.
+  package static let keyspaceIDMax: UInt32 = 1 << 30
   package static let shardsMax = 256
   package static let nameBytesMax = 255
 
@@ -198,6 +203,7 @@ extension StoreState {
     for counter in [writerEpoch, epoch, nextFileNumber] where counter > Counter.max {
       return "a counter of \(counter)"
     }
+    if nextKeyspaceID > StoreState.keyspaceIDMax { return "keyspace id \(nextKeyspaceID)" }
     if Set(keyspaces.map(\.id)).count != keyspaces.count { return "two keyspaces with one id" }
     if Set(keyspaces.map(\.name)).count != keyspaces.count { return "two keyspaces of one name" }
     for keyspace in keyspaces {
@@ -237,6 +243,7 @@ extension KeyspaceState {
 extension ShardState {
   fileprivate func complaint(layout: EntryLayout, below nextFileNumber: UInt64) -> String? {
     let range = groups.hashRange
+    if Set(runs.map(\.id)).count != runs.count { return "two runs with one id" }
     var newest: UInt64?
     for run in runs {
       if run.sequence > Counter.max || run.id > Counter.max {

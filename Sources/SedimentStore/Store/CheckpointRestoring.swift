@@ -1,6 +1,6 @@
 // Making a state directory of a checkpoint or savepoint: only links, whatever the size.
 //
-//   1. read and check the manifest
+//   1. read and check the manifest; of a savepoint, hold every file against its SHA-256
 //   2. link tables and logs under the names the state gives them, synchronise the directory
 //   3. write and publish a manifest
 //
@@ -21,7 +21,9 @@ extension StateStore {
   /// Makes a state directory of a checkpoint.
   ///
   /// Links files where both lie on one file system, and never rewrites a table. The checkpoint does
-  /// not change, whatever becomes of the new state.
+  /// not change, whatever becomes of the new state. A savepoint may have been carried around, so it
+  /// is read whole first and held against its sums; the tables of other checkpoints are checked as
+  /// they are read.
   ///
   /// - Parameters:
   ///   - checkpoint: a directory of checkpoints (the newest is taken), a checkpoint in one, or a
@@ -42,6 +44,7 @@ extension StateStore {
       let sourceLock = try source.lockForReading()
       defer { sourceLock?.unlock() }
       let found = try source.find(checkpoint.id)
+      try source.checkSums(of: found)
       let target = try fileSystem.openNamed(path, creating: true)
       // Before the lock, so that nothing is left where nothing was to be done; and under it, for
       // another restore may have been faster.
@@ -61,6 +64,24 @@ extension StateStore {
     throw StoreError(
       .alreadyExists,
       "\(directory.path) is not empty (it holds \(entry.name)): restore into a new directory")
+  }
+}
+
+extension CheckpointDirectory {
+  /// Holds every file of a savepoint against `SHA256SUMS`; nothing for other checkpoints.
+  fileprivate func checkSums(of found: (id: CheckpointID, manifest: CheckpointManifest)) throws {
+    guard try isSavepoint else {
+      if try directory.metadata(of: Self.descriptionName) == nil { return }
+      throw Corruption(
+        file: SavepointSums.name, offset: 0, what: "file",
+        expected: "there beside \(Self.descriptionName)", found: "missing")
+    }
+    let state = found.manifest.state
+    let objects =
+      state.tables.values.map { FileNaming.objects.name(of: $0) }
+      + state.logs.map { FileNaming.objects.name(of: $0) }
+    try SavepointSums(self).check(
+      containing: [found.id.fileName] + objects.sorted().map { Self.objectsName + "/" + $0 })
   }
 }
 

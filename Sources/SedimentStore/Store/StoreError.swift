@@ -43,6 +43,17 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
 
   public var description: String { message }
 
+  /// The write that found the disk full, when that is what is behind the error, at whatever remove:
+  /// a store that it poisoned may do again once it is opened anew and there is room.
+  package var fullDisk: FileError? {
+    switch cause {
+    case let cause as FileError: cause.code == .noSpace ? cause : nil
+    case let cause as StoreError: cause.fullDisk
+    case let cause as ManifestFailure: StoreError(wrapping: cause.cause).fullDisk
+    default: nil
+    }
+  }
+
   /// The public face of any error of the layers below.
   package init(wrapping error: any Error) {
     switch error {

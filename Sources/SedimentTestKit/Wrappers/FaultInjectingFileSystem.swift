@@ -64,7 +64,7 @@ public final class FaultInjectingFileSystem: FileSystem, Sendable {
 
   func next(_ operation: FileOperation, _ path: String) -> Fault? {
     interruption.withLock { $0 }?(operation, path)
-    return plan.withLock { $0.next(operation) }
+    return plan.withLock { $0.next(operation, path) }
   }
 
   static func error(_ fault: Fault, _ operation: FileOperation, _ path: String) -> FileError {
