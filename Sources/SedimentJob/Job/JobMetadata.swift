@@ -90,8 +90,7 @@ extension JobMetadata {
         throw .invalid("\(error)")
       }
     }
-    // A position takes at least 40 bytes.
-    let count = try reader.readCount(itemBytes: 40)
+    let count = try reader.readCount(itemBytes: FilePosition.encodedBytesMin)
     positions.reserveCapacity(count)
     for _ in 0..<count { positions.append(try FilePosition(from: &reader)) }
     try reader.expectEnd()

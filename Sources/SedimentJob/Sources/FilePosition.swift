@@ -122,6 +122,10 @@ extension FilePosition {
 }
 
 extension FilePosition {
+  /// Fewest bytes of an encoding: four u64, one u8, and five varints of one byte each, of which the
+  /// first is the length of an empty path.
+  package static let encodedBytesMin = 4 * 8 + 1 + 5
+
   /// Writes the encoding.
   package func encode(to writer: inout ByteWriter) {
     writer.writeString(path)
