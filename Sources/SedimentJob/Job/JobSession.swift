@@ -78,7 +78,9 @@ final class JobSession {
     }
     checkpoints = CheckpointKeeper(store: store, options, environment)
     positions = PositionTable(metadata.positions)
-    for path in plan.superseded { positions.remove(path) }
+    // All old names first: files may have changed theirs with each other.
+    for move in plan.moves { positions.remove(move.oldPath) }
+    for move in plan.moves { positions.set(move.position) }
     header = metadata.csvHeader.map { CSVHeader(line: $0) }
     router = BatchRouter(
       missingKey: options.missingKey, learns: options.learns,

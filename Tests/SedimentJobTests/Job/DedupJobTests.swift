@@ -68,6 +68,33 @@ import Testing
     #expect(messages.contains("in/b is in/a under another name"))
   }
 
+  @Test mutating func rotatedFilesGoOnUnderTheirNewNames() throws {
+    // Times beyond the TTL: the state does not help against reading again.
+    try harness.add("in/log", lines: [line(1, 1), line(2, 1_000)])
+    try harness.add("in/log.1", lines: [line(3, 2_000)])
+    _ = try harness.run()
+    let directory = try harness.disk.openDirectory(at: "in", creating: false)
+    try directory.rename("log.1", to: "log.2", replacing: false)
+    try directory.rename("log", to: "log.1", replacing: false)
+    try harness.add("in/log", lines: [line(4, 3_000)])
+    harness.options.sources = ["in/log", "in/log.1", "in/log.2"].map { .file($0) }
+    #expect(try harness.run().counters.events == 1)
+    #expect(try harness.run().counters.events == 0)
+  }
+
+  @Test mutating func filesThatChangedNamesWithEachOtherAreNotReadAgain() throws {
+    try harness.add("in/a", lines: [line(1, 1), line(2, 1_000)])
+    try harness.add("in/b", lines: [line(3, 2_000)])
+    _ = try harness.run()
+    let directory = try harness.disk.openDirectory(at: "in", creating: false)
+    try directory.rename("a", to: "c", replacing: false)
+    try directory.rename("b", to: "a", replacing: false)
+    try directory.rename("c", to: "b", replacing: false)
+    #expect(try harness.run().counters.events == 0)
+    try harness.disk.append(line(4, 3_000), to: "in/b")
+    #expect(try harness.run().counters.events == 1)
+  }
+
   @Test mutating func standardInputIsReadWholeAndTheStateDropsWhatWasEmitted() throws {
     harness.options.sources = [.standardInput]
     _ = try harness.run(standardInput: line(1, 1) + line(2, 2))
