@@ -2,7 +2,8 @@
 // moved, and not when another file has its name.
 //
 // A file is known by its device and inode, by a hash of its head (up to 4 KiB), and by a hash of up
-// to 4 KiB before the position. On another machine device and inode differ, and the hashes decide.
+// to 4 KiB before the position. On another machine device and inode differ, and the hashes decide;
+// under another name, too, only with a head of 4 KiB: short files are often alike.
 // Positions in `.gz` files count uncompressed bytes; such files are known by their heads alone.
 //
 // The encoding, within the job's metadata of an epoch (on disk: never renumber):
@@ -93,8 +94,10 @@ extension FilePosition {
       return .missing
     }
     let hasInode = metadata.device == identity.device && metadata.inode == identity.inode
-    // An empty head says nothing; then the file must be the very same.
-    if identity.headBytes == 0, !hasInode { return .replaced }
+    // An empty head says nothing, and a short one not enough under another name; then the file must
+    // be the very same.
+    let headBytesMin = other == path ? 1 : FileIdentity.hashedBytesMax
+    guard hasInode || identity.headBytes >= headBytesMin else { return .replaced }
     let file = try files.open(other)
     do {
       let hasHead = try Self.hash(file, at: 0, identity.headBytes) == identity.headHash

@@ -95,6 +95,28 @@ import Testing
     #expect(try harness.run().counters.events == 1)
   }
 
+  @Test mutating func anotherFileWithTheSameFewBytesIsReadForItself() throws {
+    let beat = line(1, 1) + line(1, 1_000)
+    try harness.add("in/h01", lines: [beat])
+    _ = try harness.run()
+    try harness.add("in/h02", lines: [beat])
+    let messages = MessageLog()
+    #expect(try harness.run(messages: messages).counters.events == 2)
+    #expect(!messages.contains("another name"))
+  }
+
+  @Test mutating func aLongCopyUnderAnotherNameIsTheSameFile() throws {
+    let lines = (1...400).map { line($0, 1) }
+    try harness.add("in/a", lines: lines)
+    _ = try harness.run()
+    try harness.disk.write(lines.joined() + line(0, 1), to: "in/b")
+    try harness.disk.openDirectory(at: "in", creating: false).remove("a")
+    harness.options.sources = [.file("in/b")]
+    let messages = MessageLog()
+    #expect(try harness.run(messages: messages).counters.events == 1)
+    #expect(messages.contains("in/b is in/a under another name"))
+  }
+
   @Test mutating func standardInputIsReadWholeAndTheStateDropsWhatWasEmitted() throws {
     harness.options.sources = [.standardInput]
     _ = try harness.run(standardInput: line(1, 1) + line(2, 2))
