@@ -49,19 +49,13 @@ package struct InputPlan: Sendable {
   /// Files whose reading goes on under another name.
   package private(set) var moves: [Move] = []
 
-  /// Matches `sources` with the positions that a state keeps.
+  /// Matches `sources` with the positions that a state keeps. A file that is named again is left
+  /// out.
   package init(
     _ sources: [InputSource], positions: [FilePosition], in files: InputFileSystem
   ) throws(SourceError) {
     var known = KnownFiles(positions)
-    var found: [FoundFile] = []
-    for (index, source) in sources.enumerated() {
-      inputs.append(PlannedInput(source))
-      guard case .file(let path) = source, let metadata = try files.metadata(of: path),
-        metadata.kind == .file
-      else { continue }
-      found.append(FoundFile(index: index, path: path, metadata: metadata))
-    }
+    var found = try list(sources, in: files)
     for sign in KnownFiles.Sign.allCases {
       var left: [FoundFile] = []
       for file in found {
@@ -78,6 +72,31 @@ package struct InputPlan: Sendable {
         try explain(file, position, in: files)
       }
     }
+  }
+
+  /// Lists what to read, every file once, and the files that are there.
+  private mutating func list(
+    _ sources: [InputSource], in files: InputFileSystem
+  ) throws(SourceError) -> [FoundFile] {
+    var found: [FoundFile] = []
+    var names: [Inode: String] = [:]
+    for source in sources {
+      if case .file(let path) = source, let metadata = try files.metadata(of: path),
+        metadata.kind == .file
+      {
+        if let other = names.updateValue(path, forKey: Inode(metadata)) {
+          notices.append(
+            other == path
+              ? "\(path) is named more than once: it is read once"
+              : "\(path) is the same file as \(other): it is read once")
+          names[Inode(metadata)] = other
+          continue
+        }
+        found.append(FoundFile(index: inputs.count, path: path, metadata: metadata))
+      }
+      inputs.append(PlannedInput(source))
+    }
+    return found
   }
 
   /// Goes on with a file at its position.
@@ -111,6 +130,20 @@ package struct InputPlan: Sendable {
   }
 }
 
+/// What tells files apart while they exist.
+private struct Inode: Hashable {
+  var device: UInt64
+  var inode: UInt64
+
+  init(_ metadata: FileMetadata) {
+    (device, inode) = (metadata.device, metadata.inode)
+  }
+
+  init(_ identity: FileIdentity) {
+    (device, inode) = (identity.device, identity.inode)
+  }
+}
+
 /// An input that is there.
 private struct FoundFile {
   var index: Int
@@ -126,11 +159,6 @@ private struct KnownFiles {
     case inode
     case contentAndName
     case content
-  }
-
-  private struct Inode: Hashable {
-    var device: UInt64
-    var inode: UInt64
   }
 
   private struct Head: Hashable {
@@ -152,7 +180,7 @@ private struct KnownFiles {
     for (index, position) in positions.enumerated() {
       let identity = position.identity
       byPath[position.path] = index
-      byInode[Inode(device: identity.device, inode: identity.inode), default: []].append(index)
+      byInode[Inode(identity), default: []].append(index)
       guard identity.headBytes > 0 else { continue }
       byHead[Head(bytes: identity.headBytes, hash: identity.headHash), default: []].append(index)
     }
@@ -182,7 +210,7 @@ private struct KnownFiles {
   private func candidates(
     for file: FoundFile, by sign: Sign, in files: InputFileSystem
   ) throws(SourceError) -> [Int] {
-    let ofInode = byInode[Inode(device: file.metadata.device, inode: file.metadata.inode)] ?? []
+    let ofInode = byInode[Inode(file.metadata)] ?? []
     switch sign {
     case .inodeAndName: return ofInode.filter { positions[$0].path == file.path }
     case .inode: return ofInode

@@ -117,6 +117,18 @@ import Testing
     #expect(messages.contains("in/b is in/a under another name"))
   }
 
+  @Test mutating func aFileThatIsNamedTwiceIsReadOnce() throws {
+    try harness.add("in/a", lines: [line(1, 1), line(2, 1)])
+    try harness.add("in/b", lines: [line(3, 1)])
+    let directory = try harness.disk.openDirectory(at: "in", creating: false)
+    try directory.link("b", into: directory, as: "c")
+    harness.options.sources += ["in/a", "in/c"].map { .file($0) }
+    let messages = MessageLog()
+    #expect(try harness.run(messages: messages).counters.events == 3)
+    #expect(messages.contains("in/a is named more than once"))
+    #expect(messages.contains("in/c is the same file as in/b"))
+  }
+
   @Test mutating func standardInputIsReadWholeAndTheStateDropsWhatWasEmitted() throws {
     harness.options.sources = [.standardInput]
     _ = try harness.run(standardInput: line(1, 1) + line(2, 2))
