@@ -23,6 +23,8 @@ package struct PlannedInput: Sendable, Equatable {
   package var offset: UInt64 = 0
   /// The line at the offset.
   package var line: UInt64 = 1
+  /// The record before the offset had no line end.
+  package var isUnterminated = false
 
   /// An input from its beginning on.
   package init(_ source: InputSource) {
@@ -103,6 +105,7 @@ package struct InputPlan: Sendable {
   private mutating func begin(_ file: FoundFile, at position: FilePosition) {
     inputs[file.index].offset = position.offset
     inputs[file.index].line = position.line
+    inputs[file.index].isUnterminated = position.isUnterminated
     resumedFiles += 1
     guard position.path != file.path else { return }
     notices.append(

@@ -45,18 +45,20 @@ final class SequentialReader: InputReader {
   private let format: RecordFormat
   private let limits: BatchLimits
   private let standardInput: any ByteStream
+  private let notify: (String) -> Void
   private var next = 0
   private var current: (reader: SourceReader, file: OpenFile?)?
 
   init(
     _ inputs: [PlannedInput], in files: InputFileSystem, format: RecordFormat,
-    limits: BatchLimits, standardInput: any ByteStream
+    limits: BatchLimits, standardInput: any ByteStream, notify: @escaping (String) -> Void
   ) {
     self.inputs = inputs
     self.files = files
     self.format = format
     self.limits = limits
     self.standardInput = standardInput
+    self.notify = notify
   }
 
   func next(into batch: RecordBatch) throws -> InputStep {
@@ -67,12 +69,14 @@ final class SequentialReader: InputReader {
     guard let (reader, file) = current else { return .ended }
     batch.sourceIndex = next
     if try reader.next(into: batch) {
-      return .records(try file.map { try position(in: $0, at: batch.endOffset, batch.endLine) })
+      return .records(try file.map { try position(in: $0, behind: batch) })
     }
     current = nil
     next += 1
     guard let file else { return .idle }
-    return .fileEnded(try position(in: file, at: reader.offset, reader.line))
+    return .fileEnded(
+      try position(
+        in: file, at: reader.offset, reader.line, isUnterminated: reader.isUnterminated))
   }
 
   private func open(_ input: PlannedInput) throws -> (reader: SourceReader, file: OpenFile?) {
@@ -89,20 +93,33 @@ final class SequentialReader: InputReader {
     if isCompressed { stream = try GzipStream(stream, path: path) }
     let reader = SourceReader(
       stream, path: path, format: format, fromOffset: input.offset, line: input.line,
-      chunkBytes: limits.chunkBytes, recordsMax: limits.recordsMax)
+      isUnterminated: input.isUnterminated, chunkBytes: limits.chunkBytes,
+      recordsMax: limits.recordsMax)
+    reader.onContinuedRecord = { [notify] in notify(continuedRecord(path)) }
     let open = OpenFile(path: path, file: file, metadata: metadata, isCompressed: isCompressed)
     return (reader, open)
   }
 
+  private func position(in file: OpenFile, behind batch: RecordBatch) throws -> FilePosition {
+    try position(
+      in: file, at: batch.endOffset, batch.endLine, isUnterminated: batch.isUnterminated)
+  }
+
   private func position(
-    in open: OpenFile, at offset: UInt64, _ line: UInt64
+    in open: OpenFile, at offset: UInt64, _ line: UInt64, isUnterminated: Bool
   ) throws -> FilePosition {
     var metadata = open.metadata
     metadata.size = try open.file.size()
     return try FilePosition.take(
       path: open.path, file: open.file, metadata: metadata, isCompressed: open.isCompressed,
-      offset: offset, line: line)
+      offset: offset, line: line, isUnterminated: isUnterminated)
   }
+}
+
+/// What is said of a record that was read before its line end was written.
+private func continuedRecord(_ path: String) -> String {
+  "\(path): its last line had no line end when it was read, and went on since: the rest is read as "
+    + "a record of its own"
 }
 
 /// Reads growing files in turn; never ends.
@@ -118,11 +135,13 @@ final class FollowingReader: InputReader {
       let path = input.source.path
       let source = FollowingSource(
         path: path, in: files, format: format, fromOffset: input.offset, line: input.line,
-        chunkBytes: limits.chunkBytes, recordsMax: limits.recordsMax)
+        isUnterminated: input.isUnterminated, chunkBytes: limits.chunkBytes,
+        recordsMax: limits.recordsMax)
       source.onEvent = { event in
         switch event {
         case .rotated: notify("\(path) is a new file now: reading it from its beginning")
         case .truncated: notify("\(path) was cut off: reading it from its beginning")
+        case .continuedRecord: notify(continuedRecord(path))
         }
       }
       return source

@@ -161,16 +161,16 @@ final class JobSession {
   private func makeInputStage() throws -> InputStage {
     let limits = BatchLimits(recordsMax: options.batchRecordsMax, chunkBytes: options.chunkBytes)
     let format = options.description.format
+    let report = environment.report
+    let notify = { report(JobMessage(.information, $0)) }
     let reader: any InputReader
     if options.follows {
-      let report = environment.report
       reader = FollowingReader(
-        plan.inputs, in: environment.inputs, format: format, limits: limits
-      ) { report(JobMessage(.information, $0)) }
+        plan.inputs, in: environment.inputs, format: format, limits: limits, notify: notify)
     } else {
       reader = SequentialReader(
         plan.inputs, in: environment.inputs, format: format, limits: limits,
-        standardInput: environment.standardInput())
+        standardInput: environment.standardInput(), notify: notify)
     }
     return try InputStage(
       reader, format: format, paths: plan.inputs.map(\.source.path),

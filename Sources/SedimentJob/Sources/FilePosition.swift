@@ -9,7 +9,8 @@
 // The encoding, within the job's metadata of an epoch (on disk: never renumber):
 //
 //   string path │ u64 device │ u64 inode │ varint headBytes │ u64 headHash │
-//   u8 flags (1: compressed) │ varint offset │ varint line │ varint tailBytes │ u64 tailHash
+//   u8 flags (1: compressed, 2: unterminated) │ varint offset │ varint line │
+//   varint tailBytes │ u64 tailHash
 
 package import SedimentIO
 package import SedimentStore
@@ -35,6 +36,8 @@ package struct FilePosition: Sendable, Equatable {
   package var offset: UInt64
   /// The line at the offset, from 1.
   package var line: UInt64
+  /// The record before the offset had no line end: the file ended there.
+  package var isUnterminated: Bool
   /// Bytes hashed before the offset; none in compressed files.
   package var tailBytes: UInt64
   package var tailHash: UInt64
@@ -58,7 +61,7 @@ extension FilePosition {
   /// The position at `offset` of an open file.
   package static func take(
     path: String, file: any File, metadata: FileMetadata, isCompressed: Bool, offset: UInt64,
-    line: UInt64
+    line: UInt64, isUnterminated: Bool = false
   ) throws(FileError) -> FilePosition {
     let headBytes = min(metadata.size, FileIdentity.hashedBytesMax)
     let tailBytes = isCompressed ? 0 : min(offset, FileIdentity.hashedBytesMax)
@@ -67,8 +70,8 @@ extension FilePosition {
       identity: FileIdentity(
         device: metadata.device, inode: metadata.inode, headBytes: headBytes,
         headHash: try hash(file, at: 0, headBytes) ?? 0),
-      isCompressed: isCompressed, offset: offset, line: line, tailBytes: tailBytes,
-      tailHash: try hash(file, at: offset - tailBytes, tailBytes) ?? 0)
+      isCompressed: isCompressed, offset: offset, line: line, isUnterminated: isUnterminated,
+      tailBytes: tailBytes, tailHash: try hash(file, at: offset - tailBytes, tailBytes) ?? 0)
   }
 
   /// Finds the file of this position among the inputs of a run.
@@ -136,7 +139,7 @@ extension FilePosition {
     writer.writeUInt64(identity.inode)
     writer.writeVarint(identity.headBytes)
     writer.writeUInt64(identity.headHash)
-    writer.writeUInt8(isCompressed ? 1 : 0)
+    writer.writeUInt8((isCompressed ? 1 : 0) | (isUnterminated ? 2 : 0))
     writer.writeVarint(offset)
     writer.writeVarint(line)
     writer.writeVarint(tailBytes)
@@ -150,12 +153,13 @@ extension FilePosition {
       device: try reader.readUInt64(), inode: try reader.readUInt64(),
       headBytes: try reader.readVarint(), headHash: try reader.readUInt64())
     let flags = try reader.readUInt8()
-    isCompressed = flags == 1
+    isCompressed = flags & 1 != 0
+    isUnterminated = flags & 2 != 0
     offset = try reader.readVarint()
     line = try reader.readVarint()
     tailBytes = try reader.readVarint()
     tailHash = try reader.readUInt64()
-    guard flags <= 1, identity.headBytes <= FileIdentity.hashedBytesMax,
+    guard flags <= 3, identity.headBytes <= FileIdentity.hashedBytesMax,
       tailBytes <= min(offset, FileIdentity.hashedBytesMax), offset <= UInt64(Int64.max),
       line <= UInt64(Int64.max)
     else { throw .invalid("a file position is out of its bounds") }

@@ -8,6 +8,7 @@
 //    except while an overlong line is being passed over: then they are the line's.
 // 2. The window holds at most one record's bytes more than one chunk.
 // 3. What the batches hold does not depend on how the stream cuts its bytes.
+// 4. A source that ended without a line end and goes on with one does not gain a record by it.
 //
 // Concurrency: one thread.
 
@@ -31,6 +32,10 @@ package final class SourceReader {
   package private(set) var line: UInt64 = 1
   /// Offset behind the last byte taken from the stream.
   package var readOffset: UInt64 { offset + UInt64(end - begin) + (overlong?.passed ?? 0) }
+  /// Whether the record before `offset` had no line end.
+  package private(set) var isUnterminated = false
+  /// Called when such a record turns out to go on; what follows is a record of its own.
+  package var onContinuedRecord: () -> Void = {}
   /// The CSV header, once it was read.
   package private(set) var header: CSVHeader?
 
@@ -48,12 +53,14 @@ package final class SourceReader {
   /// The beginning of an overlong line, and how many of its bytes were passed over.
   private var overlong: (kept: [UInt8], passed: UInt64)?
   /// Where to begin, until the first read.
-  private var start: (offset: UInt64, line: UInt64)?
+  private var start: (offset: UInt64, line: UInt64, isUnterminated: Bool)?
 
-  /// Reads from `offset`, which is the beginning of a record, on. `path` is for messages.
+  /// Reads from `offset` on, which is the beginning of a record; with `isUnterminated`, that of the
+  /// line end that the record before lacked. `path` is for messages.
   package init(
     _ stream: any ByteStream, path: String, format: RecordFormat, fromOffset offset: UInt64 = 0,
-    line: UInt64 = 1, chunkBytes: Int = 1 << 20, recordsMax: Int = 4096
+    line: UInt64 = 1, isUnterminated: Bool = false, chunkBytes: Int = 1 << 20,
+    recordsMax: Int = 4096
   ) {
     self.stream = stream
     self.path = path
@@ -62,7 +69,7 @@ package final class SourceReader {
     self.recordsMax = min(max(recordsMax, 1), 1 << 20)
     capacity = self.chunkBytes
     unsafe bytes = .allocate(capacity: capacity)
-    start = offset > 0 || format.kind == .csv ? (offset, line) : nil
+    start = offset > 0 || format.kind == .csv ? (offset, line, isUnterminated) : nil
   }
 
   deinit {
@@ -77,14 +84,33 @@ package final class SourceReader {
     while true {
       if overlong != nil {
         if passOverlong(into: batch) { return true }
-      } else if begin < end, cut(into: batch, isFinal: isEnded && endOfStream == .final) {
+      } else if begin < end, passLineEnd(), begin < end,
+        cut(into: batch, isFinal: isEnded && endOfStream == .final)
+      {
         if batch.count > 0 { return true }
         continue
       }
-      if isEnded, endOfStream == .final { return finishOverlong(into: batch) }
+      if isEnded, endOfStream == .final { return finishOverlong(into: batch, isTerminated: false) }
       isEnded = try fill() == 0
       if isEnded, endOfStream == .open { return false }
     }
+  }
+
+  /// Passes over the line end that the record before lacked when it was read; false while it cannot
+  /// be told from other bytes.
+  private func passLineEnd() -> Bool {
+    guard isUnterminated else { return true }
+    let hasReturn = unsafe bytes[begin] == UInt8(ascii: "\r")
+    if hasReturn, end - begin == 1, !isEnded { return false }
+    let newline = begin + (hasReturn ? 1 : 0)
+    isUnterminated = false
+    guard newline < end, unsafe bytes[newline] == UInt8(ascii: "\n") else {
+      onContinuedRecord()
+      return true
+    }
+    offset += UInt64(newline + 1 - begin)
+    begin = newline + 1
+    return true
   }
 
   // MARK: - Beginning
@@ -107,7 +133,7 @@ package final class SourceReader {
         }
         (begin, end) = (0, 0)
       }
-      (offset, line) = start
+      (offset, line, isUnterminated) = start
     }
     self.start = nil
     return true
@@ -203,7 +229,10 @@ package final class SourceReader {
     unsafe batch.appendBytes(UnsafeBufferPointer(rebasing: window[..<cut.consumed]))
     let last = batch.count - 1
     let lastEnd = unsafe Int(batch.columns.starts[last]) + Int(batch.columns.extents[last])
-    if lastEnd == cut.consumed, unsafe window[cut.consumed - 1] != UInt8(ascii: "\n") {
+    isUnterminated =
+      unsafe lastEnd == cut.consumed && window[cut.consumed - 1] != UInt8(ascii: "\n")
+    batch.isUnterminated = isUnterminated
+    if isUnterminated {
       batch.appendNewline()
       batch.extendLastRecord()
     }
@@ -231,11 +260,11 @@ package final class SourceReader {
     line.passed += UInt64(passed)
     begin += passed
     overlong = line
-    return newline != nil && finishOverlong(into: batch)
+    return newline != nil && finishOverlong(into: batch, isTerminated: true)
   }
 
   /// Makes what is kept of an overlong line the only record of the batch; false without one.
-  private func finishOverlong(into batch: RecordBatch) -> Bool {
+  private func finishOverlong(into batch: RecordBatch, isTerminated: Bool) -> Bool {
     guard let (kept, passed) = overlong else { return false }
     overlong = nil
     batch.addRecord(
@@ -248,6 +277,8 @@ package final class SourceReader {
     line += 1
     batch.endOffset = offset
     batch.endLine = line
+    isUnterminated = !isTerminated
+    batch.isUnterminated = isUnterminated
     return true
   }
 }

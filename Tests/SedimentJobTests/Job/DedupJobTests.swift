@@ -129,6 +129,36 @@ import Testing
     #expect(messages.contains("in/c is the same file as in/b"))
   }
 
+  @Test(arguments: ["\n", "\r\n"])
+  func aLineEndWrittenLaterIsNoRecord(lineEnd: String) throws {
+    var harness = JobHarness()
+    harness.options.description = JobDescription(
+      format: RecordFormat(kind: .lines), timeToLive: .forever)
+    try harness.add("in/a", lines: ["a\nb"])
+    #expect(try harness.run().counters.events == 2)
+    #expect(try harness.run().counters.events == 0)
+    try harness.disk.append(lineEnd, to: "in/a")
+    #expect(try harness.run().counters.events == 0)
+    try harness.disk.append("c\nd", to: "in/a")
+    #expect(try harness.run().counters.events == 2)
+    try harness.disk.append(lineEnd + "\ne\n", to: "in/a")
+    // The empty line was written.
+    #expect(try harness.run().counters.events == 2)
+    #expect(try harness.output() == "a\nb\nc\nd\n\ne\n")
+  }
+
+  @Test mutating func aRecordThatGoesOnLaterIsSaid() throws {
+    harness.options.description = JobDescription(
+      format: RecordFormat(kind: .lines), timeToLive: .forever)
+    try harness.add("in/a", lines: ["a\nb"])
+    _ = try harness.run()
+    try harness.disk.append("bb\n", to: "in/a")
+    let messages = MessageLog()
+    #expect(try harness.run(messages: messages).counters.events == 1)
+    #expect(messages.contains("in/a: its last line had no line end"))
+    #expect(try harness.output() == "a\nb\nbb\n")
+  }
+
   @Test mutating func standardInputIsReadWholeAndTheStateDropsWhatWasEmitted() throws {
     harness.options.sources = [.standardInput]
     _ = try harness.run(standardInput: line(1, 1) + line(2, 2))
