@@ -25,6 +25,8 @@ package struct PlannedInput: Sendable, Equatable {
   package var line: UInt64 = 1
   /// The record before the offset had no line end.
   package var isUnterminated = false
+  /// What the bytes before the offset must be, where only reading up to it can tell.
+  package var tail: TailHash?
 
   /// An input from its beginning on.
   package init(_ source: InputSource) {
@@ -106,6 +108,9 @@ package struct InputPlan: Sendable {
     inputs[file.index].offset = position.offset
     inputs[file.index].line = position.line
     inputs[file.index].isUnterminated = position.isUnterminated
+    if position.isCompressed, position.tailBytes > 0 {
+      inputs[file.index].tail = TailHash(bytes: position.tailBytes, hash: position.tailHash)
+    }
     resumedFiles += 1
     guard position.path != file.path else { return }
     notices.append(

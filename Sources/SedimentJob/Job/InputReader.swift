@@ -68,15 +68,28 @@ final class SequentialReader: InputReader {
     }
     guard let (reader, file) = current else { return .ended }
     batch.sourceIndex = next
-    if try reader.next(into: batch) {
-      return .records(try file.map { try position(in: $0, behind: batch) })
+    let hasRecords: Bool
+    do throws(SourceError) {
+      hasRecords = try reader.next(into: batch)
+    } catch {
+      try beginAnew(after: error)
+      return .idle
     }
+    let position = try file.map { try position(in: $0, of: reader) }
+    if hasRecords { return .records(position) }
     current = nil
     next += 1
-    guard let file else { return .idle }
-    return .fileEnded(
-      try position(
-        in: file, at: reader.offset, reader.line, isUnterminated: reader.isUnterminated))
+    return position.map { .fileEnded($0) } ?? .idle
+  }
+
+  /// Reads the input from its beginning when it is another one than was read before.
+  private func beginAnew(after error: SourceError) throws {
+    switch error {
+    case .otherThanBeforePosition(let path, _), .shorterThanPosition(let path, _):
+      notify("\(path) is another file than before: it is read from its beginning")
+      current = try open(PlannedInput(inputs[next].source))
+    default: throw error
+    }
   }
 
   private func open(_ input: PlannedInput) throws -> (reader: SourceReader, file: OpenFile?) {
@@ -93,26 +106,20 @@ final class SequentialReader: InputReader {
     if isCompressed { stream = try GzipStream(stream, path: path) }
     let reader = SourceReader(
       stream, path: path, format: format, fromOffset: input.offset, line: input.line,
-      isUnterminated: input.isUnterminated, chunkBytes: limits.chunkBytes,
-      recordsMax: limits.recordsMax)
+      isUnterminated: input.isUnterminated, keepsTail: isCompressed, tail: input.tail,
+      chunkBytes: limits.chunkBytes, recordsMax: limits.recordsMax)
     reader.onContinuedRecord = { [notify] in notify(continuedRecord(path)) }
     let open = OpenFile(path: path, file: file, metadata: metadata, isCompressed: isCompressed)
     return (reader, open)
   }
 
-  private func position(in file: OpenFile, behind batch: RecordBatch) throws -> FilePosition {
-    try position(
-      in: file, at: batch.endOffset, batch.endLine, isUnterminated: batch.isUnterminated)
-  }
-
-  private func position(
-    in open: OpenFile, at offset: UInt64, _ line: UInt64, isUnterminated: Bool
-  ) throws -> FilePosition {
+  private func position(in open: OpenFile, of reader: SourceReader) throws -> FilePosition {
     var metadata = open.metadata
     metadata.size = try open.file.size()
     return try FilePosition.take(
       path: open.path, file: open.file, metadata: metadata, isCompressed: open.isCompressed,
-      offset: offset, line: line, isUnterminated: isUnterminated)
+      offset: reader.offset, line: reader.line, isUnterminated: reader.isUnterminated,
+      tail: reader.recentBytes)
   }
 }
 

@@ -83,8 +83,6 @@ package final class RecordBatch: @unchecked Sendable {
   /// Where reading goes on after this batch.
   package var endOffset: UInt64 = 0
   package var endLine: UInt64 = 1
-  /// The last record had no line end in its source.
-  package var isUnterminated = false
   /// The source's CSV header, when it has one.
   package var header: CSVHeader?
 

@@ -4,7 +4,9 @@
 // A file is known by its device and inode, by a hash of its head (up to 4 KiB), and by a hash of up
 // to 4 KiB before the position. On another machine device and inode differ, and the hashes decide;
 // under another name, too, only with a head of 4 KiB: short files are often alike.
-// Positions in `.gz` files count uncompressed bytes; such files are known by their heads alone.
+// Positions in `.gz` files count uncompressed bytes. Such files are known by the heads of their
+// compressed bytes until they are read up to the position: the hash before it is of uncompressed
+// bytes, and is compared then.
 //
 // The encoding, within the job's metadata of an epoch (on disk: never renumber):
 //
@@ -38,14 +40,14 @@ package struct FilePosition: Sendable, Equatable {
   package var line: UInt64
   /// The record before the offset had no line end: the file ended there.
   package var isUnterminated: Bool
-  /// Bytes hashed before the offset; none in compressed files.
+  /// Uncompressed bytes hashed before the offset.
   package var tailBytes: UInt64
   package var tailHash: UInt64
 }
 
 /// What became of a file since a position was taken.
 package enum FileMatch: Sendable, Equatable {
-  /// It is where it was; go on at the offset.
+  /// It is where it was; go on at the offset, in a compressed file if the bytes before it agree.
   case same
   /// It has another name now; go on there.
   case moved(to: String)
@@ -58,20 +60,25 @@ package enum FileMatch: Sendable, Equatable {
 }
 
 extension FilePosition {
-  /// The position at `offset` of an open file.
+  /// The position at `offset` of an open file. Of a compressed one, `tail` has the last bytes before
+  /// it, uncompressed.
   package static func take(
     path: String, file: any File, metadata: FileMetadata, isCompressed: Bool, offset: UInt64,
-    line: UInt64, isUnterminated: Bool = false
+    line: UInt64, isUnterminated: Bool = false, tail: [UInt8] = []
   ) throws(FileError) -> FilePosition {
     let headBytes = min(metadata.size, FileIdentity.hashedBytesMax)
-    let tailBytes = isCompressed ? 0 : min(offset, FileIdentity.hashedBytesMax)
+    var tail = TailHash(of: tail)
+    if !isCompressed {
+      tail.bytes = min(offset, FileIdentity.hashedBytesMax)
+      tail.hash = try hash(file, at: offset - tail.bytes, tail.bytes) ?? 0
+    }
     return FilePosition(
       path: path,
       identity: FileIdentity(
         device: metadata.device, inode: metadata.inode, headBytes: headBytes,
         headHash: try hash(file, at: 0, headBytes) ?? 0),
       isCompressed: isCompressed, offset: offset, line: line, isUnterminated: isUnterminated,
-      tailBytes: tailBytes, tailHash: try hash(file, at: offset - tailBytes, tailBytes) ?? 0)
+      tailBytes: tail.bytes, tailHash: tail.hash)
   }
 
   /// Finds the file of this position among the inputs of a run.
@@ -108,8 +115,9 @@ extension FilePosition {
         return hasInode || hasHead ? .truncated(size: metadata.size) : .replaced
       }
       guard hasHead else { return .replaced }
+      if isCompressed { return .same }
       let hasTail = try Self.hash(file, at: offset - tailBytes, tailBytes) == tailHash
-      return isCompressed || hasTail ? .same : .replaced
+      return hasTail ? .same : .replaced
     } catch {
       throw .unreadable(error)
     }

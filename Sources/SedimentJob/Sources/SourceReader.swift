@@ -36,6 +36,8 @@ package final class SourceReader {
   package private(set) var isUnterminated = false
   /// Called when such a record turns out to go on; what follows is a record of its own.
   package var onContinuedRecord: () -> Void = {}
+  /// The last bytes before `offset`, where they are kept.
+  package var recentBytes: [UInt8] { recent?.bytes ?? [] }
   /// The CSV header, once it was read.
   package private(set) var header: CSVHeader?
 
@@ -52,16 +54,21 @@ package final class SourceReader {
   private var isEnded = false
   /// The beginning of an overlong line, and how many of its bytes were passed over.
   private var overlong: (kept: [UInt8], passed: UInt64)?
+  private var recent: RecentBytes?
+  private let expectedTail: TailHash?
   /// Where to begin, until the first read.
   private var start: (offset: UInt64, line: UInt64, isUnterminated: Bool)?
 
   /// Reads from `offset` on, which is the beginning of a record; with `isUnterminated`, that of the
-  /// line end that the record before lacked. `path` is for messages.
+  /// line end that the record before lacked. With `keepsTail`, as for streams that cannot seek, all
+  /// before `offset` is read, and must end as `tail` says. `path` is for messages.
   package init(
     _ stream: any ByteStream, path: String, format: RecordFormat, fromOffset offset: UInt64 = 0,
-    line: UInt64 = 1, isUnterminated: Bool = false, chunkBytes: Int = 1 << 20,
-    recordsMax: Int = 4096
+    line: UInt64 = 1, isUnterminated: Bool = false, keepsTail: Bool = false,
+    tail: TailHash? = nil, chunkBytes: Int = 1 << 20, recordsMax: Int = 4096
   ) {
+    recent = keepsTail ? RecentBytes() : nil
+    expectedTail = tail
     self.stream = stream
     self.path = path
     splitter = RecordSplitter(kind: format.kind, recordBytesMax: format.recordBytesMax)
@@ -109,7 +116,7 @@ package final class SourceReader {
       return true
     }
     offset += UInt64(newline + 1 - begin)
-    begin = newline + 1
+    consume(newline + 1 - begin)
     return true
   }
 
@@ -125,7 +132,9 @@ package final class SourceReader {
     guard let start else { return true }
     if start.offset > offset {
       let ahead = start.offset - offset
-      if ahead <= UInt64(end - begin) {
+      if recent != nil {
+        try readUp(to: start.offset)
+      } else if ahead <= UInt64(end - begin) {
         begin += Int(ahead)
       } else {
         guard try stream.skip(ahead - UInt64(end - begin)) else {
@@ -137,6 +146,22 @@ package final class SourceReader {
     }
     self.start = nil
     return true
+  }
+
+  /// Reads and drops what is before an offset, and looks whether it is what was read before.
+  private func readUp(to target: UInt64) throws(SourceError) {
+    while offset < target {
+      if begin == end, try fill() == 0 {
+        throw .shorterThanPosition(path: path, offset: target)
+      }
+      let count = Int(min(target - offset, UInt64(end - begin)))
+      consume(count)
+      offset += UInt64(count)
+    }
+    guard let expectedTail else { return }
+    guard TailHash(of: recentBytes.suffix(Int(expectedTail.bytes))) == expectedTail else {
+      throw .otherThanBeforePosition(path: path, offset: target)
+    }
   }
 
   private func readHeader(
@@ -173,7 +198,7 @@ package final class SourceReader {
     guard unsafe bytes[begin] == 0xEF, unsafe bytes[begin + 1] == 0xBB,
       unsafe bytes[begin + 2] == 0xBF
     else { return }
-    begin += 3
+    consume(3)
     offset += 3
   }
 
@@ -181,6 +206,14 @@ package final class SourceReader {
 
   private var window: UnsafeBufferPointer<UInt8> {
     unsafe UnsafeBufferPointer(start: bytes + begin, count: end - begin)
+  }
+
+  /// Takes bytes off the front of the window.
+  private func consume(_ count: Int) {
+    if recent != nil {
+      unsafe recent?.append(UnsafeBufferPointer(rebasing: window[..<count]))
+    }
+    begin += count
   }
 
   /// Reads a chunk behind what is left; returns its bytes.
@@ -231,7 +264,6 @@ package final class SourceReader {
     let lastEnd = unsafe Int(batch.columns.starts[last]) + Int(batch.columns.extents[last])
     isUnterminated =
       unsafe lastEnd == cut.consumed && window[cut.consumed - 1] != UInt8(ascii: "\n")
-    batch.isUnterminated = isUnterminated
     if isUnterminated {
       batch.appendNewline()
       batch.extendLastRecord()
@@ -242,7 +274,7 @@ package final class SourceReader {
   }
 
   private func advance(_ cut: RecordSplitter.Cut) {
-    begin += cut.consumed
+    consume(cut.consumed)
     offset += UInt64(cut.consumed)
     line += UInt64(cut.lines)
   }
@@ -258,7 +290,7 @@ package final class SourceReader {
     unsafe line.kept.append(contentsOf: window[..<kept])
     let passed = newline.map { $0 + 1 } ?? content
     line.passed += UInt64(passed)
-    begin += passed
+    consume(passed)
     overlong = line
     return newline != nil && finishOverlong(into: batch, isTerminated: true)
   }
@@ -278,7 +310,6 @@ package final class SourceReader {
     batch.endOffset = offset
     batch.endLine = line
     isUnterminated = !isTerminated
-    batch.isUnterminated = isUnterminated
     return true
   }
 }
