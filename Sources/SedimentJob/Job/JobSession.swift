@@ -72,12 +72,13 @@ final class JobSession {
       }
       plan = try InputPlan(
         options.sources, positions: opening.metadata.positions, in: environment.inputs)
+      positions = try PositionTable(
+        opening.metadata.positions, inputs: plan.inputs.map(\.source.path))
     } catch {
       try? opening.store.close()
       throw error
     }
     checkpoints = CheckpointKeeper(store: store, options, environment)
-    positions = PositionTable(metadata.positions)
     // All old names first: files may have changed theirs with each other.
     for move in plan.moves { positions.remove(move.oldPath) }
     for move in plan.moves { positions.set(move.position) }

@@ -140,6 +140,10 @@ extension FilePosition {
   /// first is the length of an empty path.
   package static let encodedBytesMin = 4 * 8 + 1 + 5
 
+  /// Most bytes of an encoding beside the path: those above, 2 more for the path's length, 1 each
+  /// for two counts up to 4 KiB, 8 each for offset and line.
+  package static let encodedBytesMax = encodedBytesMin + 2 + 2 * 1 + 2 * 8
+
   /// Writes the encoding.
   package func encode(to writer: inout ByteWriter) {
     writer.writeString(path)
