@@ -1,3 +1,4 @@
+package import SedimentIO
 internal import SedimentStore
 
 /// The last bytes before a place in a file or stream, by which the place is known again.
@@ -16,6 +17,18 @@ package struct TailHash: Sendable, Equatable {
   /// The hash of bytes at hand.
   package init(of bytes: some Collection<UInt8>) {
     self.init(bytes: UInt64(bytes.count), hash: Checksum.of(Array(bytes), seed: 0))
+  }
+}
+
+extension TailHash {
+  /// The bytes before `offset` in a file; `nil` when it is shorter.
+  package init?(before offset: UInt64, in file: any File) throws(FileError) {
+    let count = min(offset, FileIdentity.hashedBytesMax)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(count), alignment: 8)
+    defer { unsafe buffer.deallocate() }
+    let read = count == 0 ? 0 : try unsafe file.read(into: buffer, at: offset - count)
+    guard UInt64(read) == count else { return nil }
+    self.init(bytes: count, hash: unsafe Checksum.of(UnsafeRawBufferPointer(buffer), seed: 0))
   }
 }
 
