@@ -14,11 +14,13 @@ package final class FollowingSource {
   package enum Event: Sendable, Equatable {
     case rotated
     case truncated
+    /// The last record of the run before had no line end, and goes on.
+    case continuedRecord
   }
 
   /// The name being followed.
   package let path: String
-  /// Called when reading begins again at the first byte.
+  /// Called when reading begins again at the first byte, and when a record goes on.
   package var onEvent: (Event) -> Void = { _ in }
 
   private let files: InputFileSystem
@@ -27,19 +29,20 @@ package final class FollowingSource {
   private let recordsMax: Int
   private var current: (file: any File, metadata: FileMetadata, reader: SourceReader)?
   /// Where to begin in the first file that is opened.
-  private var start: (offset: UInt64, line: UInt64)
+  private var start: (offset: UInt64, line: UInt64, isUnterminated: Bool)
 
   /// Follows the file at `path` from `offset`, which begins line `line`; opens nothing yet.
   package init(
     path: String, in files: InputFileSystem, format: RecordFormat, fromOffset offset: UInt64 = 0,
-    line: UInt64 = 1, chunkBytes: Int = 1 << 20, recordsMax: Int = 4096
+    line: UInt64 = 1, isUnterminated: Bool = false, chunkBytes: Int = 1 << 20,
+    recordsMax: Int = 4096
   ) {
     self.path = path
     self.files = files
     self.format = format
     self.chunkBytes = chunkBytes
     self.recordsMax = recordsMax
-    start = (offset, line)
+    start = (offset, line, isUnterminated)
   }
 
   /// Fills an empty batch with what there is; false when nothing new is there at this moment.
@@ -82,7 +85,7 @@ package final class FollowingSource {
       now.size = try file.size()
       return try FilePosition.take(
         path: path, file: file, metadata: now, isCompressed: false, offset: reader.offset,
-        line: reader.line)
+        line: reader.line, isUnterminated: reader.isUnterminated)
     } catch {
       throw .unreadable(error)
     }
@@ -103,8 +106,9 @@ package final class FollowingSource {
     }
     let reader = SourceReader(
       FileStream(file), path: path, format: format, fromOffset: start.offset, line: start.line,
-      chunkBytes: chunkBytes, recordsMax: recordsMax)
-    start = (0, 1)
+      isUnterminated: start.isUnterminated, chunkBytes: chunkBytes, recordsMax: recordsMax)
+    reader.onContinuedRecord = { [unowned self] in onEvent(.continuedRecord) }
+    start = (0, 1, false)
     current = (file, metadata, reader)
     return true
   }

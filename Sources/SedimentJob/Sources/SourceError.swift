@@ -13,6 +13,8 @@ package enum SourceError: Error, Sendable, Equatable, CustomStringConvertible {
   case damagedGzip(path: String, offset: UInt64, reason: String)
   /// The source is shorter than the position at which reading should go on.
   case shorterThanPosition(path: String, offset: UInt64)
+  /// The bytes before the position are others than were read.
+  case otherThanBeforePosition(path: String, offset: UInt64)
   case format(path: String, FormatError)
   case outOfMemory(path: String)
 
@@ -26,6 +28,8 @@ package enum SourceError: Error, Sendable, Equatable, CustomStringConvertible {
       "\(path): the gzip data is damaged before byte \(offset): \(reason)"
     case .shorterThanPosition(let path, let offset):
       "\(path): it ends before byte \(offset), where reading stopped the last time"
+    case .otherThanBeforePosition(let path, let offset):
+      "\(path): what is before byte \(offset) is not what was read the last time"
     case .format(let path, let error): "\(path): \(error)"
     case .outOfMemory(let path): "\(path): out of memory"
     }

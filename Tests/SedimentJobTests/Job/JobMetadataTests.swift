@@ -88,6 +88,20 @@ struct JobMetadataTests {
     #expect(metadata.encoded() == expected)
   }
 
+  /// The position of an empty file, of which everything is zero, is as short as one gets.
+  @Test(arguments: ["", "a", "ab", "abc"])
+  func emptyFilesWithShortNamesAreReadBack(path: String) throws {
+    let bytes = [UInt8(path.utf8.count)] + Array(path.utf8) + [UInt8](repeating: 0, count: 37)
+    let position = try ByteReader.reading(bytes) { (reader) throws(CodingError) in
+      let position = try FilePosition(from: &reader)
+      try reader.expectEnd()
+      return position
+    }
+    var metadata = Self.empty()
+    metadata.positions = Array(repeating: position, count: 3)
+    #expect(try JobMetadata(decoding: metadata.encoded()) == metadata)
+  }
+
   @Test func everyTruncationAndExtensionIsATypedError() throws {
     for bytes in [try Self.full().encoded(), Self.empty().encoded()] {
       for count in 0..<bytes.count {
