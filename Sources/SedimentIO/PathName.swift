@@ -25,6 +25,11 @@ public enum PathName {
     directory.utf8.last == UInt8(ascii: "/") ? directory + name : directory + "/" + name
   }
 
+  /// The last component of a path; the path itself when it has none.
+  public static func last(_ path: String) -> String {
+    path.split(separator: "/").last.map(String.init) ?? path
+  }
+
   /// Whether `left` comes before `right` in byte order, which is not the order of `String`.
   public static func precedes(_ left: String, _ right: String) -> Bool {
     left.utf8.lexicographicallyPrecedes(right.utf8)

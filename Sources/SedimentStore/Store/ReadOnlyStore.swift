@@ -57,7 +57,7 @@ public final class ReadOnlyStore: Sendable {
     try wrapping {
       let reference = CheckpointReference(path: path)
       if reference.id == nil {
-        let directory = try fileSystem.openDirectory(at: path, creating: false)
+        let directory = try fileSystem.openNamed(path, creating: false)
         if try directory.metadata(of: CheckpointDirectory.objectsName) == nil {
           return ReadOnlyStore(
             path: path, origin: .state, place: .state(directory), state: try readState(directory))
@@ -73,19 +73,17 @@ public final class ReadOnlyStore: Sendable {
   }
 
   private static func readState(_ directory: any Directory) throws -> StoreState {
-    var missing: FileError?
-    for _ in 0..<attemptsMax {
+    var attempt = 1
+    while true {
       do {
         if let answer = try ManifestReader.read(directory) { return answer.state }
         throw StoreError(.notFound, "\(directory.path) holds no state")
       } catch let error as FileError where error.code == .notFound {
         // The manifest was replaced between reading CURRENT and opening what it named.
-        missing = error
+        if attempt == attemptsMax { throw Corruption.missing(error) }
+        attempt += 1
       }
     }
-    throw Corruption(
-      file: ManifestFiles.current, offset: 0, what: "manifest", expected: "there",
-      found: missing?.description ?? "missing")
   }
 
   // MARK: - Summary
@@ -142,9 +140,7 @@ public final class ReadOnlyStore: Sendable {
           // Whoever noticed first, here or in `body`, on this thread or another: what counts is
           // whether the state that `body` worked on is still the one in force.
           try refresh()
-          guard state != given else {
-            throw StoreError(.corrupted, "a file of the state is missing: \(error)", cause: error)
-          }
+          guard state != given else { throw Corruption.missing(error) }
         }
       }
       throw StoreError(.inputOutput, "\(path) changes faster than it can be read: try again")

@@ -25,7 +25,7 @@ extension StateStore {
     to path: String, committing: Bool = true
   ) throws(StoreError) -> CheckpointInfo {
     try wrapping {
-      let directory = try core.fileSystem.openDirectory(at: path, creating: true)
+      let directory = try core.fileSystem.openNamed(path, creating: true)
       if let entry = try directory.entries().first {
         throw StoreError(
           .alreadyExists,
@@ -72,7 +72,10 @@ extension CheckpointDirectory {
     return info
   }
 
-  private func write(_ text: String, to name: String) throws(FileError) {
+  private func write(_ text: String, to name: String) throws {
+    guard try directory.metadata(of: name) == nil else {
+      throw StoreError(.alreadyExists, "\(path) holds \(name) already: another savepoint's")
+    }
     let file = try directory.openFile(name, .create)
     defer { file.close() }
     try file.write(Array(text.utf8), at: 0)

@@ -1,4 +1,4 @@
-internal import SedimentIO
+package import SedimentIO
 
 /// What went wrong with a store, for callers: a code to branch on, a message, and the cause.
 public struct StoreError: Error, Sendable, CustomStringConvertible {
@@ -47,7 +47,7 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
   package init(wrapping error: any Error) {
     switch error {
     case let error as StoreError: self = error
-    case let error as FileError: self.init(Self.code(of: error), "\(error)", cause: error)
+    case let error as FileError: self.init(error)
     case let error as Corruption: self.init(.corrupted, "\(error)", cause: error)
     case let error as UnsupportedFormat:
       self.init(
@@ -59,13 +59,42 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     }
   }
 
-  private static func code(of error: FileError) -> Code {
+  /// Directories that a caller names are opened by `openNamed`, so what is missing here, or there
+  /// against expectation, is a file that the store named itself: damage, never a reason to create.
+  private init(_ error: FileError) {
     switch error.code {
-    case .noSpace: .noSpace
-    case .locked(let process): .locked(process: process)
-    case .notFound: .notFound
-    case .exists: .alreadyExists
-    default: .inputOutput
+    case .noSpace: self.init(.noSpace, "\(error)", cause: error)
+    case .locked(let process): self.init(.locked(process: process), "\(error)", cause: error)
+    case .notFound: self.init(wrapping: Corruption.missing(error))
+    case .exists:
+      self.init(
+        wrapping: Corruption(
+          file: PathName.last(error.path), offset: 0, what: "name", expected: "free",
+          found: "taken"))
+    default: self.init(.inputOutput, "\(error)", cause: error)
+    }
+  }
+}
+
+extension Corruption {
+  /// The damage that a file is missing which something else names.
+  package static func missing(_ error: FileError) -> Corruption {
+    Corruption(
+      file: PathName.last(error.path), offset: 0, what: "file", expected: "there",
+      found: "missing")
+  }
+}
+
+extension FileSystem {
+  /// Opens a directory that a caller named: that it is missing is the caller's to mend.
+  ///
+  /// - Throws: `StoreError` with code `notFound`, or `FileError`.
+  package func openNamed(_ path: String, creating: Bool) throws -> any Directory {
+    do {
+      return try openDirectory(at: path, creating: creating)
+    } catch {
+      guard error.code == .notFound else { throw error }
+      throw StoreError(.notFound, "\(error)", cause: error)
     }
   }
 }
@@ -76,5 +105,21 @@ package func wrapping<Answer>(_ body: () throws -> Answer) throws(StoreError) ->
     return try body()
   } catch {
     throw StoreError(wrapping: error)
+  }
+}
+
+extension Directory {
+  /// Takes a lock, and says what a caller can do where another has it.
+  ///
+  /// - Throws: `StoreError` with code `locked`, or `FileError`.
+  func lock(_ name: String, advice: String) throws -> any DirectoryLock {
+    do {
+      return try lock(name)
+    } catch {
+      guard case .locked(let process) = error.code else { throw error }
+      let holder = process.map { "process \($0)" } ?? "another process"
+      throw StoreError(
+        .locked(process: process), "\(path) is in use by \(holder): \(advice)", cause: error)
+    }
   }
 }

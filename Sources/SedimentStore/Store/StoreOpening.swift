@@ -24,31 +24,13 @@ struct StoreOpening {
 
   func open() throws -> StateStore {
     if let complaint = options.complaint { throw StoreError(.invalidArgument, complaint) }
-    let directory = try fileSystem.openDirectory(at: path, creating: true)
-    let lock = try takeLock(directory)
+    let directory = try fileSystem.openNamed(path, creating: true)
+    let lock = try directory.lock(StateStore.lockName, advice: "stop it, or wait for it")
     do {
       return try open(directory, lock)
-    } catch let error as FileError where error.code == .notFound {
-      // All that opening looks for is named by CURRENT or by the manifest.
-      lock.unlock()
-      throw Corruption(
-        file: error.path.split(separator: "/").last.map(String.init) ?? path, offset: 0,
-        what: "file", expected: "there", found: "missing")
     } catch {
       lock.unlock()
       throw error
-    }
-  }
-
-  private func takeLock(_ directory: any Directory) throws -> any DirectoryLock {
-    do {
-      return try directory.lock(StateStore.lockName)
-    } catch {
-      guard case .locked(let process) = error.code else { throw error }
-      let holder = process.map { "process \($0)" } ?? "another process"
-      throw StoreError(
-        .locked(process: process), "\(path) is in use by \(holder): stop it, or wait for it",
-        cause: error)
     }
   }
 
