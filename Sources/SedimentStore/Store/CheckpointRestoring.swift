@@ -28,7 +28,9 @@ extension StateStore {
   ///     savepoint.
   ///   - path: a directory that is empty or missing.
   /// - Throws: `alreadyExists` when it is not empty, `notFound` when there is no such checkpoint,
-  ///   `corrupted` when the checkpoint is not whole.
+  ///   `corrupted` when the checkpoint is not whole, `locked` when another restore fills the
+  ///   directory or a checkpoint is being made or removed beside this one. After an error the
+  ///   directory is empty again, so that the same call can be tried once more.
   @discardableResult
   public static func restore(
     checkpoint: CheckpointReference, to path: String, identity: RestoredIdentity = .keep,
@@ -40,10 +42,13 @@ extension StateStore {
       let sourceLock = try source.lockForReading()
       defer { sourceLock?.unlock() }
       let found = try source.find(checkpoint.id)
-      let target = try fileSystem.openDirectory(at: path, creating: true)
+      let target = try fileSystem.openNamed(path, creating: true)
+      // Before the lock, so that nothing is left where nothing was to be done; and under it, for
+      // another restore may have been faster.
       try checkIsEmpty(target)
-      let lock = try target.lock(lockName)
+      let lock = try target.lock(lockName, advice: "another restore fills it")
       defer { lock.unlock() }
+      try checkIsEmpty(target)
       var state = found.manifest.state
       if identity == .new { state.identity = .random() }
       try CheckpointRestoring(source: source, target: target).run(state)
@@ -64,13 +69,19 @@ private struct CheckpointRestoring {
   let source: CheckpointDirectory
   let target: any Directory
 
+  /// Fills the target, which is locked and was empty under the lock.
   func run(_ state: StoreState) throws {
+    var state = state
+    let number = FileNumber(state.nextFileNumber)
+    state.nextFileNumber += 1
     do {
       try linkFiles(of: state)
       try target.synchronize()
-      try publish(state)
+      try ManifestWriter(directory: target, number: number, state: state).abandon()
     } catch {
-      removeFiles(of: state)
+      // CURRENT first: without it what cannot be removed is refused by `StateStore.open`.
+      remove([ManifestFiles.current, ManifestFiles.currentTemporary, ManifestFiles.name(number)])
+      remove(state.fileNames)
       throw error
     }
   }
@@ -97,23 +108,9 @@ private struct CheckpointRestoring {
       name, source.objects, FileNaming.state.name(of: log), target, log.committedLength)
   }
 
-  private func publish(_ state: StoreState) throws {
-    var state = state
-    let number = FileNumber(state.nextFileNumber)
-    state.nextFileNumber += 1
-    let writer = try ManifestWriter(directory: target, number: number, state: state)
-    writer.abandon()
-  }
-
-  /// After a failure the directory is as empty as it was, as far as that is possible: what cannot
-  /// be removed is refused by `StateStore.open`, and the failure itself is what is reported.
-  private func removeFiles(of state: StoreState) {
-    for name in state.fileNames {
-      do {
-        try target.remove(name)
-      } catch {
-        continue
-      }
-    }
+  /// After a failure the directory is as empty as it was, as far as that is possible: the failure
+  /// itself is what is reported, not that of a removal.
+  private func remove(_ names: [String]) {
+    for name in names { FileTransfer.discard(name, in: target) }
   }
 }
