@@ -32,7 +32,7 @@
 //     88  i64  largestTime              96  u64  filterOffset
 //    104  u64  filterBytes             112  u64  indexOffset
 //    120  u64  indexBytes              128  u64  index checksum
-//    136  u8   filter kind             137  zeros
+//    136  zeros
 //
 // All integers are little-endian. Every checksum is seeded with the file's identity and the place,
 // so a page of another file, or of another place in this one, does not pass.
