@@ -98,12 +98,10 @@ struct StoreOpening {
       // Gone, so that a second interruption leaves no more than the first one did.
       return try directory.remove(entries[0].name)
     }
-    for entry in entries {
-      throw Corruption(
-        file: ManifestFiles.current, offset: 0, what: "file",
-        expected: "there beside \(entry.name)",
-        found: "missing")
-    }
+    guard let entry = entries.first else { return }
+    throw Corruption(
+      file: ManifestFiles.current, offset: 0, what: "file", expected: "there beside \(entry.name)",
+      found: "missing")
   }
 
   /// Whether a file is the first manifest of a store whose making was cut short: it may be torn,
@@ -132,12 +130,9 @@ struct StoreOpening {
   /// synchronised: they count now, so they are made durable here.
   private func settleLogs(_ state: inout StoreState, _ directory: any Directory) throws {
     for index in state.keyspaces.indices {
-      let replay = LogReplay(directory: directory, keyspace: state.keyspaces[index])
       for position in state.keyspaces[index].logs.indices {
         let log = state.keyspaces[index].logs[position]
-        let length = try replay.read(log) { _ in
-        } largest: { _ in
-        }
+        let length = try state.keyspaces[index].entries(of: log, in: directory) { _ in }
         guard state.keyspaces[index].options.log != .epochs else { continue }
         let file = try directory.openFile(log.number.logName, .readWrite)
         defer { file.close() }
@@ -190,50 +185,12 @@ struct StoreOpening {
   }
 }
 
-/// Reads a keyspace's logs.
-struct LogReplay {
-  let directory: any Directory
-  let keyspace: KeyspaceState
-
-  /// Calls `body` with every entry of a log that counts. A log of batches counts to its torn tail,
-  /// one of epochs to its committed length.
-  ///
-  /// - Returns: the length of the part that counts.
-  @discardableResult
-  func read(
-    _ log: LogReference, _ body: (EntryReference) throws -> Void, largest: (Int64) -> Void
-  ) throws -> UInt64 {
-    let name = log.number.logName
-    var reader = try RecordLogReader(
-      directory: directory, name: name, kind: .entries, fileID: log.fileID)
-    let stops = keyspace.options.log == .epochs
-    while let record = try reader.next(
-      committedLength: log.committedLength, stopsThere: stops)
-    {
-      guard record.type == EntryBatchCoding.recordType else {
-        throw Corruption(
-          file: name, offset: record.offset, what: "record type",
-          expected: UInt64(EntryBatchCoding.recordType), found: UInt64(record.type))
-      }
-      do {
-        largest(
-          try EntryBatchCoding.read(record.payload, layout: keyspace.options.layout, body))
-      } catch let error as CodingError {
-        throw Corruption(
-          file: name, offset: record.offset, what: "entries", undecodable: error)
-      }
-    }
-    return reader.offset
-  }
-}
-
 extension HashedKeyspace {
   /// Puts what the logs hold into the memtables. Runs before anyone else knows the keyspace.
   fileprivate func replayLogs(_ state: KeyspaceState) throws {
-    let replay = LogReplay(directory: store.directory, keyspace: state)
     try withWriter { writer in
       for log in state.logs {
-        try replay.read(log) { entry in
+        try state.entries(of: log, in: store.directory) { entry in
           try self.replay(entry)
         } largest: { time in
           if time != EntryTime.none {
@@ -263,6 +220,21 @@ extension HashedKeyspace {
         throw StoreError(.inputOutput, "an entry of the log does not fit an empty memtable")
       }
     }
+  }
+}
+
+extension KeyspaceState {
+  /// Calls `body` with every entry of a log that counts. A log of batches counts to its torn tail,
+  /// one of epochs to its committed length.
+  ///
+  /// - Returns: the length of the part that counts.
+  @discardableResult
+  fileprivate func entries(
+    of log: LogReference, in directory: any Directory, _ body: (EntryReference) throws -> Void,
+    largest: (Int64) -> Void = { _ in }
+  ) throws -> UInt64 {
+    try EntryLog(log, name: FileNaming.state.name(of: log), layout: options.layout).read(
+      in: directory, stopsAtCommitted: options.log == .epochs, body, largest: largest)
   }
 }
 
