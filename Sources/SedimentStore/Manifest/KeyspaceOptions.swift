@@ -66,20 +66,26 @@ public enum LogPolicy: Hashable, Sendable, CustomStringConvertible {
 
 /// What a hashed keyspace is. Kept in the manifest and checked when it is opened again.
 public struct KeyspaceOptions: Hashable, Sendable {
+  /// Whether entries carry their keys or the keys' hashes alone.
   public var keyMode: KeyMode
   /// Bytes of value with every key, 0 to 64.
   public var valueWidth: UInt8
+  /// How long an entry counts.
   public var timeToLive: TimeToLive
   /// How far times may lie behind the largest one seen before a record is late, in milliseconds;
   /// 0 with `forever`, where nothing is late.
   public var allowedLateness: Int64
+  /// When runs are merged.
   public var compaction: CompactionPolicy
+  /// What is logged, and so what is durable without an epoch.
   public var log: LogPolicy
   /// Whether a duplicate moves its key's time forward, so that the TTL counts from the last time
   /// the key was seen.
   public var refreshesOnSeen: Bool
 
-  /// - Parameter allowedLateness: `nil` for an eighth of the TTL.
+  /// All options, with their defaults.
+  ///
+  /// - Parameter allowedLateness: in milliseconds, as times are; `nil` for an eighth of the TTL.
   public init(
     keyMode: KeyMode = .fingerprint, valueWidth: UInt8 = 0, timeToLive: TimeToLive,
     allowedLateness: Int64? = nil, compaction: CompactionPolicy = .tiered(fanout: 8),

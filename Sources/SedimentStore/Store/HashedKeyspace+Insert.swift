@@ -289,7 +289,7 @@ extension HashedKeyspace {
   private func note(_ counts: ShardDecider.Counts) {
     store.statistics.update {
       $0.filterProbes += counts.filterProbes
-      $0.pagesRead += counts.pagesRead
+      $0.pageLookups += counts.pageLookups
       $0.falsePositives += counts.falsePositives
     }
   }
@@ -298,7 +298,7 @@ extension HashedKeyspace {
 extension ShardDecider.Counts {
   mutating func add(_ other: Self) {
     filterProbes += other.filterProbes
-    pagesRead += other.pagesRead
+    pageLookups += other.pageLookups
     falsePositives += other.falsePositives
   }
 }

@@ -34,6 +34,7 @@ public final class HashedKeyspace: Sendable {
   /// Times that entries can have: no difference of two, nor one with a TTL, overflows.
   public static let timeRange: ClosedRange<Int64> = StoreState.timeMin...StoreState.timeMax
 
+  /// The name it was made under, unique in its store.
   public let name: String
   let id: UInt32
   let store: StoreCore

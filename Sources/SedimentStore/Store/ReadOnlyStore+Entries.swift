@@ -10,11 +10,13 @@ public struct InspectedEntry: Sendable, Equatable {
     case log(name: String)
   }
 
-  /// When the key was first seen, put or removed, in milliseconds.
+  /// When the key was first seen, put or removed, in milliseconds since 1970.
   public var time: Int64
+  /// What the entry says of its key.
   public var kind: EntryKind
-  /// `valueWidth` bytes.
+  /// `KeyspaceOptions.valueWidth` bytes; a removal holds none that mean anything.
   public var value: [UInt8]
+  /// The file it was found in.
   public var source: Source
 
   init(_ entry: EntryReference, valueWidth: UInt8, source: Source) {

@@ -23,12 +23,15 @@ internal import Synchronization
 public final class ReadOnlyStore: Sendable {
   /// Where the state was found.
   public enum Origin: Sendable, Equatable {
+    /// In a state directory, whose writer may go on.
     case state
-    /// Also a savepoint's.
+    /// In a checkpoint, which never changes. Also a savepoint's.
     case checkpoint(id: String)
   }
 
+  /// The path it was opened at.
   public let path: String
+  /// What was found there.
   public let origin: Origin
   private let place: Place
   private let current: Mutex<StoreState>
@@ -91,8 +94,10 @@ public final class ReadOnlyStore: Sendable {
   /// The whole state as of the last time the manifest was read.
   package var state: StoreState { current.withLock { $0 } }
 
+  /// The store or job that the state is of.
   public var identity: StoreIdentity { state.identity }
 
+  /// The epoch the state is as of.
   public var epoch: EpochID {
     let state = state
     return EpochID(epoch: state.epoch, writerEpoch: state.writerEpoch)
@@ -101,11 +106,13 @@ public final class ReadOnlyStore: Sendable {
   /// What the caller gave with the epoch.
   public var metadata: [UInt8] { state.metadata }
 
+  /// Names of the keyspaces, in the order they were made.
   public var keyspaceNames: [String] { state.keyspaces.map(\.name) }
 
   /// Reads the manifest again.
   ///
   /// - Returns: whether the state is another one now.
+  /// - Throws: `notFound` when it is gone, `corrupted`, `unsupportedFormat`, `inputOutput`.
   @discardableResult
   public func refresh() throws(StoreError) -> Bool {
     try wrapping {
@@ -159,7 +166,11 @@ public final class ReadOnlyStore: Sendable {
 
   /// Reads everything, every page of every table, and says what is damaged.
   ///
-  /// Of a state that goes on being written, each file that is still named when it is its turn.
+  /// Of a state that goes on being written, each file that is still named when it is its turn;
+  /// what the writer makes meanwhile is not looked at.
+  ///
+  /// - Returns: nothing when all is whole.
+  /// - Throws: what keeps it from reading at all, as `refresh` does; damage is returned.
   public func verify() throws(StoreError) -> [Damage] {
     try refresh()
     let files = self.files

@@ -19,6 +19,8 @@ internal import Synchronization
 ///
 /// Thread-safe. `close` ends it; a store that is dropped without is closed as by a crash.
 public final class StateStore: Sendable {
+  /// What tells the store from every other; checkpoints of it and stores restored from those share
+  /// it, unless restored as `RestoredIdentity.new`.
   public let identity: StoreIdentity
   /// The directory it was opened at.
   public let path: String
@@ -191,6 +193,11 @@ public final class StateStore: Sendable {
   /// Makes everything written so far durable, together with `metadata`, in one step.
   ///
   /// - Parameter metadata: up to 16 MiB of the caller's: source positions and the like.
+  /// - Returns: what identifies the epoch.
+  /// - Throws: `noSpace` when the disk is full: the epoch is given up, nothing durable changed, and
+  ///   the next one takes in what it held; `invalidArgument` when `metadata` is too long or an
+  ///   epoch is pending; `poisoned` after an earlier failure; `closed`. Any other error
+  ///   (`inputOutput`, `corrupted`) poisons the store at the last durable epoch.
   @discardableResult
   public func commitEpoch(metadata: [UInt8] = []) throws(StoreError) -> EpochID {
     let pending = try beginEpoch(metadata: metadata)
@@ -200,12 +207,18 @@ public final class StateStore: Sendable {
   /// Cuts an epoch: what was written so far belongs to it, what follows does not. It becomes
   /// durable by `commit`, on any thread, while writing goes on.
   ///
-  /// - Throws: `invalidArgument` when the epoch before has not ended.
+  /// - Parameter metadata: as for `commitEpoch`.
+  /// - Throws: `invalidArgument` when the epoch before has not ended or `metadata` is over 16 MiB;
+  ///   `poisoned` after an earlier failure; `closed`. Any other error poisons the store.
   public func beginEpoch(metadata: [UInt8] = []) throws(StoreError) -> PendingEpoch {
     try wrapping { try core.cutEpoch(metadata: metadata) }
   }
 
   /// Makes an epoch durable; see `PendingEpoch.commit`.
+  ///
+  /// - Throws: `noSpace` when the disk is full: the epoch is given up, and a later one takes in
+  ///   what it held; `invalidArgument` when it was committed or abandoned before; `poisoned` after
+  ///   an earlier failure. Any other error poisons the store at the last durable epoch.
   @discardableResult
   public func commit(_ epoch: PendingEpoch) throws(StoreError) -> EpochID {
     try epoch.commit()
@@ -215,6 +228,12 @@ public final class StateStore: Sendable {
 
   /// Merges every shard's runs as far as they may be merged: one run a time window, or one in all
   /// with `forever`. Takes effect on disk with the next epoch.
+  ///
+  /// Costs reading and writing everything that is merged, on the caller's thread.
+  ///
+  /// - Throws: `noSpace` when the disk is full: what was merged so far stays, and the call can be
+  ///   made again; `poisoned` after an earlier failure; `closed`; `corrupted` and `inputOutput`
+  ///   when a table cannot be read or written.
   public func compact() throws(StoreError) {
     try core.checkWritable()
     try wrapping {
@@ -233,10 +252,13 @@ public final class StateStore: Sendable {
     return statistics
   }
 
-  /// Bytes of memory for filters and indexes granted at the moment.
+  /// Bytes of memory that filters and indexes of the open tables take at the moment.
   public var filterBytesInUse: Int { core.filters.limit - core.filters.available }
 
   /// Waits until no flush or merge is under way or due.
+  ///
+  /// - Throws: `noSpace` when the disk stays full for longer than `StoreOptions.fullDiskPatience`;
+  ///   `poisoned` after a failure, of the work that was waited for or before.
   public func waitUntilIdle() throws(StoreError) {
     try wrapping { try core.waitUntilIdle() }
   }

@@ -60,7 +60,7 @@ extension StoreCore {
     if let failure { throw failure }
     if let retryableError {
       let waited = options.clock.monotonicNanos() &- start
-      if waited >= UInt64(max(options.fullDiskPatience, 0)) &* 1_000_000 { throw retryableError }
+      if waited >= options.fullDiskPatienceNanos { throw retryableError }
     }
     _ = monitor.wait(nanoseconds: 100_000_000)
   }

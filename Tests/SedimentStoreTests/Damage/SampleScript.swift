@@ -65,7 +65,7 @@ final class SampleScript {
   static func options(size: Int = 1) -> StoreOptions {
     var options = StoreOptions(
       memoryBudget: StoreOptions.memoryBudgetMin, shards: 1, backgroundThreads: 1,
-      fullDiskPatience: 0, clock: ManualClock(millis: 1_700_000_000_000))
+      fullDiskPatience: .zero, clock: ManualClock(millis: 1_700_000_000_000))
     options.memtableSlotsMax = 128 * size
     return options
   }
