@@ -75,7 +75,7 @@ final class SequentialReader: InputReader {
       try beginAnew(after: error)
       return .idle
     }
-    let position = try file.map { try position(in: $0, of: reader) }
+    let position = try file.map { try self.position(in: $0, of: reader) }
     if hasRecords { return .records(position) }
     current = nil
     next += 1

@@ -32,7 +32,7 @@ struct StateOpening {
       memoryBudget: options.memoryBudget, shards: options.parallelism, clock: environment.clock)
     // Waiting any longer than the job does would keep it from giving up.
     storeOptions.fullDiskPatience = min(
-      storeOptions.fullDiskPatience, options.fullDiskPatienceMillis)
+      storeOptions.fullDiskPatience, .milliseconds(options.fullDiskPatienceMillis))
     let report = environment.report
     storeOptions.onEvent = { event in
       switch event {

@@ -12,14 +12,18 @@
 
 /// A 128-bit random id, made once per store or job.
 public struct StoreIdentity: Hashable, Sendable, CustomStringConvertible {
+  /// The first 64 bits.
   public var high: UInt64
+  /// The last 64 bits.
   public var low: UInt64
 
+  /// An identity made earlier, of its two words.
   public init(high: UInt64, low: UInt64) {
     self.high = high
     self.low = low
   }
 
+  /// A new identity.
   public static func random() -> StoreIdentity {
     StoreIdentity(high: .random(in: .min ... .max), low: .random(in: .min ... .max))
   }
@@ -72,7 +76,9 @@ package struct RunState: Hashable, Sendable {
 
 /// A contiguous range of key groups: the values of the top 16 bits of a hash.
 public struct KeyGroupRange: Hashable, Sendable {
+  /// The lowest group of the range.
   public var first: UInt16
+  /// The highest group of the range, which belongs to it.
   public var last: UInt16
 
   package init(first: UInt16, last: UInt16) {

@@ -20,7 +20,9 @@ internal import Synchronization
 /// What identifies a durable epoch: the number alone does not, for after a crash another writer
 /// cuts other epochs.
 public struct EpochID: Hashable, Sendable, CustomStringConvertible {
+  /// Counts up by 1 with every epoch of a store; 0 before the first.
   public var epoch: UInt64
+  /// That of the opening which committed it; see `StateStore.writerEpoch`.
   public var writerEpoch: UInt64
 
   public var description: String { "\(epoch).\(writerEpoch)" }

@@ -192,8 +192,8 @@ public final class StateStore: Sendable {
   /// - Returns: what identifies the epoch.
   /// - Throws: `noSpace` when the disk is full: the epoch is given up, nothing durable changed, and
   ///   the next one takes in what it held; `invalidArgument` when `metadata` is too long or an
-  ///   epoch is pending; `poisoned` after an earlier failure; `closed`. Any other error (`inputOutput`,
-  ///   `corrupted`) poisons the store at the last durable epoch.
+  ///   epoch is pending; `poisoned` after an earlier failure; `closed`. Any other error
+  ///   (`inputOutput`, `corrupted`) poisons the store at the last durable epoch.
   @discardableResult
   public func commitEpoch(metadata: [UInt8] = []) throws(StoreError) -> EpochID {
     let pending = try beginEpoch(metadata: metadata)
@@ -213,8 +213,8 @@ public final class StateStore: Sendable {
   /// Makes an epoch durable; see `PendingEpoch.commit`.
   ///
   /// - Throws: `noSpace` when the disk is full: the epoch is given up, and a later one takes in
-  ///   what it held; `invalidArgument` when it was committed or abandoned before; `poisoned` after an
-  ///   earlier failure. Any other error poisons the store at the last durable epoch.
+  ///   what it held; `invalidArgument` when it was committed or abandoned before; `poisoned` after
+  ///   an earlier failure. Any other error poisons the store at the last durable epoch.
   @discardableResult
   public func commit(_ epoch: PendingEpoch) throws(StoreError) -> EpochID {
     try epoch.commit()

@@ -30,11 +30,14 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     case inputOutput
   }
 
+  /// What a caller can branch on.
   public var code: Code
+  /// One sentence for people, with the file or directory it is about.
   public var message: String
   /// The error it came from, where there is one.
   public var cause: (any Error)?
 
+  /// An error of these parts.
   public init(_ code: Code, _ message: String, cause: (any Error)? = nil) {
     self.code = code
     self.message = message

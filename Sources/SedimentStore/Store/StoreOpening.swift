@@ -30,11 +30,7 @@ struct StoreOpening {
       return try open(directory, lock)
     } catch {
       lock.unlock()
-      guard let missing = error as? FileError, missing.code == .notFound else { throw error }
-      // The directory is there: what is missing in it is a file that the state names.
-      throw Corruption(
-        file: missing.path.split(separator: "/").last.map(String.init) ?? missing.path, offset: 0,
-        what: "file", expected: "there", found: "missing")
+      throw error
     }
   }
 

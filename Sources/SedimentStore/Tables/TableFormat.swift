@@ -94,8 +94,10 @@ package struct TableQuanta: Sendable, Equatable {
 
 /// The number by which a store names a file; never used twice.
 public struct FileNumber: Hashable, Comparable, Sendable {
+  /// Counted from 1.
   public var rawValue: UInt64
 
+  /// The number of a file.
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
   public static func < (a: FileNumber, b: FileNumber) -> Bool { a.rawValue < b.rawValue }

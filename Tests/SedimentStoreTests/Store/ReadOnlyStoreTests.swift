@@ -60,6 +60,15 @@ import Testing
     try store.close()
   }
 
+  @Test func aStoreWhoseTableIsGoneIsDamagedNotNew() throws {
+    try makeStore().close()
+    let gone = try #require(tables.first)
+    try disk.removeFile(at: gone)
+    let error = #expect(throws: StoreError.self) { try Harness.open(disk) }
+    #expect(error?.code == .corrupted)
+    #expect(error?.message.contains(String(gone.dropFirst("state/".count))) == true)
+  }
+
   @Test func aTableThatIsStillNamedIsMissingWhateverElseTheWriterDoes() throws {
     let store = try makeStore()
     let gone = try #require(tables.first)

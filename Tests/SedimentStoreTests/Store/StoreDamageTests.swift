@@ -132,7 +132,7 @@ struct StoreDamageTests {
       }
       #expect(seen?.code == .corrupted && seen?.message.contains(name) == true, "\(file)")
     }
-    #expect(kinds.isSuperset(of: ["manifest", ".sst", ".log"]))
+    #expect(kinds.isSuperset(of: ["manifest", ".log"]))
     let missing = #expect(throws: StoreError.self) {
       try ReadOnlyStore.open(at: "/nowhere", fileSystem: sample.fileSystem)
     }
