@@ -25,6 +25,9 @@ package struct PlannedInput: Sendable, Equatable {
   package var line: UInt64 = 1
   /// The record before the offset had no line end.
   package var isUnterminated = false
+  /// The name that the file of the offset has now, where the source is another file: it is finished
+  /// first.
+  package var predecessor: String?
   /// What the bytes before the offset must be, where only reading up to it can tell.
   package var tail: TailHash?
 
@@ -54,9 +57,10 @@ package struct InputPlan: Sendable {
   package private(set) var moves: [Move] = []
 
   /// Matches `sources` with the positions that a state keeps. A file that is named again is left
-  /// out.
+  /// out. With `follows`, files that were rotated since are looked for beside their inputs.
   package init(
-    _ sources: [InputSource], positions: [FilePosition], in files: InputFileSystem
+    _ sources: [InputSource], positions: [FilePosition], follows: Bool = false,
+    in files: InputFileSystem
   ) throws(SourceError) {
     var known = KnownFiles(positions)
     var found = try list(sources, in: files)
@@ -72,7 +76,10 @@ package struct InputPlan: Sendable {
       found = left
     }
     for file in found {
-      if let position = known.position(ofFileAt: file.path) {
+      guard let position = known.position(ofFileAt: file.path) else { continue }
+      if follows, !known.isClaimed(file.path) {
+        try finishPredecessor(of: file, position, in: files)
+      } else {
         try explain(file, position, in: files)
       }
     }
@@ -120,6 +127,36 @@ package struct InputPlan: Sendable {
     moved.identity.device = file.metadata.device
     moved.identity.inode = file.metadata.inode
     moves.append(Move(oldPath: position.path, position: moved))
+  }
+
+  /// Begins with the file that had the name of `file` before.
+  private mutating func finishPredecessor(
+    of file: FoundFile, _ position: FilePosition, in files: InputFileSystem
+  ) throws(SourceError) {
+    let (parent, name) = InputFileSystem.split(file.path)
+    let siblings: [DirectoryEntry]
+    do {
+      siblings = try files.fileSystem.openDirectory(at: parent, creating: false).entries()
+    } catch {
+      throw .unreadable(error)
+    }
+    for entry in siblings where entry.kind == .file && entry.name != name {
+      let path = file.path.dropLast(name.count) + entry.name
+      guard case .moved = try position.match([String(path)], in: files) else { continue }
+      inputs[file.index].offset = position.offset
+      inputs[file.index].line = position.line
+      inputs[file.index].isUnterminated = position.isUnterminated
+      inputs[file.index].predecessor = String(path)
+      resumedFiles += 1
+      notices.append(
+        "\(file.path) is a new file, and the one before is \(path) now: going on there at byte "
+          + "\(position.offset) first")
+      return
+    }
+    try explain(file, position, in: files)
+    notices.append(
+      "the file that \(file.path) was is not beside it: what was written to it behind byte "
+        + "\(position.offset) is not read")
   }
 
   /// Says why a file with a known name is read from its beginning.
@@ -198,6 +235,11 @@ private struct KnownFiles {
   /// What is remembered under a name.
   func position(ofFileAt path: String) -> FilePosition? {
     byPath[path].map { positions[$0] }
+  }
+
+  /// Whether the file that had a name before is an input under another one.
+  func isClaimed(_ path: String) -> Bool {
+    byPath[path].map { isClaimed[$0] } ?? false
   }
 
   /// The position of a file that shows `sign`, and its content; nobody else gets it any more.

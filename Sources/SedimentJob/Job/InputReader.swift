@@ -136,14 +136,14 @@ final class FollowingReader: InputReader {
 
   init(
     _ inputs: [PlannedInput], in files: InputFileSystem, format: RecordFormat,
-    limits: BatchLimits, notify: @escaping (String) -> Void
+    limits: BatchLimits, clock: any Clock, notify: @escaping (String) -> Void
   ) {
     sources = inputs.map { input in
       let path = input.source.path
       let source = FollowingSource(
         path: path, in: files, format: format, fromOffset: input.offset, line: input.line,
-        isUnterminated: input.isUnterminated, chunkBytes: limits.chunkBytes,
-        recordsMax: limits.recordsMax)
+        isUnterminated: input.isUnterminated, predecessor: input.predecessor, clock: clock,
+        chunkBytes: limits.chunkBytes, recordsMax: limits.recordsMax)
       source.onEvent = { event in
         switch event {
         case .rotated: notify("\(path) is a new file now: reading it from its beginning")

@@ -27,8 +27,8 @@ package struct JobMetadata: Sendable, Equatable {
   /// Where reading of files stopped; the oldest first.
   package var positions: [FilePosition] = []
 
-  /// Bytes of positions: of the 16 MiB that an epoch keeps, all but 1 MiB for the rest. That is room
-  /// for 130,000 files with paths of 60 bytes.
+  /// Bytes of positions: of the 16 MiB that an epoch keeps, all but 1 MiB for the rest. That is
+  /// room for 130,000 files with paths of 60 bytes.
   package static let positionBytesMax = 15 << 20
 
   /// A job that has not begun.

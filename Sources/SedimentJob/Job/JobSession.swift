@@ -71,7 +71,8 @@ final class JobSession {
         for text in recovery.notices(of: sink) { environment.report(text) }
       }
       plan = try InputPlan(
-        options.sources, positions: opening.metadata.positions, in: environment.inputs)
+        options.sources, positions: opening.metadata.positions, follows: options.follows,
+        in: environment.inputs)
       positions = try PositionTable(
         opening.metadata.positions, inputs: plan.inputs.map(\.source.path))
     } catch {
@@ -167,7 +168,8 @@ final class JobSession {
     let reader: any InputReader
     if options.follows {
       reader = FollowingReader(
-        plan.inputs, in: environment.inputs, format: format, limits: limits, notify: notify)
+        plan.inputs, in: environment.inputs, format: format, limits: limits,
+        clock: environment.clock, notify: notify)
     } else {
       reader = SequentialReader(
         plan.inputs, in: environment.inputs, format: format, limits: limits,

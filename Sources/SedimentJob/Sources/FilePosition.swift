@@ -60,8 +60,8 @@ package enum FileMatch: Sendable, Equatable {
 }
 
 extension FilePosition {
-  /// The position at `offset` of an open file. Of a compressed one, `tail` has the last bytes before
-  /// it, uncompressed.
+  /// The position at `offset` of an open file. Of a compressed one, `tail` has the last bytes
+  /// before it, uncompressed.
   package static func take(
     path: String, file: any File, metadata: FileMetadata, isCompressed: Bool, offset: UInt64,
     line: UInt64, isUnterminated: Bool = false, tail: [UInt8] = []

@@ -5,6 +5,8 @@ package enum SourceError: Error, Sendable, Equatable, CustomStringConvertible {
   /// Neither a file, nor a directory, nor a pattern that matches one.
   case noSuchFile(String)
   case unreadable(FileError)
+  /// The path with the bytes that are not UTF-8 escaped.
+  case nameNotUTF8(String)
   /// Directories lie in each other deeper than the limit.
   case tooDeep(String, levels: Int)
   /// A `.gz` file ends before its data does.
@@ -22,6 +24,9 @@ package enum SourceError: Error, Sendable, Equatable, CustomStringConvertible {
     switch self {
     case .noSuchFile(let path): "\(path): no such file, directory or matching pattern"
     case .unreadable(let error): "\(error)"
+    case .nameNotUTF8(let path):
+      "\(path): the name is not UTF-8, and is shown with its other bytes escaped; rename the file, "
+        + "or send it to standard input"
     case .tooDeep(let path, let levels): "\(path): directories lie more than \(levels) levels deep"
     case .truncatedGzip(let path): "\(path): the gzip data is cut off; the file is not complete"
     case .damagedGzip(let path, let offset, let reason):

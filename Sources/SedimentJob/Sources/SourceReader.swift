@@ -51,6 +51,7 @@ package final class SourceReader {
   private var capacity: Int
   private var begin = 0
   private var end = 0
+  /// The stream gave nothing, and that was its final end.
   private var isEnded = false
   /// The beginning of an overlong line, and how many of its bytes were passed over.
   private var overlong: (kept: [UInt8], passed: UInt64)?
@@ -99,7 +100,10 @@ package final class SourceReader {
       }
       if isEnded, endOfStream == .final { return finishOverlong(into: batch, isTerminated: false) }
       isEnded = try fill() == 0
-      if isEnded, endOfStream == .open { return false }
+      if isEnded, endOfStream == .open {
+        isEnded = false
+        return false
+      }
     }
   }
 
@@ -190,7 +194,10 @@ package final class SourceReader {
         return false
       }
       isEnded = try fill() == 0
-      if isEnded, endOfStream == .open { return false }
+      if isEnded, endOfStream == .open {
+        isEnded = false
+        return false
+      }
     }
   }
 
