@@ -75,11 +75,11 @@ final class SequentialReader: InputReader {
       try beginAnew(after: error)
       return .idle
     }
-    let position = try file.map { try self.position(in: $0, of: reader) }
-    if hasRecords { return .records(position) }
+    let place = try file.map { try position(in: $0, of: reader) }
+    if hasRecords { return .records(place) }
     current = nil
     next += 1
-    return position.map { .fileEnded($0) } ?? .idle
+    return place.map { .fileEnded($0) } ?? .idle
   }
 
   /// Reads the input from its beginning when it is another one than was read before.
@@ -94,8 +94,10 @@ final class SequentialReader: InputReader {
 
   private func open(_ input: PlannedInput) throws -> (reader: SourceReader, file: OpenFile?) {
     guard case .file(let path) = input.source else {
+      var stream = standardInput
+      if case .stream(let path) = input.source { stream = try files.openStream(path) }
       let reader = SourceReader(
-        standardInput, path: input.source.path, format: format, chunkBytes: limits.chunkBytes,
+        stream, path: input.source.path, format: format, chunkBytes: limits.chunkBytes,
         recordsMax: limits.recordsMax)
       return (reader, nil)
     }
