@@ -7,7 +7,7 @@ import Testing
 /// that hold: what only an attacker, or a bug, writes.
 struct CraftedStore {
   static let storeOptions = StoreOptions(
-    memoryBudget: 8 << 20, shards: 1, backgroundThreads: 1, fullDiskPatience: 0,
+    memoryBudget: 8 << 20, shards: 1, backgroundThreads: 1, fullDiskPatience: .zero,
     clock: FixedClock())
   static let keyspaceOptions = KeyspaceOptions(
     timeToLive: .milliseconds(80_000), compaction: .tiered(fanout: 2))

@@ -93,7 +93,7 @@ struct ManyRunsTests {
     let keyspaceOptions = KeyspaceOptions(valueWidth: 2, timeToLive: ttl)
     var options = StoreOptions(
       memoryBudget: StoreOptions.memoryBudgetMin, shards: 1, backgroundThreads: 1,
-      fullDiskPatience: 0, onEvent: { gate.observe($0) })
+      fullDiskPatience: .zero, onEvent: { gate.observe($0) })
     options.memtableSlotsMax = 128
     let store = try StateStore.open(at: "/state", options: options, fileSystem: fileSystem)
     let keyspace = try store.keyspace("seen", keyspaceOptions)

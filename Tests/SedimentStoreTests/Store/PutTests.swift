@@ -33,7 +33,7 @@ struct PutTests {
     private static func open(_ fileSystem: MemoryFileSystem) throws -> StateStore {
       var options = StoreOptions(
         memoryBudget: StoreOptions.memoryBudgetMin, shards: 1, backgroundThreads: 1,
-        fullDiskPatience: 0)
+        fullDiskPatience: .zero)
       options.memtableSlotsMax = 128
       return try StateStore.open(at: "/state", options: options, fileSystem: fileSystem)
     }

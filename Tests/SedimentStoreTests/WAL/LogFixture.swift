@@ -45,7 +45,7 @@ struct LogFixture {
         records.append(Record(type: type, payload: payload, offset: offset))
       } else {
         try log.synchronize()
-        try log.acknowledge()
+        log.acknowledge()
         records.append(
           Record(type: RecordLogFormat.acknowledgementType, payload: [], offset: offset))
       }

@@ -35,7 +35,7 @@ struct RecordLogTests {
     payload.writeBytes([0xaa, 0xbb, 0xcc])
     log.append(type: 7, payload)
     try log.synchronize()
-    try log.acknowledge()
+    log.acknowledge()
     log.close()
     let bytes = try readAll("g.log", in: directory)
     #expect(bytes == Self.golden)
@@ -70,7 +70,7 @@ struct RecordLogTests {
     #expect(log.length == 48)
     #expect(log.pendingBytes == 0)
     #expect(try fileSystem.contents(of: LogFixture.path).count == 48)
-    try log.acknowledge()
+    log.acknowledge()
     #expect(log.length == 64)
     log.close()
   }
@@ -85,7 +85,7 @@ struct RecordLogTests {
     try directory.synchronize()
     try fileSystem.openDirectory(at: "/", creating: false).synchronize()
     let length = log.length
-    try log.acknowledge()
+    log.acknowledge()
     let survivor = fileSystem.crashed(.nothing)
     #expect(try survivor.contents(of: LogFixture.path).count == Int(length))
     var reader = try RecordLogReader(
