@@ -142,7 +142,7 @@ struct StateDirectory {
       } ?? false
     case .file(let path):
       var committed: UInt64 = 0
-      if case .file(_, _, let bytes)? = promise { committed = bytes }
+      if case .file(_, _, let bytes, _)? = promise { committed = bytes }
       let (parent, name) = OutputTarget.split(path)
       return (try existing(parent)?.metadata(of: name)?.size ?? 0) > committed
     }
