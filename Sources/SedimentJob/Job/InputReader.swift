@@ -75,11 +75,11 @@ final class SequentialReader: InputReader {
       try beginAnew(after: error)
       return .idle
     }
-    let position = try file.map { try position(in: $0, of: reader) }
-    if hasRecords { return .records(position) }
+    let place = try file.map { try position(in: $0, of: reader) }
+    if hasRecords { return .records(place) }
     current = nil
     next += 1
-    return position.map { .fileEnded($0) } ?? .idle
+    return place.map { .fileEnded($0) } ?? .idle
   }
 
   /// Reads the input from its beginning when it is another one than was read before.

@@ -1,5 +1,6 @@
 import SedimentIO
 import SedimentJob
+import SedimentStore
 import SedimentTestKit
 import Testing
 
