@@ -9,7 +9,7 @@
 //
 // Concurrency: one thread.
 
-import SedimentIO
+package import SedimentIO
 
 /// Follows a file by its name.
 package final class FollowingSource {
