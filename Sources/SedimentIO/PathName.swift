@@ -26,9 +26,9 @@ public enum PathName {
   }
 
   /// A name that is not UTF-8 as a text: ASCII as it is, other bytes as `\xE9`.
-  static func escaped(_ name: UnsafeRawBufferPointer) -> String {
+  static func escaped(_ name: [UInt8]) -> String {
     var text = ""
-    for byte in unsafe name {
+    for byte in name {
       if byte >= 0x20, byte < 0x7F {
         text.unicodeScalars.append(Unicode.Scalar(byte))
       } else {

@@ -144,7 +144,7 @@ final class PosixDirectory: Directory {
     let bytes = unsafe UnsafeRawBufferPointer(
       start: text, count: strlen(text.assumingMemoryBound(to: CChar.self)))
     if let name = unsafe String(validating: bytes, as: UTF8.self) { return (name, true) }
-    return unsafe (PathName.escaped(bytes), false)
+    return (PathName.escaped(unsafe Array(bytes)), false)
   }
 
   func availableBytes() throws(FileError) -> UInt64 {
