@@ -30,6 +30,16 @@ int sediment_rename_exclusive(int directory, const char *from, const char *to) {
 #endif
 }
 
+int sediment_open_directory_for_lookup(const char *path) {
+#ifdef O_PATH
+  return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+#else
+  (void)path;
+  errno = ENOSYS;
+  return -1;
+#endif
+}
+
 int sediment_synchronize_file(int descriptor) {
 #if defined(__APPLE__)
   // fsync on Darwin stops at the drive's cache; F_FULLFSYNC is refused by some file systems.

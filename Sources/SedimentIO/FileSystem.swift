@@ -9,6 +9,16 @@ public protocol FileSystem: Sendable {
   /// Opens the directory at `path`; with `creating`, makes it (and its parents) first and
   /// synchronises each parent that gained an entry.
   func openDirectory(at path: String, creating: Bool) throws(FileError) -> any Directory
+  /// Opens the directory at `path` to reach what is in it by name, for which a right to list it is
+  /// not needed. Listing and synchronising may fail.
+  func openDirectoryForLookup(at path: String) throws(FileError) -> any Directory
+}
+
+extension FileSystem {
+  /// The same as to open it for everything.
+  public func openDirectoryForLookup(at path: String) throws(FileError) -> any Directory {
+    try openDirectory(at: path, creating: false)
+  }
 }
 
 /// An open directory. Every `name` is one path component; a name that is empty, `.`, `..`, or holds

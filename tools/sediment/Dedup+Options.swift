@@ -64,7 +64,7 @@ extension Dedup {
     }
     guard running.follow else { return sources }
     for source in sources {
-      if source == .standardInput { throw ValidationError("--follow needs files.") }
+      if source.isStream { throw ValidationError("--follow needs files.") }
       if InputFileSystem.isCompressed(source.path) {
         throw ValidationError("--follow cannot follow \(source.path): it is compressed.")
       }

@@ -65,10 +65,11 @@ package struct DedupJob: Sendable {
   }
 
   private func requirePatience(_ failure: JobError, waitedMillis: Int64) throws(JobError) {
-    if options.sources.contains(.standardInput) {
+    if let stream = options.sources.first(where: \.isStream) {
+      let name = stream == .standardInput ? "standard input" : stream.path
       throw JobError(
         .noSpace,
-        "\(failure); standard input cannot be read again: make room, and send it once more; the "
+        "\(failure); \(name) cannot be read again: make room, and send it once more; the "
           + "state is good, and drops what was emitted")
     }
     guard waitedMillis < options.fullDiskPatienceMillis else {

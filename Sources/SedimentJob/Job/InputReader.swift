@@ -94,8 +94,10 @@ final class SequentialReader: InputReader {
 
   private func open(_ input: PlannedInput) throws -> (reader: SourceReader, file: OpenFile?) {
     guard case .file(let path) = input.source else {
+      var stream = standardInput
+      if case .stream(let path) = input.source { stream = try files.openStream(path) }
       let reader = SourceReader(
-        standardInput, path: input.source.path, format: format, chunkBytes: limits.chunkBytes,
+        stream, path: input.source.path, format: format, chunkBytes: limits.chunkBytes,
         recordsMax: limits.recordsMax)
       return (reader, nil)
     }

@@ -119,8 +119,8 @@ final class JobSession {
       stages.input.stop()
       stages.output.stop()
       stages.committer.stop()
-      // A worker may wait for standard input for ever; files must be let go of before a replay.
-      if !readsStandardInput { stages.input.waitUntilStopped() }
+      // A worker may wait for a stream for ever; files must be let go of before a replay.
+      if !readsStreams { stages.input.waitUntilStopped() }
     }
     try cutEpoch(stages)
     // A file is not written before a durable epoch owns it.
@@ -158,7 +158,7 @@ final class JobSession {
     }
   }
 
-  private var readsStandardInput: Bool { options.sources.contains(.standardInput) }
+  private var readsStreams: Bool { options.sources.contains(where: \.isStream) }
 
   private func makeInputStage() throws -> InputStage {
     let limits = BatchLimits(recordsMax: options.batchRecordsMax, chunkBytes: options.chunkBytes)

@@ -10,12 +10,22 @@ import SedimentIO
 package enum InputSource: Sendable, Equatable {
   case standardInput
   case file(String)
+  /// What is no file, such as a FIFO: read once, without positions.
+  case stream(String)
 
   /// For messages and rejects.
   package var path: String {
     switch self {
     case .standardInput: "-"
-    case .file(let path): path
+    case .file(let path), .stream(let path): path
+    }
+  }
+
+  /// Whether it can be read only once.
+  package var isStream: Bool {
+    switch self {
+    case .standardInput, .stream: true
+    case .file: false
     }
   }
 }
@@ -43,6 +53,7 @@ package struct InputList {
       switch try files.kind(of: argument) {
       case .file: sources.append(.file(argument))
       case .directory: sources += try filesBelow(argument)
+      case .stream: sources.append(.stream(argument))
       case nil:
         let matches = try matches(of: argument)
         guard !matches.isEmpty else { throw .noSuchFile(argument) }
