@@ -25,6 +25,11 @@ public enum PathName {
     directory.utf8.last == UInt8(ascii: "/") ? directory + name : directory + "/" + name
   }
 
+  /// The last component of a path; the path itself when it has none.
+  public static func last(_ path: String) -> String {
+    path.split(separator: "/").last.map(String.init) ?? path
+  }
+
   /// A name that is not UTF-8 as a text: ASCII as it is, other bytes as `\xE9`.
   static func escaped(_ name: [UInt8]) -> String {
     var text = ""

@@ -33,7 +33,8 @@ extension Dedup {
     if let parallelism = running.parallelism { options.parallelism = parallelism }
     if let memory = running.memory { options.memoryBudget = Int(clamping: memory) }
     try checkNumbers(options)
-    try PathCheck(options, arguments: inputs).run()
+    try PathCheck(options, arguments: inputs, summary: output.summary).run()
+    try checkSummary()
     return options
   }
 
@@ -115,6 +116,20 @@ extension Dedup {
     }
     if description.format.timeField == nil, times.allowedLateness != nil {
       throw ValidationError("--allowed-lateness needs --time-field: nothing is late by the clock.")
+    }
+  }
+
+  /// A long run shall not end with nowhere to put its counts.
+  private func checkSummary() throws {
+    guard let path = output.summary else { return }
+    do {
+      let (parent, name) = OutputTarget.split(path)
+      let directory = try PosixFileSystem().openDirectory(at: parent, creating: false)
+      guard try directory.metadata(of: name)?.kind ?? .file == .file else {
+        throw JobError(.failed, "--summary \(path) is there already and is no file")
+      }
+    } catch let error as FileError {
+      throw JobError(.failed, "--summary \(path): \(error)")
     }
   }
 

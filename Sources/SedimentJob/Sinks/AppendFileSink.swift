@@ -80,7 +80,7 @@ package final class AppendFileSink: Sink, @unchecked Sendable {
       hasFailed = true
       let commitment = try reachingFiles { () throws(FileError) in
         try writer.flush()
-        return try commitmentNow(of: file)
+        return try promise(about: file)
       }
       hasFailed = false
       let isUnchanged = writer.bytes == committedBytes
@@ -111,7 +111,7 @@ package final class AppendFileSink: Sink, @unchecked Sendable {
     try guarded { () throws(SinkError) in
       precondition(writer.bytes == committedBytes, "output is not published")
       guard let file = writer.current else { throw .epochFailed(path: path) }
-      var commitment = try reachingFiles { () throws(FileError) in try commitmentNow(of: file) }
+      var commitment = try reachingFiles { () throws(FileError) in try promise(about: file) }
       commitment.isReleased = true
       return commitment
     }
@@ -226,7 +226,7 @@ extension AppendFileSink {
   }
 
   /// What is promised of the file as it is, with nothing in the buffer.
-  private func commitmentNow(of file: any File) throws(FileError) -> SinkCommitment {
+  private func promise(about file: any File) throws(FileError) -> SinkCommitment {
     let bytes = writer.bytes
     var tail = bytes == committedBytes ? committedTail : nil
     if tail == nil, bytes > 0 { tail = try TailHash(before: bytes, in: file) }

@@ -161,6 +161,9 @@ extension PartsPromise {
     outputID = try reader.integer()
     writerEpoch = try reader.integer()
     nextSequence = try reader.integer()
+    guard nextSequence <= PartName.sequenceMax else {
+      throw .damagedCommitment("the next part would be number \(nextSequence)")
+    }
     fileExtension = try reader.string()
     let count = Int(try reader.integer(UInt32.self))
     // Checked before memory is taken.
