@@ -27,7 +27,7 @@ struct StateOpening {
   ///
   /// - Throws: `JobError` when it is another job's, naming what differs and the way out.
   func open() throws -> OpenState {
-    try refuseForeignDirectory()
+    try StateDirectory(options, environment).refuseForeign()
     var storeOptions = StoreOptions(
       memoryBudget: options.memoryBudget, shards: options.parallelism, clock: environment.clock)
     let report = environment.report
@@ -119,26 +119,6 @@ struct StateOpening {
     else { return nil }
     return try store.changeTimeToLive(
       of: Deduplicator.defaultName, to: asked.timeToLive, allowedLateness: asked.allowedLateness)
-  }
-
-  /// A directory with anything in it is a state, or it is not ours.
-  private func refuseForeignDirectory() throws {
-    let directory: any Directory
-    do {
-      directory = try environment.fileSystem.openDirectory(at: options.statePath, creating: false)
-    } catch {
-      guard error.code == .notFound else { throw error }
-      return
-    }
-    let names = try directory.entries().map(\.name)
-    let isOurs = names.allSatisfy { name in
-      StateNames.isOurs(name) || StoreFileName(name) != nil
-        || name == ManifestFiles.currentTemporary
-    }
-    guard isOurs || names.contains("CURRENT") else {
-      throw JobError(
-        .failed, "\(options.statePath) is not empty and holds no state: give another --state")
-    }
   }
 }
 
