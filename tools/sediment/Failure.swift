@@ -3,19 +3,21 @@
 import ArgumentParser
 import SedimentIO
 
-#if canImport(Darwin)
-  import Darwin
-#else
-  import Glibc
-#endif
-
 extension ParsableCommand {
   /// Prints what `error` says and ends the process.
   ///
   /// Help and version go to standard output with 0. Wrong usage, ours or the argument parser's
-  /// (which would exit with 64), becomes 2. A reader of our output that went away is nobody's
+  /// (which would exit with 64), becomes 2. A reader of a report that went away is nobody's
   /// failure.
-  static func exit(reporting error: any Error) -> Never {
+  ///
+  /// - Parameter command: what ran when the error came; it says how it is used.
+  static func exit(
+    reporting error: any Error, of command: (any ParsableCommand.Type)? = nil
+  ) -> Never {
+    if let error = error as? ValidationError, let command {
+      report("\(error.message)\nUsage: \(usageString(for: command))")
+      Self.exit(withCode: 2)
+    }
     if let error = error as? FileError {
       guard !error.isBrokenPipe else { Self.exit(withCode: 0) }
       report(error.description)
@@ -49,9 +51,4 @@ extension ParsableCommand {
   private static func exit(withCode code: Int32) -> Never {
     Self.exit(withError: ExitCode(code))
   }
-}
-
-extension FileError {
-  /// Whether a reader closed its end of the pipe.
-  var isBrokenPipe: Bool { systemError == EPIPE }
 }

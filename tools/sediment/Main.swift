@@ -7,10 +7,16 @@ import SedimentIO
 enum Main {
   /// Exit codes: 0 for success, 1 for bad input or a failing machine, 2 for wrong usage.
   static func main() {
+    StandardStream.openMissing()
     StandardStream.ignoreBrokenPipes()
+    ProcessLimits.raiseOpenFiles()
     do {
       var command = try Sediment.parseAsRoot()
-      try command.run()
+      do {
+        try command.run()
+      } catch {
+        Sediment.exit(reporting: error, of: type(of: command))
+      }
     } catch {
       Sediment.exit(reporting: error)
     }
