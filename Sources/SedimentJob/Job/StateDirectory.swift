@@ -106,6 +106,12 @@ struct StateDirectory {
       let ids = try Checkpoints(at: own, fileSystem: environment.fileSystem).list().map(\.id)
       if ids.contains(word) { return CheckpointReference(directory: own, id: word) }
     }
+    if !word.contains("/"), try existing(word) == nil {
+      throw JobError(
+        .failed,
+        "--from \(word): \(options.statePath) has no checkpoint of this id, and nothing here has "
+          + "this name; sediment checkpoint list shows what there is")
+    }
     return CheckpointReference(path: word)
   }
 

@@ -3,6 +3,7 @@
 internal import SedimentDedup
 internal import SedimentIO
 internal import SedimentStore
+internal import Synchronization
 
 /// A state that is open and belongs to the job that is asked for.
 struct OpenState {
@@ -31,10 +32,12 @@ struct StateOpening {
     var storeOptions = StoreOptions(
       memoryBudget: options.memoryBudget, shards: options.parallelism, clock: environment.clock)
     let report = environment.report
+    let lowDisk = LowDiskWatch()
     storeOptions.onEvent = { event in
       switch event {
       case .lowDisk(let bytes):
-        report(JobMessage(.warning, "only \(Quantity.text(ofBytes: bytes)) of disk space are left"))
+        guard lowDisk.isNews(bytes) else { return }
+        report(JobMessage(.warning, "only \(Figure.bytes(bytes)) of disk space are left"))
       case .retrying(let message), .corruption(let message):
         report(JobMessage(.warning, message))
       default: break
@@ -63,7 +66,13 @@ struct StateOpening {
         metadata: JobMetadata(description: options.description), resumedFrom: nil)
     }
     var metadata = try JobMetadata(decoding: bytes)
-    try requireSameJob(metadata.description)
+    if isUntouched(store, metadata) {
+      // Nothing in it depends on what the job was said to be.
+      try requireSameMode(metadata.description)
+      metadata.csvHeader = nil
+    } else {
+      try requireSameJob(metadata.description)
+    }
     if let text = try changeTimeToLive(of: store, from: metadata.description) {
       environment.report(JobMessage(.information, text))
     }
@@ -103,6 +112,18 @@ struct StateOpening {
     }
   }
 
+  /// Whether no record has gone into a state, so that it may become another job's.
+  private func isUntouched(_ store: StateStore, _ metadata: JobMetadata) -> Bool {
+    let keyspace = store.keyspace(named: Deduplicator.defaultName)
+    return metadata.totals.events == 0 && (keyspace?.approximateEntryCount ?? 0) == 0
+  }
+
+  /// What stands for keys cannot be changed, even while there are none.
+  private func requireSameMode(_ stored: JobDescription) throws(JobError) {
+    guard stored.keyMode != options.description.keyMode else { return }
+    try requireSameJob(stored)
+  }
+
   private static func list(_ differences: [JobDescription.Difference]) -> String {
     differences.map { "\($0.option) \($0.stored), not \($0.given)" }.joined(separator: "; ")
   }
@@ -119,6 +140,20 @@ struct StateOpening {
     else { return nil }
     return try store.changeTimeToLive(
       of: Deduplicator.defaultName, to: asked.timeToLive, allowedLateness: asked.allowedLateness)
+  }
+}
+
+/// When little space is worth a message: the store says so at every epoch.
+final class LowDiskWatch: Sendable {
+  private let lastTold = Mutex<UInt64?>(nil)
+
+  /// True the first time, and whenever half of what was left at the last time is gone.
+  func isNews(_ availableBytes: UInt64) -> Bool {
+    lastTold.withLock { last in
+      if let told = last, availableBytes > told / 2 { return false }
+      last = availableBytes
+      return true
+    }
   }
 }
 

@@ -67,13 +67,18 @@ struct JobHarness {
   /// Runs the job; `messages` gets what it says.
   func run(
     control: JobControl = JobControl(), standardInput: String = "",
-    messages: MessageLog = MessageLog()
+    messages: MessageLog = MessageLog(),
+    onMessage: @escaping @Sendable (JobMessage) -> Void = { _ in }
   ) throws -> JobSummary {
     try DedupJob(
       options,
       in: JobEnvironment(
         fileSystem: disk, inputs: InputFileSystem(disk), standardOutput: NoStream(),
-        standardInput: { TextStream(standardInput) }, report: { messages.add($0) }),
+        standardInput: { TextStream(standardInput) },
+        report: {
+          messages.add($0)
+          onMessage($0)
+        }),
       control: control
     ).run()
   }

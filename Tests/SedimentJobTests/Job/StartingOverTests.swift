@@ -87,4 +87,21 @@ import Testing
     harness.options.start = .fresh
     #expect(failure(harness).contains("another --output"))
   }
+
+  @Test mutating func aStateWithoutRecordsCanBeDescribedAnew() throws {
+    harness.options.description.format.keyFields = ["kk"]
+    harness.options.sources = [.file("in/missing")]
+    #expect(failure(harness).contains("in/missing"))
+    harness.options.description.format.keyFields = ["k"]
+    harness.options.sources = []
+    try harness.add("in/a", lines: [line(1)])
+    #expect(try harness.run().counters.emitted == 1)
+  }
+
+  @Test mutating func aColumnThatIsMissingIsNoticedBeforeThereIsAState() throws {
+    harness.options.description.format = RecordFormat(kind: .csv, keyFields: ["idd"])
+    try harness.add("in/a.csv", lines: ["id,n\n", "1,2\n"])
+    #expect(failure(harness).contains("idd"))
+    #expect(!harness.disk.files().contains { $0.hasPrefix("state") || $0.hasPrefix("out") })
+  }
 }
