@@ -33,7 +33,9 @@ extension Dedup {
     if let parallelism = running.parallelism { options.parallelism = parallelism }
     if let memory = running.memory { options.memoryBudget = Int(clamping: memory) }
     try checkNumbers(options)
-    try PathCheck(options, arguments: inputs).run()
+    try PathCheck(
+      options, summary: output.summary, arguments: inputs, readingInputs: files
+    ).run()
     return options
   }
 
@@ -154,8 +156,39 @@ extension Dedup {
       if target == .standardOutput, targets.values.contains(.standardOutput) {
         throw ValidationError("Only one output can be standard output.")
       }
+      try check(target, of: role, in: files)
       targets[role] = target
     }
     return targets
+  }
+
+  /// Says of what is there already why it cannot be an output.
+  private func check(
+    _ target: OutputTarget, of role: OutputRole, in files: InputFileSystem
+  ) throws {
+    switch target {
+    case .standardOutput: return
+    case .directory(let path):
+      guard !path.hasSuffix("/") else { return }
+      if try files.kind(of: path) != .directory, try files.metadata(of: path) != nil {
+        throw JobError(
+          .failed,
+          "\(role.option) \(path): that is no directory, and a file to append to needs an "
+            + "extension; --learn is for keys without output")
+      }
+    case .file(let path):
+      let (parent, name) = OutputTarget.split(path)
+      guard try files.kind(of: parent) == .directory else {
+        throw JobError(.failed, "\(role.option) \(path): there is no directory \(parent)")
+      }
+      let directory = try files.fileSystem.openDirectory(at: parent, creating: false)
+      switch try directory.metadata(of: name)?.kind {
+      case .symbolicLink:
+        throw JobError(.failed, "\(role.option) \(path) is a link: name the file itself")
+      case .other:
+        throw JobError(.failed, "\(role.option) \(path) is no regular file")
+      case .file, .directory, nil: return
+      }
+    }
   }
 }
