@@ -60,6 +60,7 @@ final class JobSession {
   private let checkpoints: CheckpointKeeper?
   private let router: BatchRouter
   private let keyTimes = KeyTimes()
+  private let memory: BatchMemory
   private let pool: RecordBatchPool
   private let reporter: ProgressReporter
 
@@ -118,8 +119,9 @@ final class JobSession {
     router = BatchRouter(
       missingKey: options.missingKey, learns: options.learns,
       writesRejects: options.targets[.rejects] != nil)
+    memory = BatchMemory(options)
     pool = RecordBatchPool(
-      keptMax: options.parallelism * 3 + 4 + OutputStage.waitingMax)
+      keptMax: memory.batchesMax, batchBytesMax: memory.chunkBytes * 4)
     reporter = ProgressReporter(environment, inputs: options.follows ? nil : plan.inputs)
   }
 
@@ -196,7 +198,7 @@ final class JobSession {
   private var readsStandardInput: Bool { options.sources.contains(.standardInput) }
 
   private func makeInputStage() throws -> InputStage {
-    let limits = BatchLimits(recordsMax: options.batchRecordsMax, chunkBytes: options.chunkBytes)
+    let limits = BatchLimits(recordsMax: memory.recordsMax, chunkBytes: memory.chunkBytes)
     let format = options.description.format
     let reader: any InputReader
     if options.follows {
@@ -211,7 +213,7 @@ final class JobSession {
     }
     return try InputStage(
       reader, format: format, paths: plan.inputs.map(\.source.path),
-      workers: options.parallelism, pool: pool)
+      workers: options.parallelism, pool: pool, waitingBytesMax: memory.waitingBytesMax)
   }
 
   // MARK: - The deciding thread
