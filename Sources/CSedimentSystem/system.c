@@ -95,6 +95,21 @@ int sediment_terminal_columns(int descriptor) {
 }
 
 uint64_t sediment_peak_resident_bytes(void) {
+#if !defined(__APPLE__)
+  // Not getrusage first: on Linux it counts what the process was before it became this program,
+  // so a small child of a large parent would report the parent's size.
+  FILE *file = fopen("/proc/self/status", "re");
+  if (file != NULL) {
+    char line[256];
+    unsigned long long kibibytes = 0;
+    int found = 0;
+    while (!found && fgets(line, sizeof line, file) != NULL) {
+      found = sscanf(line, "VmHWM: %llu kB", &kibibytes) == 1;
+    }
+    fclose(file);
+    if (found) return (uint64_t)kibibytes * 1024;
+  }
+#endif
   struct rusage usage;
   if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
 #if defined(__APPLE__)

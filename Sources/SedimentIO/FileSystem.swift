@@ -115,14 +115,17 @@ public struct FileMetadata: Sendable, Equatable {
 
 /// A name in a directory.
 public struct DirectoryEntry: Sendable, Equatable {
-  /// One path component. Bytes that are not UTF-8 show as replacement characters.
+  /// One path component.
   public var name: String
-  /// What it stands for.
+  /// What it stands for; `.other` when the name is not UTF-8.
   public var kind: FileMetadata.Kind
+  /// Whether the name is UTF-8. Otherwise `name` shows other bytes as `\xE9`, and opens nothing.
+  public var isUTF8: Bool
 
   /// All fields.
-  public init(name: String, kind: FileMetadata.Kind) {
+  public init(name: String, kind: FileMetadata.Kind, isUTF8: Bool = true) {
     self.name = name
     self.kind = kind
+    self.isUTF8 = isUTF8
   }
 }

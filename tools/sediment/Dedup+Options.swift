@@ -76,8 +76,7 @@ extension Dedup {
 
   private func recordFormat(of sources: [InputSource]) throws -> RecordFormat {
     let kind = try records.format ?? Self.kind(of: sources)
-    let fields = (records.key ?? "").split(separator: ",", omittingEmptySubsequences: false)
-      .map(String.init)
+    let fields = KeyFieldList.split(records.key ?? "")
     if kind == .lines {
       guard records.key == nil else {
         throw ValidationError("Lines have no fields: --key-regex names parts of a line.")

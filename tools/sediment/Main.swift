@@ -10,15 +10,13 @@ enum Main {
     StandardStream.openMissing()
     StandardStream.ignoreBrokenPipes()
     ProcessLimits.raiseOpenFiles()
+    var running: (any ParsableCommand.Type)?
     do {
       var command = try Sediment.parseAsRoot()
-      do {
-        try command.run()
-      } catch {
-        Sediment.exit(reporting: error, of: type(of: command))
-      }
+      running = type(of: command)
+      try command.run()
     } catch {
-      Sediment.exit(reporting: error)
+      Sediment.exit(reporting: error, of: running)
     }
   }
 }

@@ -14,10 +14,14 @@ struct SummaryFile {
   /// - Throws: `JobError` when the file could not be written there.
   init(_ path: String) throws {
     let (directoryPath, name) = OutputTarget.split(path)
-    directory = try PosixFileSystem().openDirectory(at: directoryPath, creating: false)
-    self.name = name
-    if let kind = try directory.metadata(of: name)?.kind, kind != .file {
-      throw JobError(.failed, "--summary needs a file, and \(path) is something else")
+    do {
+      directory = try PosixFileSystem().openDirectory(at: directoryPath, creating: false)
+      self.name = name
+      guard try directory.metadata(of: name)?.kind ?? .file == .file else {
+        throw JobError(.failed, "--summary \(path) is there already and is no file")
+      }
+    } catch let error as FileError {
+      throw JobError(.failed, "--summary \(path): \(error)")
     }
   }
 

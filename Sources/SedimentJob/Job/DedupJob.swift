@@ -1,7 +1,9 @@
 // A dedup job from start to end, over as many openings of its state as it takes.
 //
 // A full disk aborts the epoch. The job then goes back to the last durable epoch by the same road
-// as after a crash: everything is closed, the state is opened again, and the input is replayed.
+// as after a crash: everything is closed, the state is opened again, and the input is replayed. So
+// it does not matter whether the store gave up an epoch or, where the manifest did not fit, itself:
+// what a half-written manifest says is for the opening to find out, as after a crash.
 //
 // Concurrency: `run` blocks its thread; `JobControl.stop` may come from any.
 
@@ -86,8 +88,9 @@ package struct DedupJob: Sendable {
       environment.report(
         JobMessage(
           .warning,
-          "the disk is full, and the epoch was given up (\(failure)); trying again every second"))
-      control.pause(nanoseconds: 1_000_000_000)
+          "the disk is full, and the epoch was given up (\(failure)); trying again every "
+            + Figure.duration(options.fullDiskRetryMillis)))
+      control.pause(nanoseconds: UInt64(options.fullDiskRetryMillis) * 1_000_000)
       if control.isStopping, summary != nil {
         // What was durable before is all there is to say; the rest of the input is read again.
         summary?.end = .stopped

@@ -107,14 +107,18 @@ final class JobSession {
         for text in recovery.notices(of: sink) { environment.report(text) }
       }
       plan = try InputPlan(
-        options.sources, positions: opening.metadata.positions, in: environment.inputs)
+        options.sources, positions: opening.metadata.positions, follows: options.follows,
+        in: environment.inputs)
+      positions = try PositionTable(
+        opening.metadata.positions, inputs: plan.inputs.map(\.source.path))
     } catch {
       try? opening.store.close()
       throw error
     }
     checkpoints = CheckpointKeeper(store: store, options, environment)
-    positions = PositionTable(metadata.positions)
-    for path in plan.superseded { positions.remove(path) }
+    // All old names first: files may have changed theirs with each other.
+    for move in plan.moves { positions.remove(move.oldPath) }
+    for move in plan.moves { positions.set(move.position) }
     header = metadata.csvHeader.map { CSVHeader(line: $0) }
     router = BatchRouter(
       missingKey: options.missingKey, learns: options.learns,
@@ -200,16 +204,17 @@ final class JobSession {
   private func makeInputStage() throws -> InputStage {
     let limits = BatchLimits(recordsMax: memory.recordsMax, chunkBytes: memory.chunkBytes)
     let format = options.description.format
+    let report = environment.report
+    let notify = { report(JobMessage(.information, $0)) }
     let reader: any InputReader
     if options.follows {
-      let report = environment.report
       reader = FollowingReader(
-        plan.inputs, in: environment.inputs, format: format, limits: limits
-      ) { report(JobMessage(.information, $0)) }
+        plan.inputs, in: environment.inputs, format: format, limits: limits,
+        clock: environment.clock, notify: notify)
     } else {
       reader = SequentialReader(
         plan.inputs, in: environment.inputs, format: format, limits: limits,
-        standardInput: environment.standardInput())
+        standardInput: environment.standardInput(), notify: notify)
     }
     return try InputStage(
       reader, format: format, paths: plan.inputs.map(\.source.path),

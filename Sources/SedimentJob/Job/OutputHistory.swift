@@ -125,8 +125,8 @@ struct OutputHistory {
       return try OutputOwner.read(in: directory)?.outputID == parts.outputID
     case .file(let path):
       var committed: UInt64 = 0
-      if case .file(_, _, let bytes)? = promise { committed = bytes }
-      if case .file(_, _, let bytes)? = last?.promise, last?.path == path, bytes > committed {
+      if case .file(_, _, let bytes, _)? = promise { committed = bytes }
+      if case .file(_, _, let bytes, _)? = last?.promise, last?.path == path, bytes > committed {
         return true
       }
       return try size(of: path) > committed

@@ -106,13 +106,14 @@ struct StateDirectory {
       let ids = try Checkpoints(at: own, fileSystem: environment.fileSystem).list().map(\.id)
       if ids.contains(word) { return CheckpointReference(directory: own, id: word) }
     }
-    if !word.contains("/"), try existing(word) == nil {
+    let reference = CheckpointReference(path: word)
+    guard try existing(reference.directory) != nil else {
       throw JobError(
         .failed,
-        "--from \(word): \(options.statePath) has no checkpoint of this id, and nothing here has "
-          + "this name; sediment checkpoint list shows what there is")
+        "--from \(word) is neither a checkpoint in \(own) nor the path of one: "
+          + "`sediment checkpoint list \(options.statePath)` shows those there are")
     }
-    return CheckpointReference(path: word)
+    return reference
   }
 
   /// Removes what an interrupted restoring left.
@@ -134,7 +135,8 @@ struct StateDirectory {
     let lock = try lock(directory)
     defer { lock.unlock() }
     try prepare(OutputHistory(options, environment, hasState: true))
-    let (parentPath, name) = OutputTarget.split(Self.trimmed(options.statePath))
+    let path = Self.trimmed(options.statePath)
+    let (parentPath, name) = OutputTarget.split(path)
     let parent = try environment.fileSystem.openDirectory(at: parentPath, creating: false)
     for number in 1...Self.oldStatesMax {
       let old = "\(name).old-\(number)"
@@ -142,7 +144,8 @@ struct StateDirectory {
       try parent.rename(name, to: old, replacing: false)
       try parent.synchronize()
       environment.report(
-        JobMessage(.information, "the old state is \(PathName.join(parentPath, old)) now"))
+        JobMessage(
+          .information, "the old state is \(path.dropLast(name.utf8.count))\(old) now"))
       return
     }
     throw JobError(.failed, "\(options.statePath) has too many old states beside it: remove some")

@@ -31,6 +31,9 @@ struct StateOpening {
     try StateDirectory(options, environment).refuseForeign()
     var storeOptions = StoreOptions(
       memoryBudget: options.memoryBudget, shards: options.parallelism, clock: environment.clock)
+    // Waiting any longer than the job does would keep it from giving up.
+    storeOptions.fullDiskPatience = min(
+      storeOptions.fullDiskPatience, .milliseconds(options.fullDiskPatienceMillis))
     let report = environment.report
     let lowDisk = LowDiskWatch()
     storeOptions.onEvent = { event in
@@ -66,14 +69,15 @@ struct StateOpening {
         metadata: JobMetadata(description: options.description), resumedFrom: nil)
     }
     var metadata = try JobMetadata(decoding: bytes)
-    if isUntouched(store, metadata) {
-      // Nothing in it depends on what the job was said to be.
-      try requireSameMode(metadata.description)
+    // Nothing was decided by the old description yet: a mistyped key is not held against anybody.
+    let isUnused = metadata.totals.events == 0
+    if isUnused {
+      metadata.description.format = options.description.format
       metadata.csvHeader = nil
-    } else {
-      try requireSameJob(metadata.description)
+      metadata.positions = []
     }
-    if let text = try changeTimeToLive(of: store, from: metadata.description) {
+    try requireSameJob(metadata.description, mayChangeTimes: isUnused || options.changesTimeToLive)
+    if let text = try changeTimeToLive(of: store, from: metadata.description), !isUnused {
       environment.report(JobMessage(.information, text))
     }
     metadata.description = options.description
@@ -94,7 +98,9 @@ struct StateOpening {
         late: options.late.option))
   }
 
-  private func requireSameJob(_ stored: JobDescription) throws(JobError) {
+  private func requireSameJob(
+    _ stored: JobDescription, mayChangeTimes: Bool
+  ) throws(JobError) {
     let path = options.statePath
     let different = stored.differences(from: options.description)
     guard different.isEmpty else {
@@ -104,24 +110,12 @@ struct StateOpening {
           + ": give the same, or another --state, or --fresh for a new job")
     }
     let times = stored.timeToLiveDifferences(from: options.description)
-    guard times.isEmpty || options.changesTimeToLive else {
+    guard times.isEmpty || mayChangeTimes else {
       throw JobError(
         .failed,
         "\(path) was made with " + Self.list(times)
           + ": give the same, or --change-ttl to change it, or another --state")
     }
-  }
-
-  /// Whether no record has gone into a state, so that it may become another job's.
-  private func isUntouched(_ store: StateStore, _ metadata: JobMetadata) -> Bool {
-    let keyspace = store.keyspace(named: Deduplicator.defaultName)
-    return metadata.totals.events == 0 && (keyspace?.approximateEntryCount ?? 0) == 0
-  }
-
-  /// What stands for keys cannot be changed, even while there are none.
-  private func requireSameMode(_ stored: JobDescription) throws(JobError) {
-    guard stored.keyMode != options.description.keyMode else { return }
-    try requireSameJob(stored)
   }
 
   private static func list(_ differences: [JobDescription.Difference]) -> String {
@@ -138,8 +132,15 @@ struct StateOpening {
       keyspace.options.timeToLive != asked.timeToLive
         || keyspace.options.allowedLateness != asked.allowedLateness
     else { return nil }
-    return try store.changeTimeToLive(
+    let asBefore = keyspace.options
+    let change = try store.changeTimeToLive(
       of: Deduplicator.defaultName, to: asked.timeToLive, allowedLateness: asked.allowedLateness)
+    var before = stored
+    before.timeToLive = asBefore.timeToLive
+    before.allowedLateness = asBefore.allowedLateness
+    let changes = before.timeToLiveDifferences(from: asked)
+      .map { "\($0.option) is \($0.given) now, and was \($0.stored)" }
+    return changes.joined(separator: "; ") + ": " + change.consequence
   }
 }
 

@@ -70,6 +70,7 @@ package struct InputList {
     guard level < Self.levelsMax else { throw .tooDeep(path, levels: Self.levelsMax) }
     for entry in try entries(of: path) where !entry.name.hasPrefix(".") {
       let below = Self.join(path, entry.name)
+      guard entry.isUTF8 else { throw .nameNotUTF8(below) }
       switch entry.kind {
       case .directory: try collect(below, level: level + 1, into: &found)
       case .file: found.append(below)
@@ -107,6 +108,7 @@ package struct InputList {
         let glob = GlobPattern(component)
         for entry in try entries(of: directory) where glob.matches(entry.name) {
           let below = Self.join(path, entry.name)
+          guard entry.isUTF8 else { throw .nameNotUTF8(below) }
           let isLast = index + 1 == components.count
           let kind = try files.kind(of: below)
           if kind == .directory || (isLast && kind == .file) { next.append(below) }

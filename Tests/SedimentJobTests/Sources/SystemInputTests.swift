@@ -2,7 +2,30 @@ import Foundation
 import SedimentJob
 import Testing
 
+#if canImport(Glibc)
+  import Glibc
+#endif
+
 @Suite struct SystemInputTests {
+  #if canImport(Glibc)
+    @Test func aNameThatIsNotUTF8IsAnErrorThatShowsIt() throws {
+      let directory = FileManager.default.temporaryDirectory.appending(path: "sediment-\(UUID())")
+      try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
+      defer { try? FileManager.default.removeItem(at: directory) }
+      let path = Array("\(directory.path)/caf".utf8) + [0xE9] + Array(".log".utf8)
+      let descriptor = unsafe (path.map { CChar(bitPattern: $0) } + [0]).withUnsafeBufferPointer {
+        unsafe creat($0.baseAddress!, 0o600)
+      }
+      #expect(descriptor >= 0 && close(descriptor) == 0)
+      let files = InputFileSystem.system
+      let error = SourceError.nameNotUTF8("\(directory.path)/caf\\xE9.log")
+      for argument in [directory.path, "\(directory.path)/*.log"] {
+        #expect(throws: error) { try InputList(files).expand([argument]) }
+      }
+      #expect("\(error)".contains("caf\\xE9.log"))
+    }
+  #endif
+
   @Test func linksToFilesAreFollowed() throws {
     let directory = FileManager.default.temporaryDirectory.appending(path: "sediment-\(UUID())")
     try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)

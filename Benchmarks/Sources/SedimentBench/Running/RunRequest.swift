@@ -1,0 +1,77 @@
+// What is asked of one run.
+
+import ArgumentParser
+
+/// What is done with an engine.
+enum WorkloadName: String, Codable, CaseIterable, ExpressibleByArgument {
+  case dedup
+  case dedupUnique = "dedup-unique"
+  case dedupHot = "dedup-hot"
+  case dedupCold = "dedup-cold"
+  case dedupTTL = "dedup-ttl"
+  case lookupHit = "lookup-hit"
+  case lookupMiss = "lookup-miss"
+  case checkpoint, restart, job
+}
+
+/// What is measured.
+enum EngineName: String, Codable, CaseIterable, ExpressibleByArgument {
+  case sediment, rocksdb
+  case rocksdbNaive = "rocksdb-naive"
+  case lmdb, floor
+}
+
+/// What stands for a key in Sediment; the other engines have one way only.
+enum ModeName: String, Codable, CaseIterable, ExpressibleByArgument {
+  case exact, fingerprint
+}
+
+/// One run of one engine, as the parent asks it of the child.
+struct RunRequest: Codable, Sendable {
+  var engine: EngineName
+  var workload: WorkloadName
+  var mode: ModeName
+  /// Events inserted, or keys loaded before lookups.
+  var events: UInt64
+  /// Writers, or readers.
+  var threads: Int
+  var seed: UInt64
+  /// The share of repeats in thousandths.
+  var repeatThousandths: UInt64
+  /// Events in a batch.
+  var batch: Int
+  /// Sediment's memory budget in bytes.
+  var memory: Int
+  /// Seconds between the epochs of Sediment and between checkpoints; 0 for none.
+  var epochSeconds: Double
+  /// Lookups in all.
+  var lookups: UInt64
+  /// Whether lookups and restarts find an empty page cache.
+  var isCold: Bool
+  /// Times to live that the events of dedup-ttl span.
+  var windows: UInt64
+  /// Where the run may write: a directory that does not exist.
+  var directory: String
+  /// The sediment executable, for `job`.
+  var tool: String?
+
+  /// The time to live in milliseconds: ten events share one. `nil` for none.
+  var timeToLive: Int64? {
+    workload == .dedupTTL ? Int64(clamping: events / windows / 10) : nil
+  }
+
+  /// What is wrong with the numbers; `nil` when nothing is.
+  var complaint: String? {
+    if events < 1 { return "--events is at least 1" }
+    if threads < 1 || threads > 64 { return "--threads is 1 to 64" }
+    if batch < 1 || batch > 1_048_576 { return "--batch is 1 to 1,048,576" }
+    if workload == .dedupTTL {
+      if windows < 1 { return "--windows is at least 1" }
+      let eventsMin = windows * UInt64(batch * threads) * 64
+      if events < eventsMin {
+        return "dedup-ttl of \(windows) windows needs \(eventsMin) events at least"
+      }
+    }
+    return nil
+  }
+}
