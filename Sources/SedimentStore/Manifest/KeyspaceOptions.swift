@@ -18,7 +18,7 @@ public enum TimeToLive: Hashable, Sendable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .forever: "forever"
-    case .milliseconds(let milliseconds): "\(milliseconds) ms"
+    case .milliseconds(let milliseconds): Figure.duration(milliseconds)
     }
   }
 }
