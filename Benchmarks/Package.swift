@@ -36,10 +36,7 @@ let package = Package(
       swiftSettings: strict),
     .executableTarget(
       name: "sediment-bench",
-      dependencies: [
-        "BenchSuite", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ],
-      path: "Sources/SedimentBench",
+      dependencies: ["BenchSuite"], path: "Sources/SedimentBench",
       swiftSettings: strict),
     .testTarget(
       name: "BenchSuiteTests", dependencies: ["BenchSuite", "CPeers", "CWorkload"],

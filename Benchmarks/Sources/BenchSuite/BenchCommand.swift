@@ -14,6 +14,21 @@ package struct BenchCommand: ParsableCommand {
     subcommands: [RunCommand.self, ReportCommand.self, ChildCommand.self])
 
   package init() {}
+
+  /// Parses the command line, runs it and ends the process: with 1 when a run fails or is void,
+  /// with 2 for wrong usage.
+  package static func start() -> Never {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      let code = exitCode(for: error)
+      let message = fullMessage(for: error)
+      if code.isSuccess { print(message) } else if !message.isEmpty { note(message) }
+      exit(withError: code == .validationFailure ? ExitCode(2) : code)
+    }
+    exit(withError: ExitCode.success)
+  }
 }
 
 /// Why a run cannot be, in words for who asked.

@@ -1,9 +1,8 @@
 // The command line of the suite.
 
-import ArgumentParser
 import BenchSuite
 
 @main
 enum Main {
-  static func main() { BenchCommand.main() }
+  static func main() { BenchCommand.start() }
 }

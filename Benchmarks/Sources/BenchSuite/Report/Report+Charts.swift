@@ -119,18 +119,19 @@ extension Report {
     var keys: [String] = []
     var byKey: [String: [ReportGroup]] = [:]
     for group in groups {
-      let request = group.request
-      let key = "\(request.workload.rawValue), \(request.mode.rawValue), \(request.threads) threads"
+      let key = ([group.title] + group.conditionWords.dropFirst()).joined(separator: " · ")
       if byKey[key] == nil { keys.append(key) }
       byKey[key, default: []].append(group)
     }
     return keys.compactMap { key in
       guard let groups = byKey[key], Set(groups.map(\.request.events)).count > 1 else { return nil }
-      return Self.growthChart(key, groups).svg
+      return Self.growthChart(groups).svg
     }
   }
 
-  private static func growthChart(_ title: String, _ groups: [ReportGroup]) -> LineChart {
+  private static func growthChart(_ groups: [ReportGroup]) -> LineChart {
+    let request = groups[0].request
+    let title = groups[0].title + ", \(request.threads) threads" + (request.isCold ? ", cold" : "")
     var names: [String] = []
     var points: [String: [(x: Double, y: Double)]] = [:]
     for group in groups.sorted(by: { $0.request.events < $1.request.events }) {
@@ -170,6 +171,10 @@ extension RunRecord {
       let speed = (Double(point.events) - events) / (point.seconds - seconds)
       points.append((x: Double(point.events), y: speed))
       (seconds, events) = (point.seconds, Double(point.events))
+    }
+    if end.seconds > seconds, Double(end.events) > events {
+      let speed = (Double(end.events) - events) / (end.seconds - seconds)
+      points.append((x: Double(end.events), y: speed))
     }
     return points
   }
