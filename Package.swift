@@ -72,7 +72,7 @@ let package = Package(
     .testTarget(
       name: "SedimentStoreTests",
       dependencies: ["SedimentStore", "SedimentIO", "SedimentTestKit", "CSedimentKernels"],
-      swiftSettings: strict),
+      exclude: ["Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "SedimentDedupTests", dependencies: ["SedimentDedup", "SedimentTestKit"],
       swiftSettings: strict),

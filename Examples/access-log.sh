@@ -16,6 +16,12 @@ state="$1"
 output="$2"
 shift 2
 
-exec sediment dedup "$@" \
+sediment="$(command -v sediment || echo "$(dirname "${BASH_SOURCE[0]}")/../.build/release/sediment")"
+if [[ ! -x "$sediment" ]]; then
+  echo "$0: sediment is neither on the PATH nor built: swift build -c release --product sediment" >&2
+  exit 1
+fi
+
+exec "$sediment" dedup "$@" \
   --format lines --key-regex '^(\S+) \S+ \S+ \[([^]]+)\] "([^"]*)"' --ttl forever \
   --state "$state" --output "$output" --rejects "${state%/}.rejects.ndjson"

@@ -30,6 +30,16 @@ int sediment_rename_exclusive(int directory, const char *from, const char *to) {
 #endif
 }
 
+int sediment_open_directory_for_lookup(const char *path) {
+#ifdef O_PATH
+  return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+#else
+  (void)path;
+  errno = ENOSYS;
+  return -1;
+#endif
+}
+
 int sediment_synchronize_file(int descriptor) {
 #if defined(__APPLE__)
   // fsync on Darwin stops at the drive's cache; F_FULLFSYNC is refused by some file systems.
@@ -95,6 +105,21 @@ int sediment_terminal_columns(int descriptor) {
 }
 
 uint64_t sediment_peak_resident_bytes(void) {
+#if !defined(__APPLE__)
+  // Not getrusage first: on Linux it counts what the process was before it became this program,
+  // so a small child of a large parent would report the parent's size.
+  FILE *file = fopen("/proc/self/status", "re");
+  if (file != NULL) {
+    char line[256];
+    unsigned long long kibibytes = 0;
+    int found = 0;
+    while (!found && fgets(line, sizeof line, file) != NULL) {
+      found = sscanf(line, "VmHWM: %llu kB", &kibibytes) == 1;
+    }
+    fclose(file);
+    if (found) return (uint64_t)kibibytes * 1024;
+  }
+#endif
   struct rusage usage;
   if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
 #if defined(__APPLE__)

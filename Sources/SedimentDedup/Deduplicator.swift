@@ -2,8 +2,7 @@
 //
 // How it works, a batch at a time:
 //   1. time     processing time: the batch is stamped once; event time: records too far ahead of
-//      the
-//               clock are left out, the others move together (no record moves when none is)
+//               the clock are left out, the others move together (no record moves when none is)
 //   2. decide   the keyspace answers for the batch, all shards in parallel
 //   3. report   the answers become decisions, in the order of the records, and are counted
 //
@@ -41,8 +40,10 @@ public import SedimentStore
 /// log). After a crash the state is that of the last epoch: read the source again from the position
 /// that was committed with it, and the same records pass again.
 ///
-/// **Errors.** A `StoreError` leaves the decisions of its batch unknown and the store poisoned:
-/// close it, open it again, and go on from its last epoch.
+/// **Errors.** `invalidArgument` (a key that is too long, a wrong number of times), `closed` and
+/// `poisoned` are thrown before anything is decided. Any other `StoreError` leaves the decisions of
+/// its batch unknown and the store poisoned: close it, open it again, and go on from its last
+/// epoch.
 ///
 /// Use one deduplicator for a keyspace: two would not agree on the order of their stamps.
 public final class Deduplicator: Sendable {
@@ -89,14 +90,17 @@ public final class Deduplicator: Sendable {
 
   // MARK: - One record
 
-  /// Whether a record is the first of its key, by event time.
+  /// Whether a record passes as the first of its key, by event time: `DedupDecision.isNew`.
+  ///
+  /// False is not only for duplicates: so are records that the late policy drops or rejects, and
+  /// those whose time is too far ahead of the clock or out of range. `decide` tells them apart.
   ///
   /// - Parameter time: milliseconds since 1970.
   public func isFirst(_ key: CompositeKey, time: Int64) throws(StoreError) -> Bool {
     try decide(key.bytes, time: time).isNew
   }
 
-  /// Whether a record is the first of its key, by processing time.
+  /// Whether a record is the first of its key, by processing time, where no record is ever late.
   public func isFirst(_ key: CompositeKey) throws(StoreError) -> Bool {
     try decide(key.bytes, time: nil).isNew
   }
@@ -124,8 +128,12 @@ public final class Deduplicator: Sendable {
   /// Decides the records of a batch by event time.
   ///
   /// - Parameter times: milliseconds since 1970, one a key.
+  /// - Throws: `invalidArgument` when there are more or fewer; else as said of the type.
   public func process(_ keys: KeyBatch, times: [Int64]) throws(StoreError) -> DedupBatch {
-    precondition(times.count == keys.count, "\(keys.count) keys need as many times")
+    guard times.count == keys.count else {
+      throw StoreError(
+        .invalidArgument, "\(keys.count) keys need as many times, not \(times.count)")
+    }
     return try wrapping {
       try unsafe times.withUnsafeBufferPointer { times in
         try unsafe collect(keys, times: times.baseAddress)

@@ -32,7 +32,7 @@ extension Descriptor {
   /// Makes the entries of an open directory durable.
   func synchronizeDirectory(path: String) throws(FileError) {
     do throws(FileError) {
-      try retryingInterrupts("synchronize directory", path) { fsync(number) }
+      try retryingInterrupts(FileError.synchronizeDirectory, path) { fsync(number) }
     } catch  where error.systemError == EINVAL {
       // Some network file systems have no sync of directories: their entries are durable at once.
       return

@@ -40,6 +40,18 @@ public struct FileError: Error, Sendable, Equatable {
   }
 }
 
+extension FileError {
+  /// The operation that makes a file durable.
+  package static let synchronizeFile = "synchronize"
+  /// The operation that makes a directory's entries durable.
+  package static let synchronizeDirectory = "synchronize directory"
+
+  /// Whether it came from making something durable, after which nothing is known.
+  package var isFromSynchronize: Bool {
+    operation == Self.synchronizeFile || operation == Self.synchronizeDirectory
+  }
+}
+
 extension FileError: CustomStringConvertible {
   /// One line for people, as in
   /// `cannot open db/CURRENT: it does not exist (No such file or directory, error 2)`.

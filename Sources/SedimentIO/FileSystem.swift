@@ -9,6 +9,16 @@ public protocol FileSystem: Sendable {
   /// Opens the directory at `path`; with `creating`, makes it (and its parents) first and
   /// synchronises each parent that gained an entry.
   func openDirectory(at path: String, creating: Bool) throws(FileError) -> any Directory
+  /// Opens the directory at `path` to reach what is in it by name, for which a right to list it is
+  /// not needed. Listing and synchronising may fail.
+  func openDirectoryForLookup(at path: String) throws(FileError) -> any Directory
+}
+
+extension FileSystem {
+  /// The same as to open it for everything.
+  public func openDirectoryForLookup(at path: String) throws(FileError) -> any Directory {
+    try openDirectory(at: path, creating: false)
+  }
 }
 
 /// An open directory. Every `name` is one path component; a name that is empty, `.`, `..`, or holds
@@ -115,14 +125,17 @@ public struct FileMetadata: Sendable, Equatable {
 
 /// A name in a directory.
 public struct DirectoryEntry: Sendable, Equatable {
-  /// One path component. Bytes that are not UTF-8 show as replacement characters.
+  /// One path component.
   public var name: String
-  /// What it stands for.
+  /// What it stands for; `.other` when the name is not UTF-8.
   public var kind: FileMetadata.Kind
+  /// Whether the name is UTF-8. Otherwise `name` shows other bytes as `\xE9`, and opens nothing.
+  public var isUTF8: Bool
 
   /// All fields.
-  public init(name: String, kind: FileMetadata.Kind) {
+  public init(name: String, kind: FileMetadata.Kind, isUTF8: Bool = true) {
     self.name = name
     self.kind = kind
+    self.isUTF8 = isUTF8
   }
 }

@@ -25,6 +25,24 @@ public enum PathName {
     directory.utf8.last == UInt8(ascii: "/") ? directory + name : directory + "/" + name
   }
 
+  /// The last component of a path; the path itself when it has none.
+  public static func last(_ path: String) -> String {
+    path.split(separator: "/").last.map(String.init) ?? path
+  }
+
+  /// A name that is not UTF-8 as a text: ASCII as it is, other bytes as `\xE9`.
+  static func escaped(_ name: [UInt8]) -> String {
+    var text = ""
+    for byte in name {
+      if byte >= 0x20, byte < 0x7F {
+        text.unicodeScalars.append(Unicode.Scalar(byte))
+      } else {
+        text += "\\x" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
+      }
+    }
+    return text
+  }
+
   /// Whether `left` comes before `right` in byte order, which is not the order of `String`.
   public static func precedes(_ left: String, _ right: String) -> Bool {
     left.utf8.lexicographicallyPrecedes(right.utf8)

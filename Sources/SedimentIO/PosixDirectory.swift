@@ -98,7 +98,11 @@ final class PosixDirectory: Directory {
     let names = try readNames()
     var entries: [DirectoryEntry] = []
     entries.reserveCapacity(names.count)
-    for name in names.sorted(by: PathName.precedes) {
+    for (name, isUTF8) in names.sorted(by: { PathName.precedes($0.name, $1.name) }) {
+      guard isUTF8 else {
+        entries.append(DirectoryEntry(name: name, kind: .other, isUTF8: false))
+        continue
+      }
       // The type in the entry itself may be unknown; a name removed meanwhile is left out.
       guard let metadata = try metadata(of: name) else { continue }
       entries.append(DirectoryEntry(name: name, kind: metadata.kind))
@@ -106,7 +110,8 @@ final class PosixDirectory: Directory {
     return entries
   }
 
-  private func readNames() throws(FileError) -> [String] {
+  /// All names; those that are not UTF-8 with their bytes escaped.
+  private func readNames() throws(FileError) -> [(name: String, isUTF8: Bool)] {
     // A descriptor of its own, because the position of reading belongs to the open directory.
     let flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC
     let own = Descriptor(
@@ -116,25 +121,30 @@ final class PosixDirectory: Directory {
     }
     _ = own.take()  // The stream closes it.
     defer { unsafe closedir(stream) }
-    var names: [String] = []
+    var names: [(name: String, isUTF8: Bool)] = []
     while true {
       // Only the error number tells the end from a failure.
       errno = 0
       guard let entry = unsafe readdir(stream) else { break }
-      let name = unsafe Self.name(of: entry)
-      if name != "." && name != ".." { names.append(name) }
+      let found = unsafe Self.name(of: entry)
+      if found.name != "." && found.name != ".." { names.append(found) }
     }
     let number = lastSystemError()
     if number != 0 { throw FileError(systemError: number, operation: "list", path: path) }
     return names
   }
 
-  private static func name(of entry: UnsafeMutablePointer<dirent>) -> String {
+  private static func name(
+    of entry: UnsafeMutablePointer<dirent>
+  ) -> (name: String, isUTF8: Bool) {
     // SAFETY: `d_name` is a terminated text inside the entry, which may be longer than its type
     // says; hence the address and no copy. The entry lives until the next `readdir`.
     let offset = MemoryLayout<dirent>.offset(of: \dirent.d_name) ?? 0
     let text = unsafe UnsafeRawPointer(entry).advanced(by: offset)
-    return unsafe String(cString: text.assumingMemoryBound(to: CChar.self))
+    let bytes = unsafe UnsafeRawBufferPointer(
+      start: text, count: strlen(text.assumingMemoryBound(to: CChar.self)))
+    if let name = unsafe String(validating: bytes, as: UTF8.self) { return (name, true) }
+    return (PathName.escaped(unsafe Array(bytes)), false)
   }
 
   func availableBytes() throws(FileError) -> UInt64 {

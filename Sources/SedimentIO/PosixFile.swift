@@ -71,8 +71,8 @@ final class PosixFile: File {
   }
 
   func synchronize() throws(FileError) {
-    try descriptor.use("synchronize", path) { number throws(FileError) in
-      try retryingInterrupts("synchronize", path) { sediment_synchronize_file(number) }
+    try descriptor.use(FileError.synchronizeFile, path) { number throws(FileError) in
+      try retryingInterrupts(FileError.synchronizeFile, path) { sediment_synchronize_file(number) }
     }
   }
 

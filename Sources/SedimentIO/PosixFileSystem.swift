@@ -11,6 +11,8 @@
 //
 // Concurrency: all types may be used from any thread at once.
 
+import CSedimentSystem
+
 #if canImport(Glibc)
   import Glibc
 #elseif canImport(Musl)
@@ -36,6 +38,20 @@ public struct PosixFileSystem: FileSystem {
     }
     let descriptor = try creating ? openCreating(path) : open(path)
     return PosixDirectory(descriptor: descriptor, path: path)
+  }
+
+  public func openDirectoryForLookup(at path: String) throws(FileError) -> any Directory {
+    #if os(Linux)
+      if path.isEmpty || path.utf8.contains(0) {
+        throw FileError(code: .invalidName, operation: "open directory", path: path)
+      }
+      let number = try retryingInterrupts("open directory", path) {
+        unsafe sediment_open_directory_for_lookup(path)
+      }
+      return PosixDirectory(descriptor: Descriptor(number), path: path)
+    #else
+      return try openDirectory(at: path, creating: false)
+    #endif
   }
 
   /// Opens `path`, making what is missing of it. Each step up is one component shorter.

@@ -29,6 +29,22 @@ import Testing
     try harness.store.close()
   }
 
+  /// A mistake of the caller's is thrown before anything is decided, and the store goes on.
+  @Test func aWrongNumberOfTimesIsRefusedAndPoisonsNothing() throws {
+    let harness = try DedupHarness(Self.event())
+    let keys = KeyBatch()
+    try keys.append([1])
+    for times in [[], [1, 2]] as [[Int64]] {
+      let error = #expect(throws: StoreError.self) { try harness.dedup.process(keys, times: times) }
+      #expect(error?.code == .invalidArgument)
+    }
+    let long = [UInt8](repeating: 0, count: KeyBatch.keyBytesMax + 1)
+    let error = #expect(throws: StoreError.self) { try harness.dedup.decide(long, time: 1) }
+    #expect(error?.code == .invalidArgument)
+    #expect(try harness.dedup.process(keys, times: [1]).decisions == [.new])
+    try harness.store.close()
+  }
+
   @Test func latePoliciesDoAsTheySay() throws {
     let expected: [(Deduplicator.Options.Late, DedupDecision, DedupDecision)] = [
       (.keep, .lateNew, .lateUnprotected), (.drop, .lateDropped, .lateDropped),

@@ -12,7 +12,7 @@ struct ReportHarness {
     try StateStore.open(
       at: Self.path,
       options: StoreOptions(
-        memoryBudget: 16 << 20, shards: shards, backgroundThreads: 1, fullDiskPatience: 0,
+        memoryBudget: 16 << 20, shards: shards, backgroundThreads: 1, fullDiskPatience: .zero,
         clock: clock),
       seed: HashSeed(first: 1, second: 2), fileSystem: fileSystem)
   }

@@ -33,7 +33,8 @@ extension Dedup {
     if let parallelism = running.parallelism { options.parallelism = parallelism }
     if let memory = running.memory { options.memoryBudget = Int(clamping: memory) }
     try checkNumbers(options)
-    try PathCheck(options, arguments: inputs).run()
+    try PathCheck(options, arguments: inputs, summary: output.summary).run()
+    try checkSummary()
     return options
   }
 
@@ -64,7 +65,7 @@ extension Dedup {
     }
     guard running.follow else { return sources }
     for source in sources {
-      if source == .standardInput { throw ValidationError("--follow needs files.") }
+      if source.isStream { throw ValidationError("--follow needs files.") }
       if InputFileSystem.isCompressed(source.path) {
         throw ValidationError("--follow cannot follow \(source.path): it is compressed.")
       }
@@ -74,8 +75,7 @@ extension Dedup {
 
   private func recordFormat(of sources: [InputSource]) throws -> RecordFormat {
     let kind = try records.format ?? Self.kind(of: sources)
-    let fields = (records.key ?? "").split(separator: ",", omittingEmptySubsequences: false)
-      .map(String.init)
+    let fields = KeyFieldList.split(records.key ?? "")
     if kind == .lines {
       guard records.key == nil else {
         throw ValidationError("Lines have no fields: --key-regex names parts of a line.")
@@ -116,6 +116,20 @@ extension Dedup {
     }
     if description.format.timeField == nil, times.allowedLateness != nil {
       throw ValidationError("--allowed-lateness needs --time-field: nothing is late by the clock.")
+    }
+  }
+
+  /// A long run shall not end with nowhere to put its counts.
+  private func checkSummary() throws {
+    guard let path = output.summary else { return }
+    do {
+      let (parent, name) = OutputTarget.split(path)
+      let directory = try PosixFileSystem().openDirectory(at: parent, creating: false)
+      guard try directory.metadata(of: name)?.kind ?? .file == .file else {
+        throw JobError(.failed, "--summary \(path) is there already and is no file")
+      }
+    } catch let error as FileError {
+      throw JobError(.failed, "--summary \(path): \(error)")
     }
   }
 

@@ -86,7 +86,8 @@ struct RecordOptions: ParsableArguments {
   var format: RecordFormat.Kind?
 
   @Option(
-    help: "Key fields, separated by commas: JSON paths (a.b[0]), or CSV columns by name or number.")
+    help:
+      "Key fields, apart by commas (\\, is one in a name): JSON paths (a.b[0]), or CSV columns.")
   var key: String?
 
   @Option(help: "For lines: the groups of this regular expression are the key.")

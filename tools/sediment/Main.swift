@@ -8,11 +8,13 @@ enum Main {
   /// Exit codes: 0 for success, 1 for bad input or a failing machine, 2 for wrong usage.
   static func main() {
     StandardStream.ignoreBrokenPipes()
+    var running: (any ParsableCommand.Type)?
     do {
       var command = try Sediment.parseAsRoot()
+      running = type(of: command)
       try command.run()
     } catch {
-      Sediment.exit(reporting: error)
+      Sediment.exit(reporting: error, of: running)
     }
   }
 }

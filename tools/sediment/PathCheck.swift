@@ -20,7 +20,7 @@ struct PathCheck {
   private let inputs: [Place]
 
   /// - Parameter arguments: the inputs as they were given; directories among them are read whole.
-  init(_ options: JobOptions, arguments: [String]) {
+  init(_ options: JobOptions, arguments: [String], summary: String?) {
     var places = [Place(name: "--state", path: Self.real(options.statePath), isDirectory: true)]
     for role in OutputRole.allCases {
       switch options.targets[role] {
@@ -30,6 +30,9 @@ struct PathCheck {
         places.append(Place(name: role.option, path: Self.real(path), isDirectory: false))
       case .standardOutput, nil: break
       }
+    }
+    if let summary {
+      places.append(Place(name: "--summary", path: Self.real(summary), isDirectory: false))
     }
     self.places = places
     var inputs = arguments.filter { $0 != "-" && Self.isDirectory($0) }.map {

@@ -126,7 +126,7 @@ enum Main {
     figures.add("stalls", statistics.stalls)
     figures.add("stall_seconds", Double(statistics.stallNanos) / 1e9)
     figures.add("filter_probes", statistics.filterProbes)
-    figures.add("pages_read", statistics.pagesRead)
+    figures.add("page_lookups", statistics.pageLookups)
     figures.add("false_positives", statistics.falsePositives)
   }
 

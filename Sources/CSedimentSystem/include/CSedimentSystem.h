@@ -9,6 +9,10 @@
 /// system or the file system cannot do it in one step.
 int sediment_rename_exclusive(int directory, const char *from, const char *to);
 
+/// Opens a directory that may be neither listed nor synchronised, to reach what is in it. A
+/// descriptor, or -1 with errno; ENOSYS outside Linux.
+int sediment_open_directory_for_lookup(const char *path);
+
 /// Makes content and size of a file durable, through the drive's cache. 0, or -1 with errno.
 int sediment_synchronize_file(int descriptor);
 

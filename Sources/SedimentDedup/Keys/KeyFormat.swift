@@ -21,6 +21,8 @@
 //    double holds either, and their text is all there is.
 // 3. A varint is the shortest LEB128 form.
 
+internal import SedimentStore
+
 /// What a field of an encoded key is. On disk: never renumber.
 package enum KeyTag: UInt8, Sendable {
   case null = 1
@@ -36,7 +38,7 @@ package enum KeyTag: UInt8, Sendable {
 /// Limits of encoded keys.
 package enum KeyFormat {
   /// The longest encoded key, in bytes; a limit of the store's format.
-  package static let keyBytesMax = 65_536
+  package static let keyBytesMax = KeyBatch.keyBytesMax
   /// The most bytes that a field takes beyond its text: a tag and a varint of 64 bits, or a tag
   /// and eight bytes.
   package static let fieldOverheadBytes = 11

@@ -98,8 +98,8 @@ extension LogReport {
     name = FileNaming.state.name(of: log)
     bytes = log.committedLength
     entryCount = 0
-    let entries = LogEntries(log, layout: keyspace.options.layout)
-    try entries.read(in: directory) { entry in
+    let entries = EntryLog(log, name: name, layout: keyspace.options.layout)
+    try entries.read(in: directory, stopsAtCommitted: true) { entry in
       entryCount += 1
       oldestTime = min(oldestTime ?? .max, entry.time)
       newestTime = max(newestTime ?? .min, entry.time)

@@ -28,7 +28,7 @@ struct StateReader {
   /// Calls `body` with the state of the last durable epoch, again when it was overtaken.
   func read<Answer>(_ body: (StoredState) throws -> Answer) throws(StoreError) -> Answer {
     try wrapping {
-      let directory = try fileSystem.openDirectory(at: path, creating: false)
+      let directory = try fileSystem.openNamed(path, creating: false)
       var stored = try open(directory)
       for _ in 1..<Self.attemptsMax {
         do {

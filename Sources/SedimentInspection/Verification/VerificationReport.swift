@@ -142,8 +142,8 @@ private struct StateVerifier {
     let name = FileNaming.state.name(of: log)
     try noting(name) { report throws in
       report.logCount += 1
-      let entries = LogEntries(log, layout: keyspace.options.layout)
-      try entries.read(in: directory) { _ in }
+      let entries = EntryLog(log, name: name, layout: keyspace.options.layout)
+      try entries.read(in: directory, stopsAtCommitted: true) { _ in }
     }
     advance(log.committedLength)
   }

@@ -1,6 +1,6 @@
 // Lines whose key is the groups of a regular expression (PCRE2, compiled to machine code where it
 // can be). The expression is the user's, the lines are anybody's: the search is bounded, and a line
-// on which it runs out of its bounds does not match.
+// on which it runs out of its bounds is rejected for that.
 //
 // Patterns and lines are UTF-8; bytes of a line that are not never match anything.
 
@@ -13,6 +13,7 @@ final class RegexParser: RecordParser {
   private let code: OpaquePointer
   private let matchData: OpaquePointer
   private let matchContext: OpaquePointer
+  private let stack: OpaquePointer
   private let groupCount: Int
   private let timeGroup: Int?
   private let timeUnit: TimeUnit
@@ -21,6 +22,9 @@ final class RegexParser: RecordParser {
   private static let matchLimit: UInt32 = 1_000_000
   /// KiB of heap for one search without machine code.
   private static let heapLimit: UInt32 = 16_384
+  /// Bytes of stack for one search in machine code, which takes them as it needs them; its own
+  /// 32 KiB do not suffice for a long line in a repeated group.
+  private static let stackBytes = (first: 32 << 10, most: 16 << 20)
 
   init(_ format: RecordFormat) throws(FormatError) {
     let regex = format.keyRegex ?? ""
@@ -42,8 +46,17 @@ final class RegexParser: RecordParser {
         unsafe pcre2_match_data_free_8(data)
         throw .outOfMemory
       }
+      guard
+        let stack = unsafe pcre2_jit_stack_create_8(
+          Self.stackBytes.first, Self.stackBytes.most, nil)
+      else {
+        unsafe pcre2_match_context_free_8(context)
+        unsafe pcre2_match_data_free_8(data)
+        throw .outOfMemory
+      }
       unsafe matchData = data
       unsafe matchContext = context
+      unsafe self.stack = stack
     } catch {
       unsafe pcre2_code_free_8(code)
       throw error
@@ -52,12 +65,14 @@ final class RegexParser: RecordParser {
     timeUnit = format.timeUnit
     unsafe pcre2_set_match_limit_8(matchContext, Self.matchLimit)
     unsafe pcre2_set_heap_limit_8(matchContext, Self.heapLimit)
+    unsafe pcre2_jit_stack_assign_8(matchContext, nil, UnsafeMutableRawPointer(stack))
     // Without machine code (not every processor has it) the search is slower and the same.
     _ = unsafe pcre2_jit_compile_8(code, UInt32(PCRE2_JIT_COMPLETE))
   }
 
   deinit {
     unsafe pcre2_match_context_free_8(matchContext)
+    unsafe pcre2_jit_stack_free_8(stack)
     unsafe pcre2_match_data_free_8(matchData)
     unsafe pcre2_code_free_8(code)
   }
@@ -104,7 +119,8 @@ final class RegexParser: RecordParser {
   ) throws(FormatError) -> RecordStatus {
     let found = unsafe pcre2_match_8(
       code, line.baseAddress, line.count, 0, 0, matchData, matchContext)
-    guard found > 0 else { return .noMatch }
+    // Whatever else ends a search without an answer is one of its bounds.
+    guard found > 0 else { return found == PCRE2_ERROR_NOMATCH ? .noMatch : .matchLimit }
     var sink = try KeySink(batch.keys)
     for group in 1...groupCount {
       guard let text = unsafe text(of: group, in: line) else { return .missingKey }

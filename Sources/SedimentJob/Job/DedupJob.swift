@@ -1,7 +1,9 @@
 // A dedup job from start to end, over as many openings of its state as it takes.
 //
 // A full disk aborts the epoch. The job then goes back to the last durable epoch by the same road
-// as after a crash: everything is closed, the state is opened again, and the input is replayed.
+// as after a crash: everything is closed, the state is opened again, and the input is replayed. So
+// it does not matter whether the store gave up an epoch or, where the manifest did not fit, itself:
+// what a half-written manifest says is for the opening to find out, as after a crash.
 //
 // Concurrency: `run` blocks its thread; `JobControl.stop` may come from any.
 
@@ -57,18 +59,20 @@ package struct DedupJob: Sendable {
         environment.report(
           JobMessage(
             .warning,
-            "the disk is full, and the epoch was given up (\(failure)); trying again every second"))
-        control.pause(nanoseconds: 1_000_000_000)
+            "the disk is full, and the epoch was given up (\(failure)); trying again every "
+              + Quantity.text(ofMillis: options.fullDiskRetryMillis)))
+        control.pause(nanoseconds: UInt64(options.fullDiskRetryMillis) * 1_000_000)
         if control.isStopping { throw failure }
       }
     }
   }
 
   private func requirePatience(_ failure: JobError, waitedMillis: Int64) throws(JobError) {
-    if options.sources.contains(.standardInput) {
+    if let stream = options.sources.first(where: \.isStream) {
+      let name = stream == .standardInput ? "standard input" : stream.path
       throw JobError(
         .noSpace,
-        "\(failure); standard input cannot be read again: make room, and send it once more; the "
+        "\(failure); \(name) cannot be read again: make room, and send it once more; the "
           + "state is good, and drops what was emitted")
     }
     guard waitedMillis < options.fullDiskPatienceMillis else {

@@ -45,18 +45,20 @@ final class SequentialReader: InputReader {
   private let format: RecordFormat
   private let limits: BatchLimits
   private let standardInput: any ByteStream
+  private let notify: (String) -> Void
   private var next = 0
   private var current: (reader: SourceReader, file: OpenFile?)?
 
   init(
     _ inputs: [PlannedInput], in files: InputFileSystem, format: RecordFormat,
-    limits: BatchLimits, standardInput: any ByteStream
+    limits: BatchLimits, standardInput: any ByteStream, notify: @escaping (String) -> Void
   ) {
     self.inputs = inputs
     self.files = files
     self.format = format
     self.limits = limits
     self.standardInput = standardInput
+    self.notify = notify
   }
 
   func next(into batch: RecordBatch) throws -> InputStep {
@@ -66,19 +68,36 @@ final class SequentialReader: InputReader {
     }
     guard let (reader, file) = current else { return .ended }
     batch.sourceIndex = next
-    if try reader.next(into: batch) {
-      return .records(try file.map { try position(in: $0, at: batch.endOffset, batch.endLine) })
+    let hasRecords: Bool
+    do throws(SourceError) {
+      hasRecords = try reader.next(into: batch)
+    } catch {
+      try beginAnew(after: error)
+      return .idle
     }
+    let place = try file.map { try position(in: $0, of: reader) }
+    if hasRecords { return .records(place) }
     current = nil
     next += 1
-    guard let file else { return .idle }
-    return .fileEnded(try position(in: file, at: reader.offset, reader.line))
+    return place.map { .fileEnded($0) } ?? .idle
+  }
+
+  /// Reads the input from its beginning when it is another one than was read before.
+  private func beginAnew(after error: SourceError) throws {
+    switch error {
+    case .otherThanBeforePosition(let path, _), .shorterThanPosition(let path, _):
+      notify("\(path) is another file than before: it is read from its beginning")
+      current = try open(PlannedInput(inputs[next].source))
+    default: throw error
+    }
   }
 
   private func open(_ input: PlannedInput) throws -> (reader: SourceReader, file: OpenFile?) {
     guard case .file(let path) = input.source else {
+      var stream = standardInput
+      if case .stream(let path) = input.source { stream = try files.openStream(path) }
       let reader = SourceReader(
-        standardInput, path: input.source.path, format: format, chunkBytes: limits.chunkBytes,
+        stream, path: input.source.path, format: format, chunkBytes: limits.chunkBytes,
         recordsMax: limits.recordsMax)
       return (reader, nil)
     }
@@ -89,20 +108,27 @@ final class SequentialReader: InputReader {
     if isCompressed { stream = try GzipStream(stream, path: path) }
     let reader = SourceReader(
       stream, path: path, format: format, fromOffset: input.offset, line: input.line,
+      isUnterminated: input.isUnterminated, keepsTail: isCompressed, tail: input.tail,
       chunkBytes: limits.chunkBytes, recordsMax: limits.recordsMax)
+    reader.onContinuedRecord = { [notify] in notify(continuedRecord(path)) }
     let open = OpenFile(path: path, file: file, metadata: metadata, isCompressed: isCompressed)
     return (reader, open)
   }
 
-  private func position(
-    in open: OpenFile, at offset: UInt64, _ line: UInt64
-  ) throws -> FilePosition {
+  private func position(in open: OpenFile, of reader: SourceReader) throws -> FilePosition {
     var metadata = open.metadata
     metadata.size = try open.file.size()
     return try FilePosition.take(
       path: open.path, file: open.file, metadata: metadata, isCompressed: open.isCompressed,
-      offset: offset, line: line)
+      offset: reader.offset, line: reader.line, isUnterminated: reader.isUnterminated,
+      tail: reader.recentBytes)
   }
+}
+
+/// What is said of a record that was read before its line end was written.
+private func continuedRecord(_ path: String) -> String {
+  "\(path): its last line had no line end when it was read, and went on since: the rest is read as "
+    + "a record of its own"
 }
 
 /// Reads growing files in turn; never ends.
@@ -112,17 +138,19 @@ final class FollowingReader: InputReader {
 
   init(
     _ inputs: [PlannedInput], in files: InputFileSystem, format: RecordFormat,
-    limits: BatchLimits, notify: @escaping (String) -> Void
+    limits: BatchLimits, clock: any Clock, notify: @escaping (String) -> Void
   ) {
     sources = inputs.map { input in
       let path = input.source.path
       let source = FollowingSource(
         path: path, in: files, format: format, fromOffset: input.offset, line: input.line,
+        isUnterminated: input.isUnterminated, predecessor: input.predecessor, clock: clock,
         chunkBytes: limits.chunkBytes, recordsMax: limits.recordsMax)
       source.onEvent = { event in
         switch event {
         case .rotated: notify("\(path) is a new file now: reading it from its beginning")
         case .truncated: notify("\(path) was cut off: reading it from its beginning")
+        case .continuedRecord: notify(continuedRecord(path))
         }
       }
       return source

@@ -51,7 +51,7 @@ extension JobDescription {
     let (stored, given) = (format, other.format)
     compare("--format", stored.kind.rawValue, given.kind.rawValue)
     compare(
-      "--key", stored.keyFields.joined(separator: ","), given.keyFields.joined(separator: ","))
+      "--key", KeyFieldList.join(stored.keyFields), KeyFieldList.join(given.keyFields))
     compare("--key-regex", stored.keyRegex ?? "none", given.keyRegex ?? "none")
     compare("--mode", "\(keyMode)", "\(other.keyMode)")
     compare("--time-field", stored.timeField ?? "none", given.timeField ?? "none")

@@ -29,7 +29,12 @@ package struct JobError: Error, Sendable, Equatable, CustomStringConvertible {
     switch error {
     case let error as JobError: self = error
     case let error as StoreError:
-      self.init(error.code == .noSpace ? .noSpace : .failed, error.message)
+      // A store that a full disk has poisoned is as good as any other after it is opened again.
+      if let full = error.fullDisk {
+        self.init(.noSpace, full.description)
+      } else {
+        self.init(error.code == .noSpace ? .noSpace : .failed, error.message)
+      }
     case let error as SinkError:
       self.init(error.isOutOfSpace ? .noSpace : .failed, error.description)
     case let error as FileError:

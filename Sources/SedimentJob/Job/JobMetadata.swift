@@ -27,9 +27,9 @@ package struct JobMetadata: Sendable, Equatable {
   /// Where reading of files stopped; the oldest first.
   package var positions: [FilePosition] = []
 
-  /// Files that are remembered. Beyond it the oldest are forgotten; should they come again, the
-  /// state drops their records as long as it holds their keys.
-  package static let positionsMax = 16_384
+  /// Bytes of positions: of the 16 MiB that an epoch keeps, all but 1 MiB for the rest. That is
+  /// room for 130,000 files with paths of 60 bytes.
+  package static let positionBytesMax = 15 << 20
 
   /// A job that has not begun.
   package init(description: JobDescription) {
@@ -90,8 +90,7 @@ extension JobMetadata {
         throw .invalid("\(error)")
       }
     }
-    // A position takes at least 40 bytes.
-    let count = try reader.readCount(itemBytes: 40)
+    let count = try reader.readCount(itemBytes: FilePosition.encodedBytesMin)
     positions.reserveCapacity(count)
     for _ in 0..<count { positions.append(try FilePosition(from: &reader)) }
     try reader.expectEnd()

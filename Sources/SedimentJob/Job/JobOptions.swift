@@ -44,6 +44,8 @@ package struct JobOptions: Sendable {
   package var chunkBytes = 1 << 20
   /// How long the job waits for room on a full disk before it gives up.
   package var fullDiskPatienceMillis: Int64 = 60_000
+  /// From one attempt on a full disk to the next.
+  package var fullDiskRetryMillis: Int64 = 1000
 
   /// What is done with existing state.
   package enum Start: Sendable, Equatable {

@@ -13,9 +13,10 @@
 //
 // Invariants
 // 1. Positions, state and output of an epoch are of the same prefix of the input.
-// 2. The deciding thread alone writes to the sinks and cuts them.
+// 2. The sinks are cut when everything decided so far has been written.
 //
-// Concurrency: one thread runs a session; it owns an `InputStage` and an `EpochCommitter`.
+// Concurrency: one thread runs a session; it owns an `InputStage`, an `OutputStage` and an
+// `EpochCommitter`.
 
 internal import SedimentDedup
 internal import SedimentIO
@@ -32,7 +33,7 @@ final class JobSession {
   private let outputs: OutputSet
   private let checkpoints: CheckpointKeeper?
   private let router: BatchRouter
-  private let scratch = DecisionScratch()
+  private let keyTimes = KeyTimes()
   private let pool: RecordBatchPool
   private let reporter: ProgressReporter
 
@@ -70,19 +71,24 @@ final class JobSession {
         for text in recovery.notices(of: sink) { environment.report(text) }
       }
       plan = try InputPlan(
-        options.sources, positions: opening.metadata.positions, in: environment.inputs)
+        options.sources, positions: opening.metadata.positions, follows: options.follows,
+        in: environment.inputs)
+      positions = try PositionTable(
+        opening.metadata.positions, inputs: plan.inputs.map(\.source.path))
     } catch {
       try? opening.store.close()
       throw error
     }
     checkpoints = CheckpointKeeper(store: store, options, environment)
-    positions = PositionTable(metadata.positions)
-    for path in plan.superseded { positions.remove(path) }
+    // All old names first: files may have changed theirs with each other.
+    for move in plan.moves { positions.remove(move.oldPath) }
+    for move in plan.moves { positions.set(move.position) }
     header = metadata.csvHeader.map { CSVHeader(line: $0) }
     router = BatchRouter(
       missingKey: options.missingKey, learns: options.learns,
       writesRejects: options.targets[.rejects] != nil)
-    pool = RecordBatchPool(keptMax: options.parallelism * 3 + 4)
+    pool = RecordBatchPool(
+      keptMax: options.parallelism * 3 + 4 + OutputStage.waitingMax)
     reporter = ProgressReporter(environment, inputs: plan.inputs)
   }
 
@@ -106,49 +112,68 @@ final class JobSession {
 
   private func runToEnd() throws -> JobSummary {
     announce()
-    let stage = try makeStage()
-    control.setWake { stage.wake() }
-    let committer: EpochCommitter
-    do {
-      committer = try EpochCommitter(
-        store: store, outputs: outputs, checkpoints: checkpoints
-      ) { stage.wake() }
-    } catch {
-      stage.stop()
-      throw error
-    }
+    let stages = try startStages()
+    control.setWake { stages.input.wake() }
     defer {
       control.setWake(nil)
-      stage.stop()
-      committer.stop()
-      // A worker may wait for standard input for ever; files must be let go of before a replay.
-      if !readsStandardInput { stage.waitUntilStopped() }
+      stages.input.stop()
+      stages.output.stop()
+      stages.committer.stop()
+      // A worker may wait for a stream for ever; files must be let go of before a replay.
+      if !readsStreams { stages.input.waitUntilStopped() }
     }
-    try cutEpoch(committer)
+    try cutEpoch(stages)
     // A file is not written before a durable epoch owns it.
-    try committer.waitUntilIdle()
-    let end = try decideAll(stage, committer)
-    stage.stop()
-    try finish(committer)
+    try stages.committer.waitUntilIdle()
+    let end = try decideAll(stages)
+    stages.input.stop()
+    try finish(stages)
     if case .failed(let error) = end { throw error }
     return summary(isStopped: end.isStopped)
   }
 
-  private var readsStandardInput: Bool { options.sources.contains(.standardInput) }
+  /// The threads beside the deciding one.
+  private struct Stages {
+    let input: InputStage
+    let output: OutputStage
+    let committer: EpochCommitter
+  }
 
-  private func makeStage() throws -> InputStage {
+  private func startStages() throws -> Stages {
+    let input = try makeInputStage()
+    do {
+      let output = try OutputStage(router, to: outputs, pool: pool)
+      do {
+        let committer = try EpochCommitter(
+          store: store, outputs: outputs, checkpoints: checkpoints
+        ) { input.wake() }
+        return Stages(input: input, output: output, committer: committer)
+      } catch {
+        output.stop()
+        throw error
+      }
+    } catch {
+      input.stop()
+      throw error
+    }
+  }
+
+  private var readsStreams: Bool { options.sources.contains(where: \.isStream) }
+
+  private func makeInputStage() throws -> InputStage {
     let limits = BatchLimits(recordsMax: options.batchRecordsMax, chunkBytes: options.chunkBytes)
     let format = options.description.format
+    let report = environment.report
+    let notify = { report(JobMessage(.information, $0)) }
     let reader: any InputReader
     if options.follows {
-      let report = environment.report
       reader = FollowingReader(
-        plan.inputs, in: environment.inputs, format: format, limits: limits
-      ) { report(JobMessage(.information, $0)) }
+        plan.inputs, in: environment.inputs, format: format, limits: limits,
+        clock: environment.clock, notify: notify)
     } else {
       reader = SequentialReader(
         plan.inputs, in: environment.inputs, format: format, limits: limits,
-        standardInput: environment.standardInput())
+        standardInput: environment.standardInput(), notify: notify)
     }
     return try InputStage(
       reader, format: format, paths: plan.inputs.map(\.source.path),
@@ -165,23 +190,24 @@ final class JobSession {
     var isStopped: Bool { if case .stopped = self { true } else { false } }
   }
 
-  private func decideAll(_ stage: InputStage, _ committer: EpochCommitter) throws -> End {
+  private func decideAll(_ stages: Stages) throws -> End {
     while true {
       if control.isStopping { return .stopped }
-      let isIdle = try committer.isIdle()
-      if isIdle, isDirty, isEpochDue { try cutEpoch(committer) }
+      let isIdle = try stages.committer.isIdle()
+      if isIdle, isDirty, isEpochDue { try cutEpoch(stages) }
       try reporter.tick(
-        router.counters, keys: dedup.keyspace.approximateEntryCount,
+        stages.output.counters, keys: dedup.keyspace.approximateEntryCount,
         bytes: try StateDirectory(options, environment).bytes())
-      switch stage.take(waitingNanos: Self.waitNanos) {
+      switch stages.input.take(waitingNanos: Self.waitNanos) {
       case nil: continue
       case .records(let batch, let position):
         try decide(batch)
+        let path = plan.inputs[batch.sourceIndex].source.path
+        try stages.output.submit(batch, path: path)
         if let position { positions.set(position) }
         batchesSinceCut += 1
         isDirty = true
         hasDecided = true
-        pool.give(batch)
       case .fileEnded(let position):
         positions.set(position)
         isDirty = true
@@ -196,13 +222,11 @@ final class JobSession {
 
   private func decide(_ batch: RecordBatch) throws {
     if let found = batch.header { try take(found, of: batch) }
-    scratch.gather(batch)
-    let times: UnsafePointer<Int64>? =
-      options.description.format.timeField == nil ? nil : unsafe UnsafePointer(scratch.times)
-    _ = try unsafe dedup.process(batch.keys.view, times: times, into: scratch.decisions)
-    try unsafe router.route(
-      batch, decisions: scratch.decisions, path: plan.inputs[batch.sourceIndex].source.path)
-    try router.write(batch, to: outputs)
+    var times: UnsafePointer<Int64>?
+    if options.description.format.timeField != nil {
+      unsafe times = keyTimes.gather(batch)
+    }
+    _ = try unsafe dedup.process(batch.keys.view, times: times, into: batch.columns.decisions)
   }
 
   /// The first header heads the outputs; others must name the same columns.
@@ -229,16 +253,18 @@ final class JobSession {
     return age / 1_000_000 >= UInt64(options.epochIntervalMillis)
   }
 
-  private func cutEpoch(_ committer: EpochCommitter) throws {
+  private func cutEpoch(_ stages: Stages) throws {
+    try stages.output.drain()
     let cuts = try outputs.cut()
     let epoch = try store.beginEpoch(metadata: encodedMetadata(cuts.commitments))
-    committer.begin(EpochCommitter.Work(epoch: epoch, cuts: cuts))
+    stages.committer.begin(EpochCommitter.Work(epoch: epoch, cuts: cuts))
     lastCutNanos = environment.clock.monotonicNanos()
     reporter.epochCut(at: lastCutNanos)
     batchesSinceCut = 0
     isDirty = false
   }
 
+  /// The caller has drained the output, so that the counters are those of the positions.
   private func encodedMetadata(_ commitments: [OutputRole: SinkCommitment]) -> [UInt8] {
     metadata.positions = positions.all
     metadata.totals = totalsBefore
@@ -249,11 +275,11 @@ final class JobSession {
   }
 
   /// The last epoch with records, then the one that lets go of the outputs.
-  private func finish(_ committer: EpochCommitter) throws {
-    try committer.waitUntilIdle()
+  private func finish(_ stages: Stages) throws {
+    try stages.committer.waitUntilIdle()
     if isDirty {
-      try cutEpoch(committer)
-      try committer.waitUntilIdle()
+      try cutEpoch(stages)
+      try stages.committer.waitUntilIdle()
     }
     try store.commitEpoch(metadata: encodedMetadata(try outputs.release()))
     if hasDecided { checkpoints?.make() }
@@ -316,27 +342,28 @@ extension SinkRecovery {
   }
 }
 
-/// Columns of the records that have keys, kept from batch to batch.
+/// The times of the records that have keys; its memory is kept from batch to batch.
 @safe
-private final class DecisionScratch {
-  private(set) var times: UnsafeMutablePointer<Int64>
-  private(set) var decisions: UnsafeMutablePointer<UInt8>
+private final class KeyTimes {
+  private var times: UnsafeMutablePointer<Int64>
   private var capacity = 1
 
   init() {
     unsafe times = .allocate(capacity: 1)
-    unsafe decisions = .allocate(capacity: 1)
   }
 
   deinit {
     unsafe times.deallocate()
-    unsafe decisions.deallocate()
   }
 
-  /// Makes room for the batch, and gathers the times of its records with keys.
-  func gather(_ batch: RecordBatch) {
+  /// Gathers the times of the batch's records with keys; good until the next call.
+  func gather(_ batch: RecordBatch) -> UnsafePointer<Int64> {
     let count = batch.count
-    reserve(count)
+    if count > capacity {
+      capacity = max(count, capacity * 2)
+      unsafe times.deallocate()
+      unsafe times = .allocate(capacity: capacity)
+    }
     let columns = unsafe batch.columns
     let times = unsafe times
     var key = 0
@@ -345,14 +372,6 @@ private final class DecisionScratch {
       unsafe times[key] = unsafe columns.times[index]
       key &+= unsafe columns.statuses[index] == RecordStatus.ok.rawValue ? 1 : 0
     }
-  }
-
-  private func reserve(_ count: Int) {
-    guard count > capacity else { return }
-    capacity = max(count, capacity * 2)
-    unsafe times.deallocate()
-    unsafe decisions.deallocate()
-    unsafe times = .allocate(capacity: capacity)
-    unsafe decisions = .allocate(capacity: capacity)
+    return unsafe UnsafePointer(times)
   }
 }

@@ -104,7 +104,14 @@ struct StateDirectory {
       let ids = try Checkpoints(at: own, fileSystem: environment.fileSystem).list().map(\.id)
       if ids.contains(word) { return CheckpointReference(directory: own, id: word) }
     }
-    return CheckpointReference(path: word)
+    let reference = CheckpointReference(path: word)
+    guard try existing(reference.directory) != nil else {
+      throw JobError(
+        .failed,
+        "--from \(word) is neither a checkpoint in \(own) nor the path of one: "
+          + "`sediment checkpoint list \(options.statePath)` shows those there are")
+    }
+    return reference
   }
 
   /// Removes what an interrupted restoring left.
@@ -142,7 +149,7 @@ struct StateDirectory {
       } ?? false
     case .file(let path):
       var committed: UInt64 = 0
-      if case .file(_, _, let bytes)? = promise { committed = bytes }
+      if case .file(_, _, let bytes, _)? = promise { committed = bytes }
       let (parent, name) = OutputTarget.split(path)
       return (try existing(parent)?.metadata(of: name)?.size ?? 0) > committed
     }
@@ -154,7 +161,8 @@ struct StateDirectory {
     guard try !directory.entries().isEmpty else { return }
     let lock = try lock(directory)
     defer { lock.unlock() }
-    let (parentPath, name) = OutputTarget.split(Self.trimmed(options.statePath))
+    let path = Self.trimmed(options.statePath)
+    let (parentPath, name) = OutputTarget.split(path)
     let parent = try environment.fileSystem.openDirectory(at: parentPath, creating: false)
     for number in 1...Self.oldStatesMax {
       let old = "\(name).old-\(number)"
@@ -162,7 +170,8 @@ struct StateDirectory {
       try parent.rename(name, to: old, replacing: false)
       try parent.synchronize()
       environment.report(
-        JobMessage(.information, "the old state is \(PathName.join(parentPath, old)) now"))
+        JobMessage(
+          .information, "the old state is \(path.dropLast(name.utf8.count))\(old) now"))
       return
     }
     throw JobError(.failed, "\(options.statePath) has too many old states beside it: remove some")

@@ -30,6 +30,9 @@ struct StateOpening {
     try refuseForeignDirectory()
     var storeOptions = StoreOptions(
       memoryBudget: options.memoryBudget, shards: options.parallelism, clock: environment.clock)
+    // Waiting any longer than the job does would keep it from giving up.
+    storeOptions.fullDiskPatience = min(
+      storeOptions.fullDiskPatience, .milliseconds(options.fullDiskPatienceMillis))
     let report = environment.report
     storeOptions.onEvent = { event in
       switch event {
@@ -63,8 +66,15 @@ struct StateOpening {
         metadata: JobMetadata(description: options.description), resumedFrom: nil)
     }
     var metadata = try JobMetadata(decoding: bytes)
-    try requireSameJob(metadata.description)
-    if let text = try changeTimeToLive(of: store, from: metadata.description) {
+    // Nothing was decided by the old description yet: a mistyped key is not held against anybody.
+    let isUnused = metadata.totals.events == 0
+    if isUnused {
+      metadata.description.format = options.description.format
+      metadata.csvHeader = nil
+      metadata.positions = []
+    }
+    try requireSameJob(metadata.description, mayChangeTimes: isUnused || options.changesTimeToLive)
+    if let text = try changeTimeToLive(of: store, from: metadata.description), !isUnused {
       environment.report(JobMessage(.information, text))
     }
     metadata.description = options.description
@@ -85,7 +95,9 @@ struct StateOpening {
         late: options.late.option))
   }
 
-  private func requireSameJob(_ stored: JobDescription) throws(JobError) {
+  private func requireSameJob(
+    _ stored: JobDescription, mayChangeTimes: Bool
+  ) throws(JobError) {
     let path = options.statePath
     let different = stored.differences(from: options.description)
     guard different.isEmpty else {
@@ -95,7 +107,7 @@ struct StateOpening {
           + ": give the same, or another --state, or --fresh for a new job")
     }
     let times = stored.timeToLiveDifferences(from: options.description)
-    guard times.isEmpty || options.changesTimeToLive else {
+    guard times.isEmpty || mayChangeTimes else {
       throw JobError(
         .failed,
         "\(path) was made with " + Self.list(times)
@@ -117,8 +129,15 @@ struct StateOpening {
       keyspace.options.timeToLive != asked.timeToLive
         || keyspace.options.allowedLateness != asked.allowedLateness
     else { return nil }
-    return try store.changeTimeToLive(
+    let asBefore = keyspace.options
+    let change = try store.changeTimeToLive(
       of: Deduplicator.defaultName, to: asked.timeToLive, allowedLateness: asked.allowedLateness)
+    var before = stored
+    before.timeToLive = asBefore.timeToLive
+    before.allowedLateness = asBefore.allowedLateness
+    let changes = before.timeToLiveDifferences(from: asked)
+      .map { "\($0.option) is \($0.given) now, and was \($0.stored)" }
+    return changes.joined(separator: "; ") + ": " + change.consequence
   }
 
   /// A directory with anything in it is a state, or it is not ours.

@@ -32,6 +32,8 @@ package final class RecordBatch: @unchecked Sendable {
     package var statuses: UnsafeMutablePointer<UInt8>
     /// Event times in ms; 0 where no time field was asked for, or the record is not ok.
     package var times: UnsafeMutablePointer<Int64>
+    /// Raw values of `DedupDecision`, of the records with status `ok` in order, once decided.
+    package var decisions: UnsafeMutablePointer<UInt8>
 
     fileprivate init(capacity: Int) {
       unsafe starts = .allocate(capacity: capacity)
@@ -40,6 +42,7 @@ package final class RecordBatch: @unchecked Sendable {
       unsafe lines = .allocate(capacity: capacity)
       unsafe statuses = .allocate(capacity: capacity)
       unsafe times = .allocate(capacity: capacity)
+      unsafe decisions = .allocate(capacity: capacity)
     }
 
     fileprivate func deallocate() {
@@ -49,6 +52,7 @@ package final class RecordBatch: @unchecked Sendable {
       unsafe lines.deallocate()
       unsafe statuses.deallocate()
       unsafe times.deallocate()
+      unsafe decisions.deallocate()
     }
 
     fileprivate func copy(_ count: Int, to other: Columns) {

@@ -17,6 +17,8 @@ package enum RecordStatus: UInt8, Sendable, CaseIterable {
   case keyTooLong = 12
   /// The line does not match `--key-regex`.
   case noMatch = 13
+  /// Whether the line matches could not be found out within the bounds of a search.
+  case matchLimit = 14
 
   /// Whether the record is sound but has no key, so that `--on-missing-key` decides.
   package var isMissingKey: Bool { self == .missingKey || self == .noMatch }
@@ -38,6 +40,7 @@ package enum RecordStatus: UInt8, Sendable, CaseIterable {
     case .malformedCSV: "malformedCSV"
     case .keyTooLong: "keyTooLong"
     case .noMatch: "noMatch"
+    case .matchLimit: "matchLimit"
     }
   }
 }

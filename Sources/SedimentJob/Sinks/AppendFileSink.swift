@@ -1,7 +1,8 @@
 // An output of one file that grows by every epoch.
 //
 // The state remembers which file it is (device and inode) and how long it was at each epoch; bytes
-// beyond are of an epoch that never became durable and are cut off.
+// beyond are of an epoch that never became durable and are cut off. On a machine that it was moved
+// to, device and inode differ; then its path, and the last bytes before that length must agree.
 //
 // Invariants
 // 1. Nothing is written before a durable epoch has made the file the state's own. So a file with
@@ -28,6 +29,8 @@ package final class AppendFileSink: Sink, @unchecked Sendable {
   private var identity: FileMetadata?
   private var committed: SinkCommitment?
   private var committedBytes: UInt64 = 0
+  /// The last bytes before `committedBytes`, once they are known.
+  private var committedTail: TailHash?
   private var isOwned = false
   /// Before `recover`, and after a write that failed.
   private var hasFailed = true
@@ -75,10 +78,13 @@ package final class AppendFileSink: Sink, @unchecked Sendable {
     try guarded { () throws(SinkError) in
       guard !hasFailed, let file = writer.current else { throw .epochFailed(path: path) }
       hasFailed = true
-      try reachingFiles { () throws(FileError) in try writer.flush() }
+      let commitment = try reachingFiles { () throws(FileError) in
+        try writer.flush()
+        return try promise(about: file)
+      }
       hasFailed = false
       let isUnchanged = writer.bytes == committedBytes
-      return SinkCut(commitment: commitment(), unsynced: isUnchanged ? [] : [file])
+      return SinkCut(commitment: commitment, unsynced: isUnchanged ? [] : [file])
     }
   }
 
@@ -90,20 +96,22 @@ package final class AppendFileSink: Sink, @unchecked Sendable {
   }
 
   package func publish(_ commitment: SinkCommitment) throws(SinkError) {
-    guard case .file(_, _, let bytes) = commitment.promise else {
+    guard case .file(_, _, let bytes, let tail) = commitment.promise else {
       preconditionFailure("a commitment of another kind of output")
     }
     guarded {
       committed = commitment
       committedBytes = bytes
+      committedTail = tail
       isOwned = true
     }
   }
 
   package func release() throws(SinkError) -> SinkCommitment {
-    guarded {
+    try guarded { () throws(SinkError) in
       precondition(writer.bytes == committedBytes, "output is not published")
-      var commitment = commitment()
+      guard let file = writer.current else { throw .epochFailed(path: path) }
+      var commitment = try reachingFiles { () throws(FileError) in try promise(about: file) }
       commitment.isReleased = true
       return commitment
     }
@@ -119,7 +127,8 @@ package final class AppendFileSink: Sink, @unchecked Sendable {
       hasFailed = true
     }
     let found = try reachingFiles { () throws(FileError) in try directory.metadata(of: name) }
-    let plan = try Self.plan(path: path, found: found, committed: committed)
+    let hasTail = try hasTail(found, of: committed)
+    let plan = try Self.plan(path: path, found: found, hasTail: hasTail, committed: committed)
     let (file, identity) = try reachingFiles { () throws(FileError) in
       try open(at: plan.bytes, isCreating: found == nil)
     }
@@ -130,6 +139,7 @@ package final class AppendFileSink: Sink, @unchecked Sendable {
       self.identity = identity
       self.committed = committed
       committedBytes = plan.bytes
+      committedTail = nil
       isOwned = plan.isOwned
       hasFailed = false
     }
@@ -148,16 +158,20 @@ extension AppendFileSink {
 
   /// Decides from what was found and what was promised; touches nothing.
   private static func plan(
-    path: String, found: FileMetadata?, committed: SinkCommitment?
+    path: String, found: FileMetadata?, hasTail: Bool, committed: SinkCommitment?
   ) throws(SinkError) -> Plan {
     if let found, found.kind != .file { throw .foreignFile(path: path) }
-    guard let committed, case .file(let device, let inode, let bytes) = committed.promise else {
+    guard let committed, case .file(let device, let inode, let bytes, _) = committed.promise else {
       if let committed { try committed.requireReleased(given: path) }
       return try adopting(found, path: path)
     }
-    // A device's number may change when the machine starts again; then the path must agree.
+    // A device's number may change when the machine starts again, the inode when the file is moved
+    // to another; then the path must agree, and in the second case the content.
+    let hasPath = committed.path == path
     let isOurs =
-      found.map { $0.inode == inode && ($0.device == device || committed.path == path) } ?? false
+      found.map {
+        $0.inode == inode ? $0.device == device || hasPath : hasPath && hasTail
+      } ?? false
     guard let found, isOurs else {
       if committed.isReleased || bytes == 0 { return try adopting(found, path: path) }
       guard committed.path == path else {
@@ -172,6 +186,19 @@ extension AppendFileSink {
     // A released file is whole: what came after is not ours to cut.
     guard !committed.isReleased || found.size == bytes else { throw .foreignFile(path: path) }
     return Plan(bytes: bytes, isOwned: !committed.isReleased)
+  }
+
+  /// Whether the file that was found is as long as was promised, and ends there as it did.
+  private func hasTail(
+    _ found: FileMetadata?, of committed: SinkCommitment?
+  ) throws(SinkError) -> Bool {
+    guard let found, found.kind == .file,
+      case .file(_, _, let bytes, let tail?) = committed?.promise,
+      found.size >= bytes
+    else { return false }
+    return try reachingFiles { () throws(FileError) in
+      try TailHash(before: bytes, in: directory.openFile(name, .read)) == tail
+    }
   }
 
   /// A file that no commitment names may be taken only while it is empty.
@@ -198,11 +225,15 @@ extension AppendFileSink {
     return (file, identity)
   }
 
-  private func commitment() -> SinkCommitment {
-    SinkCommitment(
+  /// What is promised of the file as it is, with nothing in the buffer.
+  private func promise(about file: any File) throws(FileError) -> SinkCommitment {
+    let bytes = writer.bytes
+    var tail = bytes == committedBytes ? committedTail : nil
+    if tail == nil, bytes > 0 { tail = try TailHash(before: bytes, in: file) }
+    return SinkCommitment(
       path: path, isReleased: false,
       promise: .file(
-        device: identity?.device ?? 0, inode: identity?.inode ?? 0, bytes: writer.bytes))
+        device: identity?.device ?? 0, inode: identity?.inode ?? 0, bytes: bytes, tail: tail))
   }
 
   private func guarded<Value: Sendable, Failure: Error>(

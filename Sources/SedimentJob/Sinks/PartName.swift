@@ -10,6 +10,9 @@ package struct PartName: Sendable, Equatable {
   /// Without its dot.
   package var fileExtension: String
 
+  /// Beyond it names would not sort as numbers do.
+  package static let sequenceMax: UInt64 = 999_999_999_999
+
   /// The name of a part.
   package init(sequence: UInt64, writerEpoch: UInt64, fileExtension: String) {
     self.sequence = sequence

@@ -1,10 +1,11 @@
 // What an epoch remembers of an output. The bytes go into the epoch's metadata, whose checksum
 // covers them.
 //
-//     u8 format version (1), u8 kind: 0 standard output, 1 parts, 2 file; u8 released, string path
+//     u8 format version (2; 1 has no tail), u8 kind: 0 standard output, 1 parts, 2 file;
+//     u8 released, string path
 //     parts: u64 output id, u64 writer epoch, u64 next sequence, string extension,
 //            u32 count, count × (u64 sequence, u64 bytes)
-//     file:  u64 device, u64 inode, u64 committed bytes
+//     file:  u64 device, u64 inode, u64 committed bytes, u32 tail bytes, u64 tail hash
 //
 // Integers are little-endian; a string is a u32 length and UTF-8. On disk: never renumber.
 
@@ -16,8 +17,9 @@ package struct SinkCommitment: Sendable, Equatable {
     case standardOutput
     /// A directory of parts.
     case parts(PartsPromise)
-    /// A file that holds `bytes` bytes of ours.
-    case file(device: UInt64, inode: UInt64, bytes: UInt64)
+    /// A file that holds `bytes` bytes of ours, the last of which are `tail`; `nil` when there are
+    /// none, or the commitment is of a version without.
+    case file(device: UInt64, inode: UInt64, bytes: UInt64, tail: TailHash? = nil)
   }
 
   /// The output's path when the promise was made, for messages.
@@ -76,7 +78,7 @@ package struct PartsPromise: Sendable, Equatable {
 }
 
 extension SinkCommitment {
-  private static let formatVersion: UInt8 = 1
+  private static let formatVersion: UInt8 = 2
 
   /// The bytes for an epoch's metadata.
   package func encoded() -> [UInt8] {
@@ -101,10 +103,12 @@ extension SinkCommitment {
         writer.put(part.sequence)
         writer.put(part.bytes)
       }
-    case .file(let device, let inode, let bytes):
+    case .file(let device, let inode, let bytes, let tail):
       writer.put(device)
       writer.put(inode)
       writer.put(bytes)
+      writer.put(UInt32(tail?.bytes ?? 0))
+      writer.put(tail?.hash ?? 0)
     }
     return writer.bytes
   }
@@ -113,8 +117,8 @@ extension SinkCommitment {
   package init(decoding bytes: [UInt8]) throws(SinkError) {
     var reader = CommitmentReader(bytes: bytes)
     let version = try reader.integer(UInt8.self)
-    guard version == Self.formatVersion else {
-      throw .damagedCommitment("format version \(version), expected \(Self.formatVersion)")
+    guard (1...Self.formatVersion).contains(version) else {
+      throw .damagedCommitment("format version \(version), expected up to \(Self.formatVersion)")
     }
     let kind = try reader.integer(UInt8.self)
     let released = try reader.integer(UInt8.self)
@@ -126,7 +130,8 @@ extension SinkCommitment {
     case 1: promise = .parts(try PartsPromise(reading: &reader))
     case 2:
       promise = .file(
-        device: try reader.integer(), inode: try reader.integer(), bytes: try reader.integer())
+        device: try reader.integer(), inode: try reader.integer(), bytes: try reader.integer(),
+        tail: version == 1 ? nil : try TailHash(reading: &reader))
     default: throw .damagedCommitment("unknown kind \(kind)")
     }
     guard reader.rest == 0 else { throw .damagedCommitment("\(reader.rest) bytes too many") }
@@ -138,11 +143,27 @@ extension SinkCommitment {
   }
 }
 
+extension TailHash {
+  /// `nil` when no bytes are hashed.
+  fileprivate init?(reading reader: inout CommitmentReader) throws(SinkError) {
+    let bytes = UInt64(try reader.integer(UInt32.self))
+    let hash = try reader.integer(UInt64.self)
+    guard bytes <= FileIdentity.hashedBytesMax else {
+      throw .damagedCommitment("a tail has \(bytes) bytes")
+    }
+    guard bytes > 0 else { return nil }
+    self.init(bytes: bytes, hash: hash)
+  }
+}
+
 extension PartsPromise {
   fileprivate init(reading reader: inout CommitmentReader) throws(SinkError) {
     outputID = try reader.integer()
     writerEpoch = try reader.integer()
     nextSequence = try reader.integer()
+    guard nextSequence <= PartName.sequenceMax else {
+      throw .damagedCommitment("the next part would be number \(nextSequence)")
+    }
     fileExtension = try reader.string()
     let count = Int(try reader.integer(UInt32.self))
     // Checked before memory is taken.

@@ -2,13 +2,17 @@
 // moved, and not when another file has its name.
 //
 // A file is known by its device and inode, by a hash of its head (up to 4 KiB), and by a hash of up
-// to 4 KiB before the position. On another machine device and inode differ, and the hashes decide.
-// Positions in `.gz` files count uncompressed bytes; such files are known by their heads alone.
+// to 4 KiB before the position. On another machine device and inode differ, and the hashes decide;
+// under another name, too, only with a head of 4 KiB: short files are often alike.
+// Positions in `.gz` files count uncompressed bytes. Such files are known by the heads of their
+// compressed bytes until they are read up to the position: the hash before it is of uncompressed
+// bytes, and is compared then.
 //
 // The encoding, within the job's metadata of an epoch (on disk: never renumber):
 //
 //   string path │ u64 device │ u64 inode │ varint headBytes │ u64 headHash │
-//   u8 flags (1: compressed) │ varint offset │ varint line │ varint tailBytes │ u64 tailHash
+//   u8 flags (1: compressed, 2: unterminated) │ varint offset │ varint line │
+//   varint tailBytes │ u64 tailHash
 
 package import SedimentIO
 package import SedimentStore
@@ -34,14 +38,16 @@ package struct FilePosition: Sendable, Equatable {
   package var offset: UInt64
   /// The line at the offset, from 1.
   package var line: UInt64
-  /// Bytes hashed before the offset; none in compressed files.
+  /// The record before the offset had no line end: the file ended there.
+  package var isUnterminated: Bool
+  /// Uncompressed bytes hashed before the offset.
   package var tailBytes: UInt64
   package var tailHash: UInt64
 }
 
 /// What became of a file since a position was taken.
 package enum FileMatch: Sendable, Equatable {
-  /// It is where it was; go on at the offset.
+  /// It is where it was; go on at the offset, in a compressed file if the bytes before it agree.
   case same
   /// It has another name now; go on there.
   case moved(to: String)
@@ -54,20 +60,25 @@ package enum FileMatch: Sendable, Equatable {
 }
 
 extension FilePosition {
-  /// The position at `offset` of an open file.
+  /// The position at `offset` of an open file. Of a compressed one, `tail` has the last bytes
+  /// before it, uncompressed.
   package static func take(
     path: String, file: any File, metadata: FileMetadata, isCompressed: Bool, offset: UInt64,
-    line: UInt64
+    line: UInt64, isUnterminated: Bool = false, tail: [UInt8] = []
   ) throws(FileError) -> FilePosition {
     let headBytes = min(metadata.size, FileIdentity.hashedBytesMax)
-    let tailBytes = isCompressed ? 0 : min(offset, FileIdentity.hashedBytesMax)
+    var tail = TailHash(of: tail)
+    if !isCompressed {
+      tail.bytes = min(offset, FileIdentity.hashedBytesMax)
+      tail.hash = try hash(file, at: offset - tail.bytes, tail.bytes) ?? 0
+    }
     return FilePosition(
       path: path,
       identity: FileIdentity(
         device: metadata.device, inode: metadata.inode, headBytes: headBytes,
         headHash: try hash(file, at: 0, headBytes) ?? 0),
-      isCompressed: isCompressed, offset: offset, line: line, tailBytes: tailBytes,
-      tailHash: try hash(file, at: offset - tailBytes, tailBytes) ?? 0)
+      isCompressed: isCompressed, offset: offset, line: line, isUnterminated: isUnterminated,
+      tailBytes: tail.bytes, tailHash: tail.hash)
   }
 
   /// Finds the file of this position among the inputs of a run.
@@ -93,8 +104,10 @@ extension FilePosition {
       return .missing
     }
     let hasInode = metadata.device == identity.device && metadata.inode == identity.inode
-    // An empty head says nothing; then the file must be the very same.
-    if identity.headBytes == 0, !hasInode { return .replaced }
+    // An empty head says nothing, and a short one not enough under another name; then the file must
+    // be the very same.
+    let headBytesMin = other == path ? 1 : FileIdentity.hashedBytesMax
+    guard hasInode || identity.headBytes >= headBytesMin else { return .replaced }
     let file = try files.open(other)
     do {
       let hasHead = try Self.hash(file, at: 0, identity.headBytes) == identity.headHash
@@ -102,8 +115,9 @@ extension FilePosition {
         return hasInode || hasHead ? .truncated(size: metadata.size) : .replaced
       }
       guard hasHead else { return .replaced }
+      if isCompressed { return .same }
       let hasTail = try Self.hash(file, at: offset - tailBytes, tailBytes) == tailHash
-      return isCompressed || hasTail ? .same : .replaced
+      return hasTail ? .same : .replaced
     } catch {
       throw .unreadable(error)
     }
@@ -122,6 +136,14 @@ extension FilePosition {
 }
 
 extension FilePosition {
+  /// Fewest bytes of an encoding: four u64, one u8, and five varints of one byte each, of which the
+  /// first is the length of an empty path.
+  package static let encodedBytesMin = 4 * 8 + 1 + 5
+
+  /// Most bytes of an encoding beside the path: those above, 2 more for the path's length, 1 each
+  /// for two counts up to 4 KiB, 8 each for offset and line.
+  package static let encodedBytesMax = encodedBytesMin + 2 + 2 * 1 + 2 * 8
+
   /// Writes the encoding.
   package func encode(to writer: inout ByteWriter) {
     writer.writeString(path)
@@ -129,7 +151,7 @@ extension FilePosition {
     writer.writeUInt64(identity.inode)
     writer.writeVarint(identity.headBytes)
     writer.writeUInt64(identity.headHash)
-    writer.writeUInt8(isCompressed ? 1 : 0)
+    writer.writeUInt8((isCompressed ? 1 : 0) | (isUnterminated ? 2 : 0))
     writer.writeVarint(offset)
     writer.writeVarint(line)
     writer.writeVarint(tailBytes)
@@ -143,12 +165,13 @@ extension FilePosition {
       device: try reader.readUInt64(), inode: try reader.readUInt64(),
       headBytes: try reader.readVarint(), headHash: try reader.readUInt64())
     let flags = try reader.readUInt8()
-    isCompressed = flags == 1
+    isCompressed = flags & 1 != 0
+    isUnterminated = flags & 2 != 0
     offset = try reader.readVarint()
     line = try reader.readVarint()
     tailBytes = try reader.readVarint()
     tailHash = try reader.readUInt64()
-    guard flags <= 1, identity.headBytes <= FileIdentity.hashedBytesMax,
+    guard flags <= 3, identity.headBytes <= FileIdentity.hashedBytesMax,
       tailBytes <= min(offset, FileIdentity.hashedBytesMax), offset <= UInt64(Int64.max),
       line <= UInt64(Int64.max)
     else { throw .invalid("a file position is out of its bounds") }

@@ -14,6 +14,10 @@ extension InputFileSystem {
     switch source {
     case .file(let path):
       return try reader(of: path, format: format, chunkBytes: chunkBytes, recordsMax: recordsMax)
+    case .stream(let path):
+      return SourceReader(
+        try openStream(path), path: path, format: format, chunkBytes: chunkBytes,
+        recordsMax: recordsMax)
     case .standardInput:
       let stream = unsafe FunctionStream { (buffer) throws(FileError) in
         try unsafe StandardStream.input.read(into: buffer)

@@ -1,18 +1,45 @@
 package import SedimentIO
 
 /// Reaches inputs by their paths. The file system below follows no links; inputs are the user's own
-/// names, so a link is resolved once, by a function that the composition root gives.
+/// names, so a link is resolved once, by a function that the composition root gives. So are things
+/// that are no files, such as the pipes of process substitution, which are read once and have no
+/// positions.
 package struct InputFileSystem: Sendable {
   /// What a path leads to.
-  package enum Kind: Sendable { case file, directory }
+  package enum Kind: Sendable { case file, directory, stream }
+
+  /// How things that are no files are reached.
+  package struct Streams: Sendable {
+    /// Whether something that can be read from first to last stands at a path.
+    package var exists: @Sendable (String) -> Bool
+    /// Opens it.
+    package var open: @Sendable (String) throws(FileError) -> any ByteStream
+
+    /// A way to reach them.
+    package init(
+      exists: @escaping @Sendable (String) -> Bool,
+      open: @escaping @Sendable (String) throws(FileError) -> any ByteStream
+    ) {
+      self.exists = exists
+      self.open = open
+    }
+
+    /// There are none.
+    package static let none = Streams(exists: { _ in false }) { path throws(FileError) in
+      throw FileError(code: .notFound, operation: "open", path: path)
+    }
+  }
 
   package let fileSystem: any FileSystem
   private let resolveLink: @Sendable (String) -> String
+  private let streams: Streams
 
   /// `resolveLink` turns a path into one without symbolic links; as it is, when it cannot.
   package init(
-    _ fileSystem: any FileSystem, resolveLink: @escaping @Sendable (String) -> String = { $0 }
+    _ fileSystem: any FileSystem, streams: Streams = .none,
+    resolveLink: @escaping @Sendable (String) -> String = { $0 }
   ) {
+    self.streams = streams
     self.fileSystem = fileSystem
     self.resolveLink = resolveLink
   }
@@ -29,7 +56,8 @@ package struct InputFileSystem: Sendable {
       default: throw .unreadable(error)
       }
     }
-    return try metadata(of: path)?.kind == .file ? .file : nil
+    if try metadata(of: path)?.kind == .file { return .file }
+    return streams.exists(path) ? .stream : nil
   }
 
   /// What is known of the file at `path`, links followed; `nil` when there is none.
@@ -39,6 +67,15 @@ package struct InputFileSystem: Sendable {
       return found?.kind == .symbolicLink ? try directMetadata(of: resolveLink(path)) : found
     } catch {
       if error.code == .notFound || error.code == .notDirectory { return nil }
+      throw .unreadable(error)
+    }
+  }
+
+  /// Opens what is no file.
+  package func openStream(_ path: String) throws(SourceError) -> any ByteStream {
+    do {
+      return try streams.open(path)
+    } catch {
       throw .unreadable(error)
     }
   }
@@ -58,12 +95,12 @@ package struct InputFileSystem: Sendable {
 
   private func openDirectly(_ path: String) throws(FileError) -> any File {
     let (parent, name) = Self.split(path)
-    return try fileSystem.openDirectory(at: parent, creating: false).openFile(name, .read)
+    return try fileSystem.openDirectoryForLookup(at: parent).openFile(name, .read)
   }
 
   private func directMetadata(of path: String) throws(FileError) -> FileMetadata? {
     let (parent, name) = Self.split(path)
-    return try fileSystem.openDirectory(at: parent, creating: false).metadata(of: name)
+    return try fileSystem.openDirectoryForLookup(at: parent).metadata(of: name)
   }
 
   /// The directory of a path, and the last component.

@@ -10,12 +10,22 @@ import SedimentIO
 package enum InputSource: Sendable, Equatable {
   case standardInput
   case file(String)
+  /// What is no file, such as a FIFO: read once, without positions.
+  case stream(String)
 
   /// For messages and rejects.
   package var path: String {
     switch self {
     case .standardInput: "-"
-    case .file(let path): path
+    case .file(let path), .stream(let path): path
+    }
+  }
+
+  /// Whether it can be read only once.
+  package var isStream: Bool {
+    switch self {
+    case .standardInput, .stream: true
+    case .file: false
     }
   }
 }
@@ -43,6 +53,7 @@ package struct InputList {
       switch try files.kind(of: argument) {
       case .file: sources.append(.file(argument))
       case .directory: sources += try filesBelow(argument)
+      case .stream: sources.append(.stream(argument))
       case nil:
         let matches = try matches(of: argument)
         guard !matches.isEmpty else { throw .noSuchFile(argument) }
@@ -70,6 +81,7 @@ package struct InputList {
     guard level < Self.levelsMax else { throw .tooDeep(path, levels: Self.levelsMax) }
     for entry in try entries(of: path) where !entry.name.hasPrefix(".") {
       let below = Self.join(path, entry.name)
+      guard entry.isUTF8 else { throw .nameNotUTF8(below) }
       switch entry.kind {
       case .directory: try collect(below, level: level + 1, into: &found)
       case .file: found.append(below)
@@ -107,6 +119,7 @@ package struct InputList {
         let glob = GlobPattern(component)
         for entry in try entries(of: directory) where glob.matches(entry.name) {
           let below = Self.join(path, entry.name)
+          guard entry.isUTF8 else { throw .nameNotUTF8(below) }
           let isLast = index + 1 == components.count
           let kind = try files.kind(of: below)
           if kind == .directory || (isLast && kind == .file) { next.append(below) }

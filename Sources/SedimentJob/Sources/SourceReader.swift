@@ -8,6 +8,7 @@
 //    except while an overlong line is being passed over: then they are the line's.
 // 2. The window holds at most one record's bytes more than one chunk.
 // 3. What the batches hold does not depend on how the stream cuts its bytes.
+// 4. A source that ended without a line end and goes on with one does not gain a record by it.
 //
 // Concurrency: one thread.
 
@@ -31,6 +32,12 @@ package final class SourceReader {
   package private(set) var line: UInt64 = 1
   /// Offset behind the last byte taken from the stream.
   package var readOffset: UInt64 { offset + UInt64(end - begin) + (overlong?.passed ?? 0) }
+  /// Whether the record before `offset` had no line end.
+  package private(set) var isUnterminated = false
+  /// Called when such a record turns out to go on; what follows is a record of its own.
+  package var onContinuedRecord: () -> Void = {}
+  /// The last bytes before `offset`, where they are kept.
+  package var recentBytes: [UInt8] { recent?.bytes ?? [] }
   /// The CSV header, once it was read.
   package private(set) var header: CSVHeader?
 
@@ -44,17 +51,25 @@ package final class SourceReader {
   private var capacity: Int
   private var begin = 0
   private var end = 0
+  /// The stream gave nothing, and that was its final end.
   private var isEnded = false
   /// The beginning of an overlong line, and how many of its bytes were passed over.
   private var overlong: (kept: [UInt8], passed: UInt64)?
+  private var recent: RecentBytes?
+  private let expectedTail: TailHash?
   /// Where to begin, until the first read.
-  private var start: (offset: UInt64, line: UInt64)?
+  private var start: (offset: UInt64, line: UInt64, isUnterminated: Bool)?
 
-  /// Reads from `offset`, which is the beginning of a record, on. `path` is for messages.
+  /// Reads from `offset` on, which is the beginning of a record; with `isUnterminated`, that of the
+  /// line end that the record before lacked. With `keepsTail`, as for streams that cannot seek, all
+  /// before `offset` is read, and must end as `tail` says. `path` is for messages.
   package init(
     _ stream: any ByteStream, path: String, format: RecordFormat, fromOffset offset: UInt64 = 0,
-    line: UInt64 = 1, chunkBytes: Int = 1 << 20, recordsMax: Int = 4096
+    line: UInt64 = 1, isUnterminated: Bool = false, keepsTail: Bool = false,
+    tail: TailHash? = nil, chunkBytes: Int = 1 << 20, recordsMax: Int = 4096
   ) {
+    recent = keepsTail ? RecentBytes() : nil
+    expectedTail = tail
     self.stream = stream
     self.path = path
     splitter = RecordSplitter(kind: format.kind, recordBytesMax: format.recordBytesMax)
@@ -62,7 +77,7 @@ package final class SourceReader {
     self.recordsMax = min(max(recordsMax, 1), 1 << 20)
     capacity = self.chunkBytes
     unsafe bytes = .allocate(capacity: capacity)
-    start = offset > 0 || format.kind == .csv ? (offset, line) : nil
+    start = offset > 0 || format.kind == .csv ? (offset, line, isUnterminated) : nil
   }
 
   deinit {
@@ -77,14 +92,36 @@ package final class SourceReader {
     while true {
       if overlong != nil {
         if passOverlong(into: batch) { return true }
-      } else if begin < end, cut(into: batch, isFinal: isEnded && endOfStream == .final) {
+      } else if begin < end, passLineEnd(), begin < end,
+        cut(into: batch, isFinal: isEnded && endOfStream == .final)
+      {
         if batch.count > 0 { return true }
         continue
       }
-      if isEnded, endOfStream == .final { return finishOverlong(into: batch) }
+      if isEnded, endOfStream == .final { return finishOverlong(into: batch, isTerminated: false) }
       isEnded = try fill() == 0
-      if isEnded, endOfStream == .open { return false }
+      if isEnded, endOfStream == .open {
+        isEnded = false
+        return false
+      }
     }
+  }
+
+  /// Passes over the line end that the record before lacked when it was read; false while it cannot
+  /// be told from other bytes.
+  private func passLineEnd() -> Bool {
+    guard isUnterminated else { return true }
+    let hasReturn = unsafe bytes[begin] == UInt8(ascii: "\r")
+    if hasReturn, end - begin == 1, !isEnded { return false }
+    let newline = begin + (hasReturn ? 1 : 0)
+    isUnterminated = false
+    guard newline < end, unsafe bytes[newline] == UInt8(ascii: "\n") else {
+      onContinuedRecord()
+      return true
+    }
+    offset += UInt64(newline + 1 - begin)
+    consume(newline + 1 - begin)
+    return true
   }
 
   // MARK: - Beginning
@@ -99,7 +136,9 @@ package final class SourceReader {
     guard let start else { return true }
     if start.offset > offset {
       let ahead = start.offset - offset
-      if ahead <= UInt64(end - begin) {
+      if recent != nil {
+        try readUp(to: start.offset)
+      } else if ahead <= UInt64(end - begin) {
         begin += Int(ahead)
       } else {
         guard try stream.skip(ahead - UInt64(end - begin)) else {
@@ -107,10 +146,26 @@ package final class SourceReader {
         }
         (begin, end) = (0, 0)
       }
-      (offset, line) = start
+      (offset, line, isUnterminated) = start
     }
     self.start = nil
     return true
+  }
+
+  /// Reads and drops what is before an offset, and looks whether it is what was read before.
+  private func readUp(to target: UInt64) throws(SourceError) {
+    while offset < target {
+      if begin == end, try fill() == 0 {
+        throw .shorterThanPosition(path: path, offset: target)
+      }
+      let count = Int(min(target - offset, UInt64(end - begin)))
+      consume(count)
+      offset += UInt64(count)
+    }
+    guard let expectedTail else { return }
+    guard TailHash(of: recentBytes.suffix(Int(expectedTail.bytes))) == expectedTail else {
+      throw .otherThanBeforePosition(path: path, offset: target)
+    }
   }
 
   private func readHeader(
@@ -139,7 +194,10 @@ package final class SourceReader {
         return false
       }
       isEnded = try fill() == 0
-      if isEnded, endOfStream == .open { return false }
+      if isEnded, endOfStream == .open {
+        isEnded = false
+        return false
+      }
     }
   }
 
@@ -147,7 +205,7 @@ package final class SourceReader {
     guard unsafe bytes[begin] == 0xEF, unsafe bytes[begin + 1] == 0xBB,
       unsafe bytes[begin + 2] == 0xBF
     else { return }
-    begin += 3
+    consume(3)
     offset += 3
   }
 
@@ -155,6 +213,14 @@ package final class SourceReader {
 
   private var window: UnsafeBufferPointer<UInt8> {
     unsafe UnsafeBufferPointer(start: bytes + begin, count: end - begin)
+  }
+
+  /// Takes bytes off the front of the window.
+  private func consume(_ count: Int) {
+    if recent != nil {
+      unsafe recent?.append(UnsafeBufferPointer(rebasing: window[..<count]))
+    }
+    begin += count
   }
 
   /// Reads a chunk behind what is left; returns its bytes.
@@ -203,7 +269,9 @@ package final class SourceReader {
     unsafe batch.appendBytes(UnsafeBufferPointer(rebasing: window[..<cut.consumed]))
     let last = batch.count - 1
     let lastEnd = unsafe Int(batch.columns.starts[last]) + Int(batch.columns.extents[last])
-    if lastEnd == cut.consumed, unsafe window[cut.consumed - 1] != UInt8(ascii: "\n") {
+    isUnterminated =
+      unsafe lastEnd == cut.consumed && window[cut.consumed - 1] != UInt8(ascii: "\n")
+    if isUnterminated {
       batch.appendNewline()
       batch.extendLastRecord()
     }
@@ -213,7 +281,7 @@ package final class SourceReader {
   }
 
   private func advance(_ cut: RecordSplitter.Cut) {
-    begin += cut.consumed
+    consume(cut.consumed)
     offset += UInt64(cut.consumed)
     line += UInt64(cut.lines)
   }
@@ -229,13 +297,13 @@ package final class SourceReader {
     unsafe line.kept.append(contentsOf: window[..<kept])
     let passed = newline.map { $0 + 1 } ?? content
     line.passed += UInt64(passed)
-    begin += passed
+    consume(passed)
     overlong = line
-    return newline != nil && finishOverlong(into: batch)
+    return newline != nil && finishOverlong(into: batch, isTerminated: true)
   }
 
   /// Makes what is kept of an overlong line the only record of the batch; false without one.
-  private func finishOverlong(into batch: RecordBatch) -> Bool {
+  private func finishOverlong(into batch: RecordBatch, isTerminated: Bool) -> Bool {
     guard let (kept, passed) = overlong else { return false }
     overlong = nil
     batch.addRecord(
@@ -248,6 +316,7 @@ package final class SourceReader {
     line += 1
     batch.endOffset = offset
     batch.endLine = line
+    isUnterminated = !isTerminated
     return true
   }
 }

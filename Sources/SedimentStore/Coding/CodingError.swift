@@ -4,6 +4,8 @@ package enum CodingError: Error, Hashable, Sendable {
   case truncated(offset: Int)
   /// The value is impossible; the text says what it is.
   case invalid(String)
+  /// The value is of a version that is not known.
+  case unknownVersion(UInt64, supported: UInt64)
 }
 
 extension CodingError: CustomStringConvertible {
@@ -12,6 +14,7 @@ extension CodingError: CustomStringConvertible {
     switch self {
     case .truncated(let offset): "the bytes end within the value at \(offset)"
     case .invalid(let what): what
+    case .unknownVersion(let version, let supported): "version \(version), not \(supported)"
     }
   }
 }

@@ -3,7 +3,7 @@ public struct EntryLayout: Sendable, Hashable {
   /// The widest value, in bytes.
   public static let valueWidthMax: UInt8 = 64
   /// The longest key, in bytes.
-  public static let keyBytesMax = 64 << 10
+  public static let keyBytesMax = KeyBatch.keyBytesMax
 
   /// Whether an entry carries its key; otherwise the 128-bit hash stands for it.
   public let isExact: Bool

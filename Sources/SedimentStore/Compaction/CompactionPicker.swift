@@ -100,8 +100,9 @@ package struct CompactionPicker: Sendable {
         while end < group.count, group[end].level == group[start].level { end += 1 }
         let oldest = group[max(start, end - Int(fanout))..<end]
         if end - start >= Int(fanout), oldest.allSatisfy({ !busy.contains($0.id) }) {
+          // A level from disk may be any number.
           return choice(
-            .tier, Array(oldest), runs, level: min(group[start].level + 1, Self.levelMax))
+            .tier, Array(oldest), runs, level: min(group[start].level, Self.levelMax - 1) + 1)
         }
         start = end
       }

@@ -51,9 +51,6 @@ package struct FilterProbe: BitwiseCopyable {
     self.fuse = fuse
   }
 
-  /// Whether the probe can exclude anything.
-  package var isEffective: Bool { kind != .none }
-
   /// Asks for the memory that `mayContain` will read.
   @inline(__always)
   package func prefetch(_ hash: KeyHash) {

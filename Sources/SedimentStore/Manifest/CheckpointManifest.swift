@@ -65,9 +65,14 @@ package struct CheckpointManifest: Hashable, Sendable {
         file: name, offset: second.offset, what: "content", expected: "one record",
         found: "another one")
     }
-    guard record.payload.first == version else {
+    guard let foundVersion = record.payload.first else {
+      throw Corruption(
+        file: name, offset: record.offset, what: "record", expected: "a checkpoint",
+        found: "nothing")
+    }
+    guard foundVersion == version else {
       throw UnsupportedFormat(
-        file: name, version: UInt64(record.payload.first ?? 0), supported: UInt64(version))
+        file: name, version: UInt64(foundVersion), supported: UInt64(version))
     }
     let manifest = try ManifestReader.decoding(name, record) { payload throws(CodingError) in
       try decode(payload)

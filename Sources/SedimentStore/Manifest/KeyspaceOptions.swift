@@ -53,7 +53,8 @@ public enum LogPolicy: Hashable, Sendable, CustomStringConvertible {
   /// Epochs and checkpoints only: after a crash the keyspace is as of the last one.
   case epochs
   /// Every batch is written to a log before it is answered; with `synchronized` it survives power
-  /// loss, without it only the end of the process.
+  /// loss, without it only the end of the process. Logs grow until an epoch is committed, and opening
+  /// reads all of them: commit one now and then.
   case everyBatch(synchronized: Bool)
 
   public var description: String {
@@ -66,20 +67,26 @@ public enum LogPolicy: Hashable, Sendable, CustomStringConvertible {
 
 /// What a hashed keyspace is. Kept in the manifest and checked when it is opened again.
 public struct KeyspaceOptions: Hashable, Sendable {
+  /// Whether entries carry their keys or the keys' hashes alone.
   public var keyMode: KeyMode
   /// Bytes of value with every key, 0 to 64.
   public var valueWidth: UInt8
+  /// How long an entry counts.
   public var timeToLive: TimeToLive
   /// How far times may lie behind the largest one seen before a record is late, in milliseconds;
   /// 0 with `forever`, where nothing is late.
   public var allowedLateness: Int64
+  /// When runs are merged.
   public var compaction: CompactionPolicy
+  /// What is logged, and so what is durable without an epoch.
   public var log: LogPolicy
   /// Whether a duplicate moves its key's time forward, so that the TTL counts from the last time
   /// the key was seen.
   public var refreshesOnSeen: Bool
 
-  /// - Parameter allowedLateness: `nil` for an eighth of the TTL.
+  /// All options, with their defaults.
+  ///
+  /// - Parameter allowedLateness: in milliseconds, as times are; `nil` for an eighth of the TTL.
   public init(
     keyMode: KeyMode = .fingerprint, valueWidth: UInt8 = 0, timeToLive: TimeToLive,
     allowedLateness: Int64? = nil, compaction: CompactionPolicy = .tiered(fanout: 8),
@@ -95,6 +102,17 @@ public struct KeyspaceOptions: Hashable, Sendable {
     self.compaction = compaction
     self.log = log
     self.refreshesOnSeen = refreshesOnSeen
+  }
+
+  /// The same with another time to live. A lateness that is not given stays, unless it was the
+  /// default, which follows the time to live.
+  func changing(timeToLive: TimeToLive, allowedLateness: Int64?) -> KeyspaceOptions {
+    let usual = KeyspaceOptions(timeToLive: self.timeToLive).allowedLateness
+    let kept = self.allowedLateness == usual ? nil : self.allowedLateness
+    return KeyspaceOptions(
+      keyMode: keyMode, valueWidth: valueWidth, timeToLive: timeToLive,
+      allowedLateness: allowedLateness ?? kept, compaction: compaction, log: log,
+      refreshesOnSeen: refreshesOnSeen)
   }
 
   package var layout: EntryLayout {
@@ -147,5 +165,28 @@ public struct KeyspaceOptions: Hashable, Sendable {
     compare("log", log, other.log)
     compare("refresh on seen", refreshesOnSeen, other.refreshesOnSeen)
     return differences
+  }
+}
+
+/// What `StateStore.changeTimeToLive` changed.
+public struct TimeToLiveChange: Hashable, Sendable, CustomStringConvertible {
+  /// The time to live before.
+  public var from: TimeToLive
+  /// The time to live from now on.
+  public var to: TimeToLive
+
+  /// Whether entries that would have lived on have expired with the change.
+  public var expiresEntries: Bool { to.limit < from.limit }
+
+  /// What the change means, for people.
+  public var consequence: String {
+    expiresEntries
+      ? "entries older than the new time to live count as expired at once"
+      : "entries that had expired before the change do not come back"
+  }
+
+  /// One line for people.
+  public var description: String {
+    "time to live changed from \(from) to \(to): \(consequence)"
   }
 }

@@ -83,9 +83,11 @@ package enum ManifestReader {
   static func decoding<Value>(
     _ name: String, _ record: RecordLogReader.Record,
     _ decode: ([UInt8]) throws(CodingError) -> Value
-  ) throws(Corruption) -> Value {
+  ) throws -> Value {
     do {
       return try decode(record.payload)
+    } catch .unknownVersion(let version, let supported) {
+      throw UnsupportedFormat(file: name, version: version, supported: supported)
     } catch {
       throw Corruption(
         file: name, offset: record.offset, what: "record", undecodable: error)
@@ -104,7 +106,10 @@ package enum ManifestReader {
     bytes.removeLast(bytes.count - count)
     let line = String(decoding: bytes, as: UTF8.self)
     let words = line.split(separator: " ", omittingEmptySubsequences: false)
-    guard words.count == 4, words[0].hasPrefix(ManifestFiles.prefix),
+    guard words.count == 4,
+      let number = UInt64(words[0].dropFirst(ManifestFiles.prefix.count)),
+      // Written anew from its number, the name cannot lead out of the directory.
+      words[0] == ManifestFiles.name(FileNumber(number)),
       let fileID = UInt64(words[1], radix: 16), let length = UInt64(words[2], radix: 16),
       line == ManifestFiles.line(name: String(words[0]), fileID: fileID, length: length)
     else {
@@ -137,7 +142,7 @@ package final class ManifestWriter {
     snapshotLength = log.length
     // CURRENT must not count on the acknowledgement, which is durable later.
     try publish()
-    try log.acknowledge()
+    log.acknowledge()
   }
 
   private func publish() throws(FileError) {
@@ -165,7 +170,7 @@ package final class ManifestWriter {
   package func append(_ edit: StateEdit) throws(FileError) {
     log.append(type: StateCoding.editType, StateCoding.encode(edit))
     try log.synchronize()
-    try log.acknowledge()
+    log.acknowledge()
   }
 
   /// Makes the last acknowledgement durable, notes the final length, and closes the file.

@@ -91,7 +91,9 @@ package enum StateCoding {
 
   private static func checkVersion(_ reader: inout ByteReader) throws(CodingError) {
     let found = try reader.readUInt8()
-    guard found == version else { throw .invalid("version \(found) of the manifest's payload") }
+    guard found == version else {
+      throw .unknownVersion(UInt64(found), supported: UInt64(version))
+    }
   }
 
   // MARK: - Parts
@@ -228,10 +230,13 @@ package enum StateCoding {
   private static func readLogs(_ reader: inout ByteReader) throws(CodingError) -> [LogReference] {
     var logs: [LogReference] = []
     for _ in 0..<(try reader.readCount(itemBytes: 24)) {
-      logs.append(
-        LogReference(
-          number: FileNumber(try reader.readUInt64()), fileID: try reader.readUInt64(),
-          committedLength: try reader.readUInt64()))
+      let log = LogReference(
+        number: FileNumber(try reader.readUInt64()), fileID: try reader.readUInt64(),
+        committedLength: try reader.readUInt64())
+      guard log.committedLength <= LogReference.lengthMax else {
+        throw .invalid("a log of \(log.committedLength) bytes")
+      }
+      logs.append(log)
     }
     return logs
   }

@@ -4,6 +4,15 @@ package struct StateEdit: Hashable, Sendable {
   package var nextFileNumber: UInt64
   package var metadata: [UInt8]
   package var keyspaces: [KeyspaceEdit] = []
+
+  package init(
+    epoch: UInt64, nextFileNumber: UInt64, metadata: [UInt8], keyspaces: [KeyspaceEdit] = []
+  ) {
+    self.epoch = epoch
+    self.nextFileNumber = nextFileNumber
+    self.metadata = metadata
+    self.keyspaces = keyspaces
+  }
 }
 
 /// What one epoch changes in a keyspace.
@@ -14,6 +23,15 @@ package struct KeyspaceEdit: Hashable, Sendable {
   package var logs: [LogReference]
   /// Shards whose runs changed.
   package var shards: [ShardEdit] = []
+
+  package init(
+    id: UInt32, largestTime: Int64?, logs: [LogReference], shards: [ShardEdit] = []
+  ) {
+    self.id = id
+    self.largestTime = largestTime
+    self.logs = logs
+    self.shards = shards
+  }
 }
 
 /// What one epoch changes in a shard.

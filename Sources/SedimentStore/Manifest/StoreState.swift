@@ -12,14 +12,18 @@
 
 /// A 128-bit random id, made once per store or job.
 public struct StoreIdentity: Hashable, Sendable, CustomStringConvertible {
+  /// The first 64 bits.
   public var high: UInt64
+  /// The last 64 bits.
   public var low: UInt64
 
+  /// An identity made earlier, of its two words.
   public init(high: UInt64, low: UInt64) {
     self.high = high
     self.low = low
   }
 
+  /// A new identity.
   public static func random() -> StoreIdentity {
     StoreIdentity(high: .random(in: .min ... .max), low: .random(in: .min ... .max))
   }
@@ -38,6 +42,11 @@ package struct TableSlice: Hashable, Sendable {
   package var table: TableMetadata
   /// Only hashes whose high word lies in here count: a table made for other shards is clipped.
   package var clip: ClosedRange<UInt64>
+
+  package init(table: TableMetadata, clip: ClosedRange<UInt64>) {
+    self.table = table
+    self.clip = clip
+  }
 }
 
 /// A sorted run of one shard.
@@ -51,6 +60,14 @@ package struct RunState: Hashable, Sendable {
   package var window: Int64
   package var tables: [TableSlice]
 
+  package init(id: UInt64, sequence: UInt64, level: UInt8, window: Int64, tables: [TableSlice]) {
+    self.id = id
+    self.sequence = sequence
+    self.level = level
+    self.window = window
+    self.tables = tables
+  }
+
   package var smallestTime: Int64 { tables.map(\.table.smallestTime).min() ?? .max }
   package var largestTime: Int64 { tables.map(\.table.largestTime).max() ?? .min }
   package var entryCount: UInt64 { tables.reduce(0) { $0 + $1.table.entryCount } }
@@ -59,7 +76,9 @@ package struct RunState: Hashable, Sendable {
 
 /// A contiguous range of key groups: the values of the top 16 bits of a hash.
 public struct KeyGroupRange: Hashable, Sendable {
+  /// The lowest group of the range.
   public var first: UInt16
+  /// The highest group of the range, which belongs to it.
   public var last: UInt16
 
   package init(first: UInt16, last: UInt16) {
@@ -86,6 +105,11 @@ package struct ShardState: Hashable, Sendable {
   package var groups: KeyGroupRange
   /// Newest first.
   package var runs: [RunState] = []
+
+  package init(groups: KeyGroupRange, runs: [RunState] = []) {
+    self.groups = groups
+    self.runs = runs
+  }
 }
 
 /// A log whose records belong to the state, up to a length.
@@ -93,6 +117,15 @@ package struct LogReference: Hashable, Sendable {
   package var number: FileNumber
   package var fileID: UInt64
   package var committedLength: UInt64
+
+  package init(number: FileNumber, fileID: UInt64, committedLength: UInt64) {
+    self.number = number
+    self.fileID = fileID
+    self.committedLength = committedLength
+  }
+
+  /// Longer than any log grows; a longer one on disk is damage, and no sum of lengths overflows.
+  package static let lengthMax: UInt64 = 1 << 40
 }
 
 /// The durable state of a keyspace.
@@ -105,6 +138,18 @@ package struct KeyspaceState: Hashable, Sendable {
   package var shards: [ShardState]
   /// In the order to replay them; what they hold is in no table.
   package var logs: [LogReference] = []
+
+  package init(
+    id: UInt32, name: String, options: KeyspaceOptions, largestTime: Int64? = nil,
+    shards: [ShardState], logs: [LogReference] = []
+  ) {
+    self.id = id
+    self.name = name
+    self.options = options
+    self.largestTime = largestTime
+    self.shards = shards
+    self.logs = logs
+  }
 }
 
 /// The durable state of a store.
@@ -121,9 +166,17 @@ package struct StoreState: Hashable, Sendable {
   /// In order of id.
   package var keyspaces: [KeyspaceState] = []
 
+  package init(identity: StoreIdentity, seed: HashSeed, nextFileNumber: UInt64 = 1) {
+    self.identity = identity
+    self.seed = seed
+    self.nextFileNumber = nextFileNumber
+  }
+
   /// Longest metadata of an epoch.
   package static let metadataBytesMax = 16 << 20
   package static let keyspacesMax = 1024
+  /// None is larger, and adding to one never overflows.
+  package static let keyspaceIDMax: UInt32 = 1 << 30
   package static let shardsMax = 256
   package static let nameBytesMax = 255
 
@@ -156,6 +209,7 @@ extension StoreState {
     for counter in [writerEpoch, epoch, nextFileNumber] where counter > Counter.max {
       return "a counter of \(counter)"
     }
+    if nextKeyspaceID > StoreState.keyspaceIDMax { return "keyspace id \(nextKeyspaceID)" }
     if Set(keyspaces.map(\.id)).count != keyspaces.count { return "two keyspaces with one id" }
     if Set(keyspaces.map(\.name)).count != keyspaces.count { return "two keyspaces of one name" }
     for keyspace in keyspaces {
@@ -195,6 +249,7 @@ extension KeyspaceState {
 extension ShardState {
   fileprivate func complaint(layout: EntryLayout, below nextFileNumber: UInt64) -> String? {
     let range = groups.hashRange
+    if Set(runs.map(\.id)).count != runs.count { return "two runs with one id" }
     var newest: UInt64?
     for run in runs {
       if run.sequence > Counter.max || run.id > Counter.max {

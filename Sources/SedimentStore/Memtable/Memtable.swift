@@ -25,6 +25,7 @@
 
 internal import CSedimentKernels
 package import SedimentIO
+internal import Synchronization
 
 /// A memtable of one shard of a hashed keyspace.
 ///
@@ -35,12 +36,16 @@ package final class Memtable: @unchecked Sendable {
   package let layout: EntryLayout
   package let geometry: MemtableGeometry
   /// The slots and all they point to; the struct is what hot loops work on.
-  let core: MemtableCore
+  package let core: MemtableCore
   private let memory: AlignedBuffer
   private let pool: MemtableMemory?
 
   /// What it holds, counted. A batch works on a copy and stores it back at its end.
-  package internal(set) var counters = Counters()
+  package var counters = Counters() {
+    didSet { publishedLive.store(counters.live, ordering: .relaxed) }
+  }
+  /// `counters.live` as any thread may read it, a batch old at most.
+  private let publishedLive = Atomic(0)
   /// The window of the last batch that inserted here.
   package var window: Int64 = 0
 
@@ -76,7 +81,8 @@ package final class Memtable: @unchecked Sendable {
     self.geometry = geometry
     let plan = MemtableCore.Placement(layout, geometry, arenaBytes: arenaBytes)
     if let pool {
-      memory = try pool.take(byteCount: plan.byteCount)
+      memory = try pool.take(
+        byteCount: plan.byteCount, zeroBytes: geometry.slotCount * MemtableCore.slotBytes)
     } else {
       memory = try AlignedBuffer(byteCount: plan.byteCount, hugePages: true)
     }
@@ -110,7 +116,8 @@ package final class Memtable: @unchecked Sendable {
     MemtableCore.slotBytes + MemtableCore.deltaBytes + Int(layout.valueWidth)
   }
 
-  /// Whether `count` more entries with `keyBytes` bytes of keys are sure to fit.
+  /// Whether `count` more entries with `keyBytes` bytes of keys fit, unless their hashes crowd
+  /// behind the last home: then a probe says `full`.
   package func fits(count: Int, keyBytes: Int) -> Bool {
     guard counters.used + count <= geometry.fillLimit else { return false }
     return !layout.isExact
@@ -118,6 +125,9 @@ package final class Memtable: @unchecked Sendable {
   }
 
   package var isEmpty: Bool { counters.live == 0 }
+
+  /// Live entries as of the writer's last chunk; unlike `counters`, for any thread.
+  package var approximateLive: Int { publishedLive.load(ordering: .relaxed) }
 
   /// Share of the capacity in use, 0 to 1.
   package var fill: Double {

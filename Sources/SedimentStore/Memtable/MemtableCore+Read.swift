@@ -3,15 +3,20 @@
 internal import CSedimentKernels
 
 /// What a source holds of a key, for lookups.
-struct FoundEntry {
-  var time: Int64
-  var kind: EntryKind
+package struct FoundEntry {
+  /// The entry's time.
+  package var time: Int64
+  /// What it does to older ones.
+  package var kind: EntryKind
   /// Whether its time was accepted; if not, it is a `put` or `remove` that hides what is older.
-  var isAccepted: Bool
+  package var isAccepted: Bool
 }
 
 extension MemtableCore {
-  /// Finds the newest live entry of a key that `accepts` its time, or that hides what is older.
+  /// Finds a live entry of a key whose time is accepted, or one that hides what is older.
+  ///
+  /// Of several that are accepted it is the first on the way; none of them is hidden, since a `put`
+  /// or `remove` is the oldest of its key (invariant 2).
   ///
   /// - Parameters:
   ///   - value: receives `valueWidth` bytes when an `insert` or `put` is found; may be `nil`.
@@ -19,7 +24,7 @@ extension MemtableCore {
   /// - Returns: an `insert` or `put` that counts; `remove` when something hides all that is older;
   ///   `nil` when the search must go on elsewhere.
   @inline(__always)
-  func find(
+  package func find(
     _ hash: KeyHash, key: UnsafeRawBufferPointer, value: UnsafeMutableRawPointer?,
     accepts: (Int64) -> Bool
   ) -> FoundEntry? {

@@ -4,7 +4,7 @@
 internal import CSedimentKernels
 
 /// What the active memtable says of a record.
-enum MemtableAnswer: UInt8 {
+package enum MemtableAnswer: UInt8 {
   /// An entry that counts has the record's key and is within the TTL of its time.
   case duplicate
   /// Another record of this batch holds the key tentatively: ask again when that is settled.
@@ -19,12 +19,24 @@ enum MemtableAnswer: UInt8 {
 
 /// The record's side of a probe.
 @safe
-struct MemtableProbe {
-  var hash: KeyHash
-  var time: Int64
-  var watermark: Int64
+package struct MemtableProbe {
+  /// The key's hash.
+  package var hash: KeyHash
+  /// The record's time.
+  package var time: Int64
+  /// The keyspace's watermark at this record.
+  package var watermark: Int64
   /// The record's key; exact mode only.
-  var key: UnsafeRawBufferPointer
+  package var key: UnsafeRawBufferPointer
+
+  /// A probe that borrows its key.
+  @inline(__always)
+  package init(hash: KeyHash, time: Int64, watermark: Int64, key: UnsafeRawBufferPointer) {
+    self.hash = hash
+    self.time = time
+    self.watermark = watermark
+    unsafe self.key = unsafe key
+  }
 
   /// Whether an entry first seen at `firstSeen` makes this record a duplicate.
   @inline(__always)
@@ -36,7 +48,7 @@ struct MemtableProbe {
 
 extension MemtableCore {
   /// No slot.
-  static let noSlot = UInt32.max
+  package static let noSlot = UInt32.max
 
   /// Looks the record up in the active memtable, and makes a tentative slot when it is not there.
   ///
@@ -45,7 +57,7 @@ extension MemtableCore {
   ///   - expired: receives a live slot of the same key that the record's watermark has expired,
   ///     which `accept` may write over; `noSlot` when there is none.
   @inline(__always)
-  func probe(
+  package func probe(
     _ record: MemtableProbe, ttl: Int64, counters: inout Memtable.Counters,
     slot: inout UInt32, expired: inout UInt32
   ) -> MemtableAnswer {
@@ -119,7 +131,7 @@ extension MemtableCore {
   /// Where `expired` names a slot, that one takes the record instead, so that a key seen for ever
   /// does not grow a chain of expired entries.
   @inline(__always)
-  func accept(
+  package func accept(
     slot: UInt32, expired: UInt32, time: Int64, value: UnsafeRawPointer?,
     counters: inout Memtable.Counters
   ) {
@@ -144,7 +156,7 @@ extension MemtableCore {
   }
 
   /// Whether a record of the batch holds a tentative slot for the key.
-  func hasTentative(_ hash: KeyHash, key: UnsafeRawBufferPointer) -> Bool {
+  package func hasTentative(_ hash: KeyHash, key: UnsafeRawBufferPointer) -> Bool {
     var at = geometry.home(hash.high)
     while at < geometry.slotCount {
       let stored = unsafe slots[at]
@@ -161,9 +173,17 @@ extension MemtableCore {
   }
 
   /// Makes a tentative slot the one entry of its key: a `put` at `time`.
-  func acceptAlone(
+  package func acceptAlone(
     slot: UInt32, _ record: MemtableProbe, time: Int64, counters: inout Memtable.Counters
   ) {
+    let known = entries(of: record)
+    if known.lastLive >= 0 {
+      // The slot may lie before the live one, where a reader has passed by.
+      withdraw(slot: slot, counters: &counters)
+      unsafe replace(
+        known, of: record, kind: .put, time: time, value: nil, counters: &counters)
+      return
+    }
     let own = Int(slot)
     // Nobody reads a tentative slot.
     unsafe slots[own].time = time
@@ -171,24 +191,13 @@ extension MemtableCore {
     unsafe accept(
       slot: slot, expired: Self.noSlot, time: time, value: nil, counters: &counters)
     counters.hasKinds = true
-    var at = geometry.home(record.hash.high)
-    while at < geometry.slotCount {
-      let stored = unsafe slots[at]
-      let meta = SlotMeta(bits: stored.meta)
-      if meta.isEmpty { break }
-      if unsafe at != own && meta.isDefinitive && stored.low == record.hash.low
-        && stored.high == record.hash.high && (!isExact || keyEquals(meta, record.key))
-      {
-        supersede(slot: at, counters: &counters)
-      }
-      at &+= 1
-    }
+    if known.others > 0 { supersedeAll(of: record, but: own, counters: &counters) }
   }
 
   /// Lets a tentative slot answer for the entry found at `firstSeen` in a table, where there is
   /// room for that; else takes it back.
   @inline(__always)
-  func cache(slot: UInt32, firstSeen: Int64, counters: inout Memtable.Counters) {
+  package func cache(slot: UInt32, firstSeen: Int64, counters: inout Memtable.Counters) {
     guard counters.cached < geometry.slotCount / 8 else {
       withdraw(slot: slot, counters: &counters)
       return
@@ -201,7 +210,7 @@ extension MemtableCore {
 
   /// Takes a tentative slot back; it is empty again where nothing was displaced past it.
   @inline(__always)
-  func withdraw(slot: UInt32, counters: inout Memtable.Counters) {
+  package func withdraw(slot: UInt32, counters: inout Memtable.Counters) {
     let at = Int(slot)
     let old = meta(at)
     let next = at &+ 1
@@ -251,35 +260,17 @@ extension MemtableCore {
   /// - Parameters:
   ///   - kind: `put` or `remove`.
   ///   - keepsLargestTime: whether a later time that the key has in this memtable stands.
-  func put(
+  package func put(
     _ record: MemtableProbe, kind: EntryKind, value: UnsafeRawPointer?,
     keepsLargestTime: Bool = false, counters: inout Memtable.Counters
   ) -> Bool {
-    var at = geometry.home(record.hash.high)
-    var kept = -1
-    var time = record.time
-    while at < geometry.slotCount {
-      let stored = unsafe slots[at]
-      let meta = SlotMeta(bits: stored.meta)
-      if meta.isEmpty { break }
-      if unsafe meta.isDefinitive && stored.low == record.hash.low
-        && stored.high == record.hash.high
-        && (!isExact || keyEquals(meta, record.key))
-      {
-        if keepsLargestTime { time = max(time, stored.time) }
-        if meta.isLive && kept < 0 {
-          kept = at
-        } else {
-          supersede(slot: at, counters: &counters)
-        }
-      }
-      at &+= 1
-    }
-    if kept >= 0 {
-      unsafe rewrite(
-        slot: kept, kind: kind, time: time, value: value, counters: &counters)
+    let known = entries(of: record)
+    let time = keepsLargestTime ? max(record.time, known.largestTime) : record.time
+    if known.lastLive >= 0 {
+      unsafe replace(known, of: record, kind: kind, time: time, value: value, counters: &counters)
       return true
     }
+    let at = known.end
     guard at < geometry.slotCount else { return false }
     var keyUnit = 0
     if isExact {
@@ -295,13 +286,73 @@ extension MemtableCore {
       slot: UInt32(truncatingIfNeeded: at), expired: Self.noSlot, time: time, value: value,
       counters: &counters)
     counters.hasKinds = true
+    if known.others > 0 { supersedeAll(of: record, but: at, counters: &counters) }
     return true
   }
 
-  /// Makes a live or cached slot dead. A live one leaves the delta list by no longer being live.
-  private func supersede(slot at: Int, counters: inout Memtable.Counters) {
-    let old = meta(at)
-    if old.isLive { counters.live &-= 1 } else { counters.cached &-= 1 }
-    publish(old.advanced(to: .dead, kind: old.kind), at: at)
+  /// What there is of a key: live and cached slots.
+  private struct KeyEntries {
+    /// The last live slot on the way; -1 when there is none.
+    var lastLive = -1
+    /// Live and cached slots beside `lastLive`.
+    var others = 0
+    var largestTime = Int64.min
+    /// The empty slot behind the cluster, or the number of slots.
+    var end = 0
+  }
+
+  private func entries(of record: MemtableProbe) -> KeyEntries {
+    var known = KeyEntries()
+    var at = geometry.home(record.hash.high)
+    while at < geometry.slotCount {
+      let stored = unsafe slots[at]
+      let meta = SlotMeta(bits: stored.meta)
+      if meta.isEmpty { break }
+      if unsafe meta.isDefinitive && stored.low == record.hash.low
+        && stored.high == record.hash.high && (!isExact || keyEquals(meta, record.key))
+      {
+        known.largestTime = max(known.largestTime, stored.time)
+        if !meta.isLive || known.lastLive >= 0 { known.others += 1 }
+        if meta.isLive { known.lastLive = at }
+      }
+      at &+= 1
+    }
+    known.end = at
+    return known
+  }
+
+  /// Makes the last live slot of a key its only entry.
+  ///
+  /// The last, and before the others go: a reader walks towards it, so one that finds another gone
+  /// finds the new entry behind it. The key is never missed.
+  private func replace(
+    _ known: KeyEntries, of record: MemtableProbe, kind: EntryKind, time: Int64,
+    value: UnsafeRawPointer?, counters: inout Memtable.Counters
+  ) {
+    unsafe rewrite(
+      slot: known.lastLive, kind: kind, time: time, value: value, counters: &counters)
+    if known.others > 0 { supersedeAll(of: record, but: known.lastLive, counters: &counters) }
+  }
+
+  /// Makes the live and cached slots of a key dead, all but one. A live one leaves the delta list
+  /// by no longer being live.
+  private func supersedeAll(
+    of record: MemtableProbe, but kept: Int, counters: inout Memtable.Counters
+  ) {
+    var at = geometry.home(record.hash.high)
+    while at < geometry.slotCount {
+      let stored = unsafe slots[at]
+      let meta = SlotMeta(bits: stored.meta)
+      if meta.isEmpty { break }
+      if unsafe at != kept && meta.isDefinitive && stored.low == record.hash.low
+        && stored.high == record.hash.high && (!isExact || keyEquals(meta, record.key))
+      {
+        if meta.isLive { counters.live &-= 1 } else { counters.cached &-= 1 }
+        publish(meta.advanced(to: .dead, kind: meta.kind), at: at)
+      }
+      at &+= 1
+    }
+    // A slot that is taken for another entry must not be seen to change before it is dead.
+    sediment_fence_release()
   }
 }

@@ -71,7 +71,7 @@ struct SlotMeta: Equatable {
 
 /// The memtable's memory: trivially copyable, so that hot loops hold it in registers.
 @safe
-struct MemtableCore {
+package struct MemtableCore {
   static let slotBytes = 32
   static let deltaBytes = 4
   /// A key in the arena: u32 length, then the bytes, rounded up to a unit of 8.

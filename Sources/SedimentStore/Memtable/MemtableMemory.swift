@@ -11,11 +11,19 @@ internal import SedimentIO
 internal import Synchronization
 
 /// A bounded pool of memory for memtables of one or a few sizes.
+///
+/// Memtables of different layouts may be equal in size and differ in how much of it are slots, so a
+/// buffer goes only to one whose slots lie within the bytes that were cleared.
 package final class MemtableMemory: Sendable {
+  private struct Kept {
+    var buffer: AlignedBuffer
+    /// Leading bytes that are zero, or are to be cleared.
+    var clearedBytes: Int
+  }
+
   private struct Lists {
-    var clean: [AlignedBuffer] = []
-    /// With the number of leading bytes to clear.
-    var dirty: [(buffer: AlignedBuffer, bytes: Int)] = []
+    var clean: [Kept] = []
+    var dirty: [Kept] = []
   }
 
   private let lists = Mutex(Lists())
@@ -26,13 +34,13 @@ package final class MemtableMemory: Sendable {
     self.countMax = countMax
   }
 
-  /// Memory whose slots are zero: kept memory of that size, else fresh.
-  func take(byteCount: Int) throws(AllocationError) -> AlignedBuffer {
+  /// Memory of `byteCount` bytes of which the first `zeroBytes` are zero: kept memory, else fresh.
+  func take(byteCount: Int, zeroBytes: Int) throws(AllocationError) -> AlignedBuffer {
     let kept = lists.withLock { lists -> AlignedBuffer? in
-      guard let index = lists.clean.firstIndex(where: { unsafe $0.bytes.count == byteCount }) else {
-        return nil
+      let index = lists.clean.firstIndex {
+        unsafe $0.buffer.bytes.count == byteCount && $0.clearedBytes >= zeroBytes
       }
-      return lists.clean.remove(at: index)
+      return index.map { lists.clean.remove(at: $0).buffer }
     }
     if let kept { return kept }
     return try AlignedBuffer(byteCount: byteCount, hugePages: true)
@@ -44,9 +52,9 @@ package final class MemtableMemory: Sendable {
   func give(_ buffer: AlignedBuffer, dirtyBytes: Int) {
     // What is dropped is unmapped outside the lock.
     _ = lists.withLock { lists -> AlignedBuffer? in
-      lists.dirty.append((buffer, dirtyBytes))
+      lists.dirty.append(Kept(buffer: buffer, clearedBytes: dirtyBytes))
       guard lists.dirty.count + lists.clean.count > countMax else { return nil }
-      return lists.clean.isEmpty ? lists.dirty.removeFirst().buffer : lists.clean.removeFirst()
+      return (lists.clean.isEmpty ? lists.dirty.removeFirst() : lists.clean.removeFirst()).buffer
     }
   }
 
@@ -55,11 +63,11 @@ package final class MemtableMemory: Sendable {
 
   /// Clears one buffer. Runs on a background thread.
   package func clearOne() {
-    guard let (buffer, bytes) = lists.withLock({ $0.dirty.popLast() }) else { return }
-    if let base = unsafe buffer.bytes.baseAddress {
-      // SAFETY: nobody else holds the buffer, and it has at least `bytes` bytes.
-      unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+    guard let kept = lists.withLock({ $0.dirty.popLast() }) else { return }
+    if let base = unsafe kept.buffer.bytes.baseAddress {
+      // SAFETY: nobody else holds the buffer, and it has at least `clearedBytes` bytes.
+      unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: kept.clearedBytes)
     }
-    lists.withLock { $0.clean.append(buffer) }
+    lists.withLock { $0.clean.append(kept) }
   }
 }

@@ -24,7 +24,7 @@ struct CheckpointDirectory {
   /// Opens a directory of checkpoints, and makes it when `creating`.
   init(path: String, creating: Bool, fileSystem: any FileSystem) throws {
     self.path = path
-    directory = try fileSystem.openDirectory(at: path, creating: creating)
+    directory = try fileSystem.openNamed(path, creating: creating)
     if creating, try directory.metadata(of: Self.objectsName) == nil {
       if try directory.metadata(of: ManifestFiles.current) != nil {
         throw StoreError(.alreadyExists, "\(path) is a state directory: give another path")
@@ -44,16 +44,8 @@ struct CheckpointDirectory {
     if try isSavepoint {
       throw StoreError(.invalidArgument, "\(path) is a savepoint, which never changes")
     }
-    do {
-      return try directory.lock(Self.lockName)
-    } catch {
-      guard case .locked(let process) = error.code else { throw error }
-      let holder = process.map { "process \($0)" } ?? "another process"
-      throw StoreError(
-        .locked(process: process),
-        "\(path) is in use by \(holder): a checkpoint is being made, restored or removed there",
-        cause: error)
-    }
+    return try directory.lock(
+      Self.lockName, advice: "a checkpoint is being made, restored or removed there")
   }
 
   /// The same for readers; `nil` where nothing is ever removed: in a savepoint, and where nothing

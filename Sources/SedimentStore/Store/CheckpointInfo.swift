@@ -10,13 +10,17 @@ public struct CheckpointInfo: Sendable, Equatable {
   public var identity: StoreIdentity
   /// What the caller gave with the epoch.
   public var metadata: [UInt8]
+  /// Names of its keyspaces, in the order they were made.
   public var keyspaceNames: [String]
+  /// Tables it needs.
   public var tableCount: Int
+  /// Logs it needs.
   public var logCount: Int
   /// Bytes of all files it needs, whatever other checkpoints share.
   public var totalBytes: UInt64
-  /// Files and bytes that making it added to the directory; 0 when it was read back.
+  /// Files that making it added to the directory; 0 when it was read back.
   public var newFiles = 0
+  /// Bytes of those files, linked ones included.
   public var newBytes: UInt64 = 0
 
   package init(_ id: CheckpointID, _ manifest: CheckpointManifest) {
@@ -40,15 +44,18 @@ public struct CheckpointInfo: Sendable, Equatable {
 /// A path names the directory, for its newest checkpoint, or a checkpoint in it:
 /// `backups`, `backups/chk-000000000012-000001-89ab…` with `.checkpoint` or without.
 public struct CheckpointReference: Sendable, Equatable {
+  /// The path of the checkpoint directory or savepoint.
   public var directory: String
-  /// `nil` for the newest.
+  /// The checkpoint's id, as in `CheckpointInfo.id`; `nil` for the newest.
   public var id: String?
 
+  /// A reference of its parts.
   public init(directory: String, id: String?) {
     self.directory = directory
     self.id = id
   }
 
+  /// Reads a path: of a checkpoint when its last component is the name of one, else of a directory.
   public init(path: String) {
     let parts = path.split(separator: "/", omittingEmptySubsequences: true)
     guard let last = parts.last.map(String.init),

@@ -1,6 +1,6 @@
 // Making a state directory of a checkpoint or savepoint: only links, whatever the size.
 //
-//   1. read and check the manifest
+//   1. read and check the manifest; of a savepoint, hold every file against its SHA-256
 //   2. link tables and logs under the names the state gives them, synchronise the directory
 //   3. write and publish a manifest
 //
@@ -21,14 +21,18 @@ extension StateStore {
   /// Makes a state directory of a checkpoint.
   ///
   /// Links files where both lie on one file system, and never rewrites a table. The checkpoint does
-  /// not change, whatever becomes of the new state.
+  /// not change, whatever becomes of the new state. A savepoint may have been carried around, so it
+  /// is read whole first and held against its sums; the tables of other checkpoints are checked as
+  /// they are read.
   ///
   /// - Parameters:
   ///   - checkpoint: a directory of checkpoints (the newest is taken), a checkpoint in one, or a
   ///     savepoint.
   ///   - path: a directory that is empty or missing.
   /// - Throws: `alreadyExists` when it is not empty, `notFound` when there is no such checkpoint,
-  ///   `corrupted` when the checkpoint is not whole.
+  ///   `corrupted` when the checkpoint is not whole, `locked` when another restore fills the
+  ///   directory or a checkpoint is being made or removed beside this one. After an error the
+  ///   directory is empty again, so that the same call can be tried once more.
   @discardableResult
   public static func restore(
     checkpoint: CheckpointReference, to path: String, identity: RestoredIdentity = .keep,
@@ -40,10 +44,14 @@ extension StateStore {
       let sourceLock = try source.lockForReading()
       defer { sourceLock?.unlock() }
       let found = try source.find(checkpoint.id)
-      let target = try fileSystem.openDirectory(at: path, creating: true)
+      try source.checkSums(of: found)
+      let target = try fileSystem.openNamed(path, creating: true)
+      // Before the lock, so that nothing is left where nothing was to be done; and under it, for
+      // another restore may have been faster.
       try checkIsEmpty(target)
-      let lock = try target.lock(lockName)
+      let lock = try target.lock(lockName, advice: "another restore fills it")
       defer { lock.unlock() }
+      try checkIsEmpty(target)
       var state = found.manifest.state
       if identity == .new { state.identity = .random() }
       try CheckpointRestoring(source: source, target: target).run(state)
@@ -59,18 +67,42 @@ extension StateStore {
   }
 }
 
+extension CheckpointDirectory {
+  /// Holds every file of a savepoint against `SHA256SUMS`; nothing for other checkpoints.
+  fileprivate func checkSums(of found: (id: CheckpointID, manifest: CheckpointManifest)) throws {
+    guard try isSavepoint else {
+      if try directory.metadata(of: Self.descriptionName) == nil { return }
+      throw Corruption(
+        file: SavepointSums.name, offset: 0, what: "file",
+        expected: "there beside \(Self.descriptionName)", found: "missing")
+    }
+    let state = found.manifest.state
+    let objects =
+      state.tables.values.map { FileNaming.objects.name(of: $0) }
+      + state.logs.map { FileNaming.objects.name(of: $0) }
+    try SavepointSums(self).check(
+      containing: [found.id.fileName] + objects.sorted().map { Self.objectsName + "/" + $0 })
+  }
+}
+
 /// One restoring.
 private struct CheckpointRestoring {
   let source: CheckpointDirectory
   let target: any Directory
 
+  /// Fills the target, which is locked and was empty under the lock.
   func run(_ state: StoreState) throws {
+    var state = state
+    let number = FileNumber(state.nextFileNumber)
+    state.nextFileNumber += 1
     do {
       try linkFiles(of: state)
       try target.synchronize()
-      try publish(state)
+      try ManifestWriter(directory: target, number: number, state: state).abandon()
     } catch {
-      removeFiles(of: state)
+      // CURRENT first: without it what cannot be removed is refused by `StateStore.open`.
+      remove([ManifestFiles.current, ManifestFiles.currentTemporary, ManifestFiles.name(number)])
+      remove(state.fileNames)
       throw error
     }
   }
@@ -81,30 +113,25 @@ private struct CheckpointRestoring {
         FileNaming.objects.name(of: table), in: source.objects,
         to: FileNaming.state.name(of: table), in: target, bytes: table.fileBytes)
     }
-    for log in state.logs {
-      _ = try FileTransfer.link(
-        FileNaming.objects.name(of: log), in: source.objects, to: FileNaming.state.name(of: log),
-        in: target, bytes: log.committedLength)
+    for keyspace in state.keyspaces {
+      for log in keyspace.logs { try bring(log, readsToTheEnd: keyspace.options.log != .epochs) }
     }
   }
 
-  private func publish(_ state: StoreState) throws {
-    var state = state
-    let number = FileNumber(state.nextFileNumber)
-    state.nextFileNumber += 1
-    let writer = try ManifestWriter(directory: target, number: number, state: state)
-    writer.abandon()
+  /// Brings a log, without what may stand behind its committed part where opening would read that:
+  /// it would be batches of after the checkpoint.
+  private func bring(_ log: LogReference, readsToTheEnd: Bool) throws {
+    let name = FileNaming.objects.name(of: log)
+    let size = try source.objects.metadata(of: name)?.size
+    let isCopied = readsToTheEnd && size != log.committedLength
+    let bring = isCopied ? FileTransfer.copyPrefix : FileTransfer.link
+    _ = try bring(
+      name, source.objects, FileNaming.state.name(of: log), target, log.committedLength)
   }
 
-  /// After a failure the directory is as empty as it was, as far as that is possible: what cannot
-  /// be removed is refused by `StateStore.open`, and the failure itself is what is reported.
-  private func removeFiles(of state: StoreState) {
-    for name in state.fileNames {
-      do {
-        try target.remove(name)
-      } catch {
-        continue
-      }
-    }
+  /// After a failure the directory is as empty as it was, as far as that is possible: the failure
+  /// itself is what is reported, not that of a removal.
+  private func remove(_ names: [String]) {
+    for name in names { FileTransfer.discard(name, in: target) }
   }
 }

@@ -10,6 +10,7 @@ internal import SedimentIO
 public struct GarbageReport: Sendable, Equatable {
   /// Names relative to the directory.
   public var files: [String] = []
+  /// Bytes of those files.
   public var bytes: UInt64 = 0
 }
 

@@ -26,10 +26,17 @@ public struct Damage: Error, Sendable, Hashable, CustomStringConvertible {
       self.init(corruption)
     case let error as UnsupportedFormat:
       self.init(file: file, message: StoreError(wrapping: error).message)
-    case let error as FileError
-    where [.inputOutput, .notFound, .symbolicLink, .isDirectory].contains(error.code):
+    case let error as FileError where Self.isOfContent(error.code):
       self.init(file: file, message: error.description)
     default: return nil
+    }
+  }
+
+  /// Whether a failure is about a file as it lies there, or a name that a damaged file gives it.
+  private static func isOfContent(_ code: FileError.Code) -> Bool {
+    switch code {
+    case .inputOutput, .notFound, .symbolicLink, .isDirectory, .notDirectory, .invalidName: true
+    default: false
     }
   }
 }

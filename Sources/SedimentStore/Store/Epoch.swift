@@ -1,6 +1,7 @@
 // Epochs: one atomic step of a store.
 //
-// The cut happens between two batches, under the writer locks of all keyspaces, and takes no I/O:
+// The cut happens between two batches, under the writer locks of all keyspaces, and takes no I/O
+// (but what a log of batches has not handed over yet):
 //
 //   1. choose the memtables to freeze: the well filled ones; and when the logs must rotate, every
 //      one that a log holds
@@ -19,7 +20,9 @@ internal import Synchronization
 /// What identifies a durable epoch: the number alone does not, for after a crash another writer
 /// cuts other epochs.
 public struct EpochID: Hashable, Sendable, CustomStringConvertible {
+  /// Counts up by 1 with every epoch of a store; 0 before the first.
   public var epoch: UInt64
+  /// That of the opening which committed it; see `StateStore.writerEpoch`.
   public var writerEpoch: UInt64
 
   public var description: String { "\(epoch).\(writerEpoch)" }
@@ -38,7 +41,7 @@ public final class PendingEpoch: Sendable {
     var sequences: [UInt64]
     /// Logs whose entries are in memtables that stay; the delta's own is added by the commit.
     var logs: [LogReference]
-    /// Entries that go to the log, as `DeltaBox`es.
+    /// Entries that go to the log.
     var deltas: DeltaBox?
     /// The logs before the cut; those not among `logs` go with the epoch.
     var previousLogs: [LogReference]
@@ -87,6 +90,7 @@ public final class PendingEpoch: Sendable {
       throw StoreError(.invalidArgument, "the epoch was committed or abandoned before")
     }
     do {
+      try store.checkWritable()
       return try store.commit(cuts, epoch: epoch, metadata: metadata)
     } catch {
       store.giveUp(cuts)
@@ -173,6 +177,10 @@ extension StoreCore {
     var logs: [UInt32: [LogReference]] = [:]
     for cut in cuts { logs[cut.keyspace.id] = try writeLog(cut) }
     let (events, runs) = monitor.withLock { (expireRuns(), takeRuns(of: cuts)) }
+    let expiredTables = events.reduce(UInt64(0)) { sum, event in
+      guard case .expired(_, let tables, _) = event else { return sum }
+      return sum + UInt64(tables)
+    }
     // The names of all that the record will name are durable before it: a merge that ends from here
     // on belongs to the next epoch.
     try directory.synchronize()
@@ -185,7 +193,7 @@ extension StoreCore {
     let duration = options.clock.monotonicNanos() &- start
     statistics.update {
       $0.epochs += 1
-      $0.tablesExpired += UInt64(events.count)
+      $0.tablesExpired += expiredTables
     }
     for event in events { options.onEvent?(event) }
     options.onEvent?(.epochCommitted(epoch: epoch, nanoseconds: duration))
@@ -249,7 +257,7 @@ extension StoreCore {
     try log.synchronize()
     // The acknowledgement is not synchronised, so the epoch must not count on it.
     let committedLength = log.length
-    try log.acknowledge()
+    log.acknowledge()
     statistics.update { $0.bytesLogged += committedLength - before }
     keyspace.withWriter { writer in
       for index in writer.logs.indices where writer.logs[index].fileID == log.fileID {
@@ -329,8 +337,19 @@ extension StoreCore {
 }
 
 extension HashedKeyspace {
-  /// Logs a recovery would have to read at most before they are rotated, and their bytes.
+  /// Logs a recovery would have to read at most before they are rotated.
   private static let logsMax = 16
+  /// Their bytes, the same way: entries that are rewritten in place fill logs and not memtables.
+  private var logBytesMax: UInt64 {
+    4 * UInt64(shards.reduce(0) { $0 + $1.view.active.byteCount })
+  }
+
+  private func logBytes(_ writer: KeyspaceWriter) -> UInt64 {
+    let closed = writer.logs.dropLast().reduce(0) { $0 + $1.committedLength }
+    let last = writer.logs.last?.committedLength ?? 0
+    return closed + max(last, writer.log?.length ?? 0)
+  }
+
   /// A memtable filled further than this is flushed by an epoch rather than logged.
   private static let flushFill = 0.5
   /// More changed entries than this are not copied under the writer's lock, but flushed.
@@ -342,6 +361,7 @@ extension HashedKeyspace {
       let isLogged = options.log != .epochs
       var rotates = store.monitor.withLock { shards.contains { $0.frozenIsLogged } }
       rotates = rotates || writer.mustRotate || writer.logs.count >= Self.logsMax
+      rotates = rotates || logBytes(writer) >= logBytesMax
       let frozen = shardsToFreeze(isLogged: isLogged, rotates: &rotates)
       for shard in frozen { try store.freeze(shard, of: self, waits: false) }
       let previousLogs = writer.logs

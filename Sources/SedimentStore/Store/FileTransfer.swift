@@ -75,6 +75,21 @@ enum FileTransfer {
     if try target.metadata(of: temporary) != nil { try target.remove(temporary) }
     let into = try target.openFile(temporary, .create)
     defer { into.close() }
+    do {
+      try copy(bytes, of: name, from, to: into)
+      try target.rename(temporary, to: newName, replacing: true)
+    } catch {
+      // On a full disk a half-made copy would be in the way of the next attempt.
+      discard(temporary, in: target)
+      throw error
+    }
+    return Outcome(newFiles: 1, newBytes: bytes)
+  }
+
+  /// Copies the first `bytes` of a file and makes them durable.
+  private static func copy(
+    _ bytes: UInt64, of name: String, _ from: any File, to into: any File
+  ) throws {
     var offset: UInt64 = 0
     while offset < bytes {
       var chunk = [UInt8](repeating: 0, count: Int(min(UInt64(chunkBytes), bytes - offset)))
@@ -88,8 +103,15 @@ enum FileTransfer {
       offset += UInt64(count)
     }
     try into.synchronize()
-    try target.rename(temporary, to: newName, replacing: true)
-    return Outcome(newFiles: 1, newBytes: bytes)
+  }
+
+  /// Removes a file as far as that is possible: the error before it is the one that counts.
+  static func discard(_ name: String, in directory: any Directory) {
+    do {
+      try directory.remove(name)
+    } catch {
+      return
+    }
   }
 }
 

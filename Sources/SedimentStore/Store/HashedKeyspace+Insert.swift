@@ -75,13 +75,14 @@ extension HashedKeyspace {
     late: LatePolicy, decisions: UnsafeMutablePointer<UInt8>
   ) throws(StoreError) {
     guard unsafe keys.count > 0 else { return }
-    try store.checkWritable()
     try unsafe checkTimes(times, count: keys.count)
     // SAFETY: the columns outlive the call, and `withLock` runs its body before it returns.
     nonisolated(unsafe) let borrowed = unsafe (
       keys: keys, times: times, values: values, decisions: decisions
     )
     let failure = withWriter { writer -> StoreError? in
+      // The batch before may have failed while this one waited.
+      do throws(StoreError) { try store.checkWritable() } catch { return error }
       do {
         try unsafe insert(
           borrowed.keys, times: borrowed.times, values: borrowed.values, late: late,
@@ -118,6 +119,8 @@ extension HashedKeyspace {
       into: &writer.watermarks)
     let shardCounts = unsafe hashAndDeal(keys, &writer)
     let window = options.window(of: largest)
+    // Before anything is inserted: a memtable that is frozen in mid-batch is in the log too.
+    if options.log != .epochs { for shard in shards { shard.activeIsLogged = true } }
     try unsafe writer.hashes.withUnsafeBufferPointer { hashes in
       try unsafe writer.watermarks.withUnsafeBufferPointer { watermarks in
         try unsafe writer.order.withUnsafeBufferPointer { order in
@@ -289,7 +292,7 @@ extension HashedKeyspace {
   private func note(_ counts: ShardDecider.Counts) {
     store.statistics.update {
       $0.filterProbes += counts.filterProbes
-      $0.pagesRead += counts.pagesRead
+      $0.pageLookups += counts.pageLookups
       $0.falsePositives += counts.falsePositives
     }
   }
@@ -298,7 +301,7 @@ extension HashedKeyspace {
 extension ShardDecider.Counts {
   mutating func add(_ other: Self) {
     filterProbes += other.filterProbes
-    pagesRead += other.pagesRead
+    pageLookups += other.pageLookups
     falsePositives += other.falsePositives
   }
 }

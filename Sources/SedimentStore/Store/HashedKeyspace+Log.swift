@@ -36,7 +36,7 @@ extension HashedKeyspace {
     try buffer.write(to: log, largestTime: writer.largestTime ?? EntryTime.none)
     if synchronized {
       try log.synchronize()
-      try log.acknowledge()
+      log.acknowledge()
     }
     for shard in shards { shard.activeIsLogged = true }
   }

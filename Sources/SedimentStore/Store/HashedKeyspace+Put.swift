@@ -50,8 +50,9 @@ extension HashedKeyspace {
     _ keys: KeyBatch, kind: EntryKind, times: [Int64]?, values: [UInt8]?
   ) throws(StoreError) {
     guard keys.count > 0 else { return }
-    try store.checkWritable()
     let failure = withWriter { writer -> StoreError? in
+      // The batch before may have failed while this one waited.
+      do throws(StoreError) { try store.checkWritable() } catch { return error }
       do {
         try write(keys, kind: kind, times: times, values: values, &writer)
         return nil
@@ -74,6 +75,7 @@ extension HashedKeyspace {
     if let latest = times?.max() { largest = max(largest ?? latest, latest) }
     let window = options.window(of: largest ?? 0)
     let removalTime = largest ?? 0
+    if options.log != .epochs { for shard in shards { shard.activeIsLogged = true } }
     var log = EntryBuffer(layout: options.layout, expectedEntries: keys.count)
     for index in 0..<keys.count {
       let key = unsafe columns.key(at: index)

@@ -38,21 +38,27 @@ extension HashedKeyspace {
     try lookup(key) != nil
   }
 
-  /// An entry of each key that has not expired, `nil` where there is none. Of several, which times
-  /// out of order can leave within a TTL and the lateness, it is one in the newest place.
+  /// What each key has, `nil` where that is nothing: the last `put` or, if it is later, the latest
+  /// of what `insertIfAbsent` accepted since. Nothing older than the last `put` or `remove` is ever
+  /// seen.
+  ///
+  /// "Later" is by time, not by order of writing: times more than a TTL apart, which the lateness
+  /// allows out of order, leave several entries of a key that have not expired, and of these it is
+  /// the one with the largest time, wherever they lie. An entry expires by its own time, so a `put`
+  /// with a time that has expired leaves nothing to see.
   public func lookup(_ keys: KeyBatch) throws(StoreError) -> [StoredEntry?] {
     let ttl = options.timeToLive.limit
     let watermark = currentWatermark
     var answers = [StoredEntry?](repeating: nil, count: keys.count)
     try search(keys) { index, reader throws in
-      if let found = try reader.find({ watermark &- $0 < ttl }) {
+      if let found = try reader.findLatest(isOnlyOne: ttl == .max, { watermark &- $0 < ttl }) {
         answers[index] = StoredEntry(time: found.time, value: reader.value)
       }
     }
     return answers
   }
 
-  /// The newest entry of a key that has not expired; `nil` when there is none.
+  /// What a key has; see the lookup of many.
   public func lookup(_ key: [UInt8]) throws(StoreError) -> StoredEntry? {
     let batch = KeyBatch(reservingKeys: 1, bytes: key.count)
     try wrapping { try batch.append(key) }
@@ -92,9 +98,11 @@ extension HashedKeyspace {
 struct KeyReader {
   private let layout: EntryLayout
   private let cache: PageCache
-  /// One unit for a page, then the value.
+  /// One unit for a page, then the values of the entry found last and of one that may follow it.
   private let memory: AlignedBuffer
   private let page: UnsafeMutableRawPointer
+  private var valueMemory: UnsafeMutableRawPointer
+  private var spareMemory: UnsafeMutableRawPointer
   private var hash = KeyHash(high: 0, low: 0)
   private var key: UnsafeRawBufferPointer
   private var view: ShardView?
@@ -107,10 +115,10 @@ struct KeyReader {
       throw AllocationError(byteCount: 2 * TableFormat.unitBytes)
     }
     unsafe page = base
+    unsafe valueMemory = base + TableFormat.unitBytes
+    unsafe spareMemory = base + TableFormat.unitBytes + Int(EntryLayout.valueWidthMax)
     unsafe key = UnsafeRawBufferPointer(start: nil, count: 0)
   }
-
-  private var valueMemory: UnsafeMutableRawPointer { unsafe page + TableFormat.unitBytes }
 
   /// The value of the entry found last.
   var value: [UInt8] {
@@ -124,7 +132,8 @@ struct KeyReader {
     self.view = view
   }
 
-  /// The newest entry whose time is accepted, unless something newer hides it.
+  /// The first entry met whose time is accepted, unless something newer hides it; its value is not
+  /// read.
   mutating func find(_ accepts: (Int64) -> Bool) throws -> FoundEntry? {
     guard let view else { return nil }
     if let found = find(in: view.active, accepts) { return found.isAccepted ? found : nil }
@@ -141,38 +150,112 @@ struct KeyReader {
     return nil
   }
 
+  /// The entry with the largest time of those that are accepted, unless something newer hides it.
+  ///
+  /// - Parameter isOnlyOne: whether a key has one entry at most, so that the first is the latest.
+  mutating func findLatest(
+    isOnlyOne: Bool, _ accepts: (Int64) -> Bool
+  ) throws -> FoundEntry? {
+    guard let view else { return nil }
+    var latest: FoundEntry?
+    if takeLatest(of: view.active, isOnlyOne, accepts, &latest) { return latest }
+    for frozen in view.frozen
+    where takeLatest(of: frozen.memtable, isOnlyOne, accepts, &latest) {
+      return latest
+    }
+    for run in view.runs {
+      if let latest, !run.hasKinds, run.largestTime <= latest.time { continue }
+      for table in run.tables where table.clip.contains(hash.high) {
+        if try takeLatest(of: table, isOnlyOne, accepts, &latest) { return latest }
+      }
+    }
+    return latest
+  }
+
+  /// Replaces `latest` by an entry of a memtable that is accepted and later.
+  ///
+  /// - Returns: whether nothing older can count.
+  private mutating func takeLatest(
+    of memtable: Memtable, _ isOnlyOne: Bool, _ accepts: (Int64) -> Bool,
+    _ latest: inout FoundEntry?
+  ) -> Bool {
+    while true {
+      let bound = latest?.time
+      // Not over the value of `latest`: what is read beside a writer may have to be read again.
+      let found = unsafe memtable.core.find(hash, key: key, value: spareMemory) { time in
+        accepts(time) && bound.map { time > $0 } ?? true
+      }
+      guard let found else { return false }
+      guard found.isAccepted else { return true }
+      latest = found
+      unsafe swap(&valueMemory, &spareMemory)
+      if isOnlyOne { return true }
+    }
+  }
+
+  /// The same for a table.
+  private func takeLatest(
+    of table: OpenTable, _ isOnlyOne: Bool, _ accepts: (Int64) -> Bool,
+    _ latest: inout FoundEntry?
+  ) throws -> Bool {
+    var endsHere = false
+    var found = latest
+    try withPage(of: table) { page in
+      for index in page.range(of: hash) where isOfKey(index, page) {
+        let kind = page.kind(at: index) ?? .insert
+        let time = page.time(at: index)
+        if kind != .remove && accepts(time) && found.map({ time > $0.time }) ?? true {
+          copyValue(at: index, of: page)
+          found = FoundEntry(time: time, kind: kind, isAccepted: true)
+          endsHere = isOnlyOne
+        }
+        if endsHere || kind.hidesOlder {
+          endsHere = true
+          return
+        }
+      }
+    }
+    latest = found
+    return endsHere
+  }
+
   private func find(in memtable: Memtable, _ accepts: (Int64) -> Bool) -> FoundEntry? {
-    unsafe memtable.core.find(hash, key: key, value: valueMemory, accepts: accepts)
+    unsafe memtable.core.find(hash, key: key, value: nil, accepts: accepts)
   }
 
   private func find(in table: OpenTable, _ accepts: (Int64) -> Bool) throws -> FoundEntry? {
-    let probe = table.reader.probe
-    guard probe.filter.mayContain(hash) else { return nil }
-    let units = probe.pageUnits(for: hash)
-    guard units.count > 0 else { return nil }
     var answer: FoundEntry?
-    try unsafe cache.withPage(
-      of: table.reader, first: units.first, count: units.count, scratch: page
-    ) { view in
-      answer = find(in: view, accepts)
+    try withPage(of: table) { page in
+      for index in page.range(of: hash) where isOfKey(index, page) {
+        let kind = page.kind(at: index) ?? .insert
+        let time = page.time(at: index)
+        let isAccepted = kind != .remove && accepts(time)
+        if isAccepted || kind.hidesOlder {
+          answer = FoundEntry(time: time, kind: kind, isAccepted: isAccepted)
+          return
+        }
+      }
     }
     return answer
   }
 
-  private func find(in page: PageView, _ accepts: (Int64) -> Bool) -> FoundEntry? {
-    for index in page.range(of: hash) {
-      if unsafe layout.isExact && !page.key(at: index).elementsEqual(key) { continue }
-      let kind = page.kind(at: index) ?? .insert
-      let time = page.time(at: index)
-      if kind != .remove && accepts(time) {
-        if layout.valueWidth > 0 {
-          unsafe valueMemory.copyMemory(
-            from: page.value(at: index), byteCount: Int(layout.valueWidth))
-        }
-        return FoundEntry(time: time, kind: kind, isAccepted: true)
-      }
-      if kind.hidesOlder { return FoundEntry(time: time, kind: kind, isAccepted: false) }
-    }
-    return nil
+  /// Calls `body` with the page that may hold the hash, if there is one.
+  private func withPage(of table: OpenTable, _ body: (PageView) -> Void) throws {
+    let probe = table.reader.probe
+    guard probe.filter.mayContain(hash) else { return }
+    let units = probe.pageUnits(for: hash)
+    guard units.count > 0 else { return }
+    try unsafe cache.withPage(
+      of: table.reader, first: units.first, count: units.count, scratch: page, body)
+  }
+
+  private func isOfKey(_ index: Int, _ page: PageView) -> Bool {
+    unsafe !layout.isExact || page.key(at: index).elementsEqual(key)
+  }
+
+  private func copyValue(at index: Int, of page: PageView) {
+    guard layout.valueWidth > 0 else { return }
+    unsafe valueMemory.copyMemory(
+      from: page.value(at: index), byteCount: Int(layout.valueWidth))
   }
 }

@@ -34,6 +34,7 @@ public final class HashedKeyspace: Sendable {
   /// Times that entries can have: no difference of two, nor one with a TTL, overflows.
   public static let timeRange: ClosedRange<Int64> = StoreState.timeMin...StoreState.timeMax
 
+  /// The name it was made under, unique in its store.
   public let name: String
   let id: UInt32
   let store: StoreCore
@@ -115,7 +116,7 @@ public final class HashedKeyspace: Sendable {
     shards.reduce(0) { sum, shard in
       let view = shard.view
       let memtables =
-        view.active.counters.live + view.frozen.reduce(0) { $0 + $1.memtable.counters.live }
+        view.active.approximateLive + view.frozen.reduce(0) { $0 + $1.memtable.approximateLive }
       return sum + UInt64(memtables) + view.runs.reduce(0) { $0 + $1.state.entryCount }
     }
   }

@@ -15,8 +15,6 @@ final class OpenTable: Sendable {
   }
 
   deinit { budget.giveBack(reader.indexBytes + reader.filter.memoryBytes) }
-
-  var slice: TableSlice { TableSlice(table: reader.metadata, clip: clip) }
 }
 
 /// A run that lookups can use. Immutable.

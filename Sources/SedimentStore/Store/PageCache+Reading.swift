@@ -10,7 +10,9 @@ extension PageCache {
   ) throws {
     guard count == 1 else {
       let memory = try AlignedBuffer(byteCount: Int(count) * TableFormat.unitBytes)
-      guard let base = unsafe memory.bytes.baseAddress else { return }
+      guard let base = unsafe memory.bytes.baseAddress else {
+        throw AllocationError(byteCount: Int(count) * TableFormat.unitBytes)
+      }
       return body(try unsafe table.readPage(first: first, count: count, into: base))
     }
     let fileID = table.metadata.fileID

@@ -10,11 +10,13 @@ public struct InspectedEntry: Sendable, Equatable {
     case log(name: String)
   }
 
-  /// When the key was first seen, put or removed, in milliseconds.
+  /// When the key was first seen, put or removed, in milliseconds since 1970.
   public var time: Int64
+  /// What the entry says of its key.
   public var kind: EntryKind
-  /// `valueWidth` bytes.
+  /// `KeyspaceOptions.valueWidth` bytes; a removal holds none that mean anything.
   public var value: [UInt8]
+  /// The file it was found in.
   public var source: Source
 
   init(_ entry: EntryReference, valueWidth: UInt8, source: Source) {
@@ -49,45 +51,6 @@ extension ReadOnlyStore {
       throw StoreError(.notFound, "there is no keyspace \(name)")
     }
     return keyspace
-  }
-
-  /// Calls `body` with every entry of a table, in order of hash; those out of the clips of the
-  /// shards included.
-  ///
-  /// - Throws: `notFound` when the state does not name the table, or not any more.
-  package func forEachEntry(
-    ofTable number: FileNumber, _ body: (EntryReference) throws -> Void
-  ) throws(StoreError) {
-    try wrapping {
-      guard let table = state.tables[number] else { throw Self.noTable(number) }
-      do {
-        try files.withTable(table) { reader in
-          let cursor = TableCursor(table: reader)
-          while let slice = try cursor.nextPage() {
-            for index in slice.lower..<slice.upper { try body(slice.view.entry(at: index)) }
-          }
-        }
-      } catch let error as FileError where error.code == .notFound {
-        guard try refresh(), state.tables[number] == nil else { throw error }
-        throw Self.noTable(number)
-      }
-    }
-  }
-
-  private static func noTable(_ number: FileNumber) -> StoreError {
-    StoreError(.notFound, "the state has no table \(number.tableName)")
-  }
-
-  /// Calls `body` with every entry of a keyspace's logs, oldest first.
-  package func forEachLoggedEntry(
-    of keyspaceName: String, _ body: (EntryReference) throws -> Void
-  ) throws(StoreError) {
-    try wrapping {
-      let keyspace = try Self.keyspace(keyspaceName, of: state)
-      for log in keyspace.logs {
-        try files.readLog(log, layout: keyspace.options.layout, body)
-      }
-    }
   }
 }
 

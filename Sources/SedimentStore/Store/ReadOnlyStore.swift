@@ -3,8 +3,8 @@
 // How it works: the manifest says which files make up the state of the last epoch, and no lock is
 // taken. A writer that goes on may unlink a file before it is opened here. It does so only after a
 // newer manifest record is in its file; so when a file is missing the manifest is read again, and
-// the operation starts over. A file that is missing although the manifest has not changed is
-// damage.
+// a lookup starts over, while a verification goes on with the next file. A file that is missing
+// although the manifest still names it is damage.
 //
 // Nothing is kept open between operations, and one table at a time during them, without its filter.
 //
@@ -23,12 +23,15 @@ internal import Synchronization
 public final class ReadOnlyStore: Sendable {
   /// Where the state was found.
   public enum Origin: Sendable, Equatable {
+    /// In a state directory, whose writer may go on.
     case state
-    /// Also a savepoint's.
+    /// In a checkpoint, which never changes. Also a savepoint's.
     case checkpoint(id: String)
   }
 
+  /// The path it was opened at.
   public let path: String
+  /// What was found there.
   public let origin: Origin
   private let place: Place
   private let current: Mutex<StoreState>
@@ -57,7 +60,7 @@ public final class ReadOnlyStore: Sendable {
     try wrapping {
       let reference = CheckpointReference(path: path)
       if reference.id == nil {
-        let directory = try fileSystem.openDirectory(at: path, creating: false)
+        let directory = try fileSystem.openNamed(path, creating: false)
         if try directory.metadata(of: CheckpointDirectory.objectsName) == nil {
           return ReadOnlyStore(
             path: path, origin: .state, place: .state(directory), state: try readState(directory))
@@ -73,19 +76,17 @@ public final class ReadOnlyStore: Sendable {
   }
 
   private static func readState(_ directory: any Directory) throws -> StoreState {
-    var missing: FileError?
-    for _ in 0..<attemptsMax {
+    var attempt = 1
+    while true {
       do {
         if let answer = try ManifestReader.read(directory) { return answer.state }
         throw StoreError(.notFound, "\(directory.path) holds no state")
       } catch let error as FileError where error.code == .notFound {
         // The manifest was replaced between reading CURRENT and opening what it named.
-        missing = error
+        if attempt == attemptsMax { throw Corruption.missing(error) }
+        attempt += 1
       }
     }
-    throw Corruption(
-      file: ManifestFiles.current, offset: 0, what: "manifest", expected: "there",
-      found: missing?.description ?? "missing")
   }
 
   // MARK: - Summary
@@ -93,8 +94,10 @@ public final class ReadOnlyStore: Sendable {
   /// The whole state as of the last time the manifest was read.
   package var state: StoreState { current.withLock { $0 } }
 
+  /// The store or job that the state is of.
   public var identity: StoreIdentity { state.identity }
 
+  /// The epoch the state is as of.
   public var epoch: EpochID {
     let state = state
     return EpochID(epoch: state.epoch, writerEpoch: state.writerEpoch)
@@ -103,11 +106,13 @@ public final class ReadOnlyStore: Sendable {
   /// What the caller gave with the epoch.
   public var metadata: [UInt8] { state.metadata }
 
+  /// Names of the keyspaces, in the order they were made.
   public var keyspaceNames: [String] { state.keyspaces.map(\.name) }
 
   /// Reads the manifest again.
   ///
   /// - Returns: whether the state is another one now.
+  /// - Throws: `notFound` when it is gone, `corrupted`, `unsupportedFormat`, `inputOutput`.
   @discardableResult
   public func refresh() throws(StoreError) -> Bool {
     try wrapping {
@@ -135,45 +140,56 @@ public final class ReadOnlyStore: Sendable {
   func reading<Answer>(_ body: (StoreState) throws -> Answer) throws(StoreError) -> Answer {
     try wrapping {
       for _ in 0..<Self.attemptsMax {
+        let given = state
         do {
-          return try body(state)
+          return try body(given)
         } catch let error as FileError where error.code == .notFound {
-          guard try refresh() else {
-            throw StoreError(.corrupted, "a file of the state is missing: \(error)", cause: error)
-          }
+          // Whoever noticed first, here or in `body`, on this thread or another: what counts is
+          // whether the state that `body` worked on is still the one in force.
+          try refresh()
+          guard state != given else { throw Corruption.missing(error) }
         }
       }
       throw StoreError(.inputOutput, "\(path) changes faster than it can be read: try again")
     }
   }
 
+  /// Whether a file that is missing should be there: not when the writer dropped it. A file that is
+  /// not named any more is never named again.
+  private func shouldBeThere(_ file: StateFile) throws(StoreError) -> Bool {
+    try refresh()
+    let name = files.shownName(of: file)
+    return state.files.contains { files.shownName(of: $0) == name }
+  }
+
   // MARK: - Verification
 
   /// Reads everything, every page of every table, and says what is damaged.
   ///
-  /// Of a state that goes on being written, each file that is still named when it is its turn.
+  /// Of a state that goes on being written, each file that is still named when it is its turn;
+  /// what the writer makes meanwhile is not looked at.
+  ///
+  /// - Returns: nothing when all is whole.
+  /// - Throws: what keeps it from reading at all, as `refresh` does; damage is returned.
   public func verify() throws(StoreError) -> [Damage] {
     try refresh()
-    var damage: [Damage] = []
-    var done: Set<String> = []
-    try reading { state in
-      let files = self.files
+    let files = self.files
+    return try wrapping {
+      var damage: [Damage] = []
       for file in state.files {
         let name = files.shownName(of: file)
-        if done.contains(name) { continue }
         do {
           try files.verify(file)
         } catch let error as FileError where error.code == .notFound {
-          if try refresh() { throw error }
+          guard try shouldBeThere(file) else { continue }
           damage.append(Damage(file: name, message: "\(name) is missing"))
         } catch {
           guard let found = Damage(error, file: name) else { throw error }
           damage.append(found)
         }
-        done.insert(name)
       }
+      return damage
     }
-    return damage
   }
 
   /// Verifies what is at a path, the manifest included.

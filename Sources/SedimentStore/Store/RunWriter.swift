@@ -123,6 +123,9 @@ struct RunMerge {
   let isBottommost: Bool
   let filters: FilterChoice
 
+  /// Entries between two looks at whether the store is being closed.
+  private static let lookInterval = 65_536
+
   /// - Parameter inputs: newest first.
   /// - Returns: the tables written, in order of hash; none when nothing is left.
   func run(_ inputs: [OpenRun], groups: KeyGroupRange) throws -> [TableMetadata] {
@@ -155,9 +158,16 @@ struct RunMerge {
     var retention = EntryRetention(
       EntryRetention.Rules(
         isExact: layout.isExact, ttl: ttl, watermark: watermark, isBottommost: isBottommost))
+    var untilLook = Self.lookInterval
     while try merge.advance() {
       let entry = merge.current
       if retention.decide(entry) == .keep { try output.append(entry) }
+      untilLook &-= 1
+      if untilLook == 0 {
+        // Whoever closes the store does not wait for the end of a long merge.
+        if store.monitor.withLock({ store.isStopping }) { throw StoreCore.closed }
+        untilLook = Self.lookInterval
+      }
     }
   }
 }

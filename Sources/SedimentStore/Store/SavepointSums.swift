@@ -30,6 +30,32 @@ struct SavepointSums {
       guard let damage = Damage(error, file: Self.name) else { throw error }
       return [damage]
     }
+    var damage = try mismatches(sums)
+    let listed = Set(sums.map(\.name))
+    for name in try fileNames() where !listed.contains(name) {
+      damage.append(Damage(file: name, message: "\(name) is not in \(Self.name)"))
+    }
+    return damage
+  }
+
+  /// Checks that every listed file has its sum, and that all of `names` are listed. Whatever else
+  /// lies in the directory is left alone.
+  ///
+  /// - Throws: `corrupted`, naming the first file that is not what it was.
+  func check(containing names: [String]) throws {
+    let sums = try read()
+    let listed = Set(sums.map(\.name))
+    if let name = names.first(where: { !listed.contains($0) }) {
+      throw StoreError(.corrupted, "\(savepoint.path): \(name) is not in \(Self.name)")
+    }
+    let damage = try mismatches(sums)
+    guard let first = damage.first else { return }
+    let others = damage.count == 1 ? "" : "; \(damage.count - 1) other files are damaged, too"
+    throw StoreError(
+      .corrupted, "\(savepoint.path): \(first)\(others): nothing was restored", cause: first)
+  }
+
+  private func mismatches(_ sums: [(digest: String, name: String)]) throws -> [Damage] {
     var damage: [Damage] = []
     for sum in sums {
       do {
@@ -43,10 +69,6 @@ struct SavepointSums {
         guard let found = Damage(error, file: sum.name) else { throw error }
         damage.append(found)
       }
-    }
-    let listed = Set(sums.map(\.name))
-    for name in try fileNames() where !listed.contains(name) {
-      damage.append(Damage(file: name, message: "\(name) is not in \(Self.name)"))
     }
     return damage
   }

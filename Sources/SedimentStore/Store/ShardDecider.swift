@@ -24,7 +24,7 @@ struct ShardDecider {
   /// Counts for the statistics.
   struct Counts {
     var filterProbes: UInt64 = 0
-    var pagesRead: UInt64 = 0
+    var pageLookups: UInt64 = 0
     var falsePositives: UInt64 = 0
   }
 
@@ -152,7 +152,7 @@ struct ShardDecider {
         }
         unsafe columns.decisions[record] = InsertDecision.duplicate.rawValue
       case .followsTentative:
-        if columns.ttl == .max {
+        if columns.ttl == .max && !columns.refreshesOnSeen {
           // Whatever becomes of the one it follows, an entry of its key will be there for ever.
           unsafe columns.decisions[record] = InsertDecision.duplicate.rawValue
         } else {
@@ -402,7 +402,7 @@ struct ShardDecider {
   private mutating func readPage(_ table: OpenTable, first: UInt32, from: Int, to: Int) throws {
     let position = unsafe Int(UInt32(truncatingIfNeeded: scratch.reads[from]))
     let units = table.reader.probe.pageUnits(for: unsafe scratch.hashes[position])
-    counts.pagesRead &+= UInt64(to - from)
+    counts.pageLookups &+= UInt64(to - from)
     let scratch = self.scratch
     unsafe try cache.withPage(
       of: table.reader, first: first, count: units.count, scratch: unsafe scratch.page

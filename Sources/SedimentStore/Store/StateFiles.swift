@@ -32,6 +32,9 @@ struct StateFiles {
     } catch var corruption as Corruption {
       corruption.file = shownName(of: table)
       throw corruption
+    } catch var unsupported as UnsupportedFormat {
+      unsupported.file = shownName(of: table)
+      throw unsupported
     }
   }
 
@@ -40,25 +43,14 @@ struct StateFiles {
     _ log: LogReference, layout: EntryLayout, _ body: (EntryReference) throws -> Void
   ) throws {
     do {
-      var reader = try RecordLogReader(
-        directory: directory, name: naming.name(of: log), kind: .entries, fileID: log.fileID)
-      while let record = try reader.next(
-        committedLength: log.committedLength, stopsThere: true)
-      {
-        guard record.type == EntryBatchCoding.recordType else {
-          throw Corruption(
-            file: "", offset: record.offset, what: "record type",
-            expected: UInt64(EntryBatchCoding.recordType), found: UInt64(record.type))
-        }
-        do {
-          _ = try EntryBatchCoding.read(record.payload, layout: layout, body)
-        } catch let error as CodingError {
-          throw Corruption(file: "", offset: record.offset, what: "entries", undecodable: error)
-        }
-      }
+      try EntryLog(log, name: naming.name(of: log), layout: layout).read(
+        in: directory, stopsAtCommitted: true, body)
     } catch var corruption as Corruption {
       corruption.file = shownName(of: log)
       throw corruption
+    } catch var unsupported as UnsupportedFormat {
+      unsupported.file = shownName(of: log)
+      throw unsupported
     }
   }
 

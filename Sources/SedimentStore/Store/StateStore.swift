@@ -19,6 +19,8 @@ internal import Synchronization
 ///
 /// Thread-safe. `close` ends it; a store that is dropped without is closed as by a crash.
 public final class StateStore: Sendable {
+  /// What tells the store from every other; checkpoints of it and stores restored from those share
+  /// it, unless restored as `RestoredIdentity.new`.
   public let identity: StoreIdentity
   /// The directory it was opened at.
   public let path: String
@@ -112,53 +114,53 @@ public final class StateStore: Sendable {
     }
     commitLock.lock()
     defer { commitLock.unlock() }
-    // Another thread may have made it meanwhile.
+    // Another thread may have made it meanwhile, or closed the store.
+    try core.checkWritable()
     if keyspace(named: name) != nil { return try keyspace(name, options) }
     return try wrapping {
-      let number = core.allocateFileNumber()
-      try core.replaceManifest(number: number) { state in
-        guard state.keyspaces.count < StoreState.keyspacesMax else {
-          throw StoreError(.invalidArgument, "a store has at most 1024 keyspaces")
-        }
-        state.keyspaces.append(
-          KeyspaceState(
-            id: state.nextKeyspaceID, name: name, options: options,
-            shards: KeyGroupRange.split(into: core.options.shards).map { ShardState(groups: $0) }))
-        state.nextKeyspaceID += 1
-        state.nextFileNumber = max(state.nextFileNumber, core.peekNextFileNumber)
+      let before = core.manifest.state
+      guard before.keyspaces.count < StoreState.keyspacesMax else {
+        throw StoreError(.invalidArgument, "a store has at most 1024 keyspaces")
       }
-      guard let state = core.manifest.state.keyspaces.last else {
-        throw StoreError(.inputOutput, "the new keyspace is not in the manifest")
-      }
+      let state = KeyspaceState(
+        id: before.nextKeyspaceID, name: name, options: options,
+        shards: KeyGroupRange.split(into: core.options.shards).map { ShardState(groups: $0) })
+      // First what may fail and leaves nothing behind: its memory.
       let keyspace = try StoreOpening.makeKeyspace(
-        state, core: core, seed: seed, keyspaceCount: core.manifest.state.keyspaces.count)
+        state, core: core, seed: seed, keyspaceCount: before.keyspaces.count + 1)
+      try core.replaceManifest(number: core.allocateFileNumber()) { stored in
+        stored.keyspaces.append(state)
+        stored.nextKeyspaceID += 1
+        stored.nextFileNumber = max(stored.nextFileNumber, core.peekNextFileNumber)
+      }
       core.add(keyspace)
       return keyspace
     }
   }
 
-  /// Changes a keyspace's time to live (and allowed lateness).
+  /// Changes a keyspace's time to live, and with it the allowed lateness.
   ///
-  /// A shorter one expires entries at once; a longer one does not bring back what was expired and
-  /// merged away or unlinked before.
+  /// A shorter one expires entries at once. A longer one, or a larger lateness, does not bring back
+  /// what was expired and merged away or unlinked before: a record whose entry is gone counts as
+  /// new.
   ///
-  /// - Returns: what the change means, in words.
+  /// - Parameter allowedLateness: in milliseconds; `nil` leaves one that was chosen as it is, and
+  ///   lets one that was an eighth of the time to live follow it.
+  /// - Throws: `notFound`, `invalidArgument`, `poisoned`, `closed`, and what writing the manifest
+  ///   throws.
+  @discardableResult
   public func changeTimeToLive(
     of name: String, to timeToLive: TimeToLive, allowedLateness: Int64? = nil
-  ) throws(StoreError) -> String {
+  ) throws(StoreError) -> TimeToLiveChange {
+    commitLock.lock()
+    defer { commitLock.unlock() }
+    try core.checkWritable()
     guard let keyspace = keyspace(named: name) else {
       throw StoreError(.notFound, "there is no keyspace \(name)")
     }
-    var options = keyspace.options
-    let old = options.timeToLive
-    options = KeyspaceOptions(
-      keyMode: options.keyMode, valueWidth: options.valueWidth, timeToLive: timeToLive,
-      allowedLateness: allowedLateness, compaction: options.compaction, log: options.log,
-      refreshesOnSeen: options.refreshesOnSeen)
-    if let complaint = options.complaint { throw StoreError(.invalidArgument, complaint) }
-    commitLock.lock()
-    defer { commitLock.unlock() }
-    let changed = options
+    let before = keyspace.options
+    let changed = before.changing(timeToLive: timeToLive, allowedLateness: allowedLateness)
+    if let complaint = changed.complaint { throw StoreError(.invalidArgument, complaint) }
     try wrapping {
       try keyspace.withWriter { _ in
         try core.replaceManifest(number: core.allocateFileNumber()) { state in
@@ -170,11 +172,7 @@ public final class StateStore: Sendable {
         keyspace.options = changed
       }
     }
-    let consequence =
-      changed.timeToLive.limit < old.limit
-      ? "entries older than the new time to live count as expired at once"
-      : "entries that had expired before the change do not come back"
-    return "time to live changed from \(old) to \(timeToLive): \(consequence)"
+    return TimeToLiveChange(from: before.timeToLive, to: timeToLive)
   }
 
   // MARK: - Epochs
@@ -191,6 +189,11 @@ public final class StateStore: Sendable {
   /// Makes everything written so far durable, together with `metadata`, in one step.
   ///
   /// - Parameter metadata: up to 16 MiB of the caller's: source positions and the like.
+  /// - Returns: what identifies the epoch.
+  /// - Throws: `noSpace` when the disk is full: the epoch is given up, nothing durable changed, and
+  ///   the next one takes in what it held; `invalidArgument` when `metadata` is too long or an
+  ///   epoch is pending; `poisoned` after an earlier failure; `closed`. Any other error
+  ///   (`inputOutput`, `corrupted`) poisons the store at the last durable epoch.
   @discardableResult
   public func commitEpoch(metadata: [UInt8] = []) throws(StoreError) -> EpochID {
     let pending = try beginEpoch(metadata: metadata)
@@ -200,12 +203,18 @@ public final class StateStore: Sendable {
   /// Cuts an epoch: what was written so far belongs to it, what follows does not. It becomes
   /// durable by `commit`, on any thread, while writing goes on.
   ///
-  /// - Throws: `invalidArgument` when the epoch before has not ended.
+  /// - Parameter metadata: as for `commitEpoch`.
+  /// - Throws: `invalidArgument` when the epoch before has not ended or `metadata` is over 16 MiB;
+  ///   `poisoned` after an earlier failure; `closed`. Any other error poisons the store.
   public func beginEpoch(metadata: [UInt8] = []) throws(StoreError) -> PendingEpoch {
     try wrapping { try core.cutEpoch(metadata: metadata) }
   }
 
   /// Makes an epoch durable; see `PendingEpoch.commit`.
+  ///
+  /// - Throws: `noSpace` when the disk is full: the epoch is given up, and a later one takes in
+  ///   what it held; `invalidArgument` when it was committed or abandoned before; `poisoned` after
+  ///   an earlier failure. Any other error poisons the store at the last durable epoch.
   @discardableResult
   public func commit(_ epoch: PendingEpoch) throws(StoreError) -> EpochID {
     try epoch.commit()
@@ -215,6 +224,12 @@ public final class StateStore: Sendable {
 
   /// Merges every shard's runs as far as they may be merged: one run a time window, or one in all
   /// with `forever`. Takes effect on disk with the next epoch.
+  ///
+  /// Costs reading and writing everything that is merged, on the caller's thread.
+  ///
+  /// - Throws: `noSpace` when the disk is full: what was merged so far stays, and the call can be
+  ///   made again; `poisoned` after an earlier failure; `closed`; `corrupted` and `inputOutput`
+  ///   when a table cannot be read or written.
   public func compact() throws(StoreError) {
     try core.checkWritable()
     try wrapping {
@@ -233,10 +248,13 @@ public final class StateStore: Sendable {
     return statistics
   }
 
-  /// Bytes of memory for filters and indexes granted at the moment.
+  /// Bytes of memory that filters and indexes of the open tables take at the moment.
   public var filterBytesInUse: Int { core.filters.limit - core.filters.available }
 
   /// Waits until no flush or merge is under way or due.
+  ///
+  /// - Throws: `noSpace` when the disk stays full for longer than `StoreOptions.fullDiskPatience`;
+  ///   `poisoned` after a failure, of the work that was waited for or before.
   public func waitUntilIdle() throws(StoreError) {
     try wrapping { try core.waitUntilIdle() }
   }
@@ -290,7 +308,13 @@ extension StoreCore {
         return (choice, picker.watermark)
       }
       guard let (choice, watermark) = task else { return }
-      try merge(choice, of: shard, in: keyspace, watermark: watermark)
+      do {
+        try merge(choice, of: shard, in: keyspace, watermark: watermark)
+      } catch {
+        // As on a background thread: only a full disk may pass.
+        if !Self.isFullDisk(error) { poison(error) }
+        throw error
+      }
     }
   }
 

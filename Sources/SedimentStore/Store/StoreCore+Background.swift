@@ -20,13 +20,15 @@ extension StoreCore {
     while let task = nextTask() {
       do {
         switch task {
-        case .clearMemory: memtableMemory.clearOne()
+        case .clearMemory:
+          memtableMemory.clearOne()
         case .flush(let keyspace, let shard, let frozen):
           try flush(frozen, of: shard, in: keyspace)
+          noteRetry(nil)
         case .merge(let keyspace, let shard, let choice, let watermark):
           try merge(choice, of: shard, in: keyspace, watermark: watermark)
+          noteRetry(nil)
         }
-        noteRetry(nil)
       } catch {
         handle(error)
       }
@@ -99,7 +101,7 @@ extension StoreCore {
 
   // MARK: - Flush
 
-  private func flush(
+  func flush(
     _ frozen: FrozenMemtable, of shard: Shard, in keyspace: HashedKeyspace
   ) throws {
     defer {
@@ -264,9 +266,4 @@ extension StoreCore {
     }
     return events
   }
-}
-
-extension FileError {
-  /// Whether it came from making something durable, after which nothing is known.
-  var isFromSynchronize: Bool { operation.hasPrefix("synchronize") }
 }

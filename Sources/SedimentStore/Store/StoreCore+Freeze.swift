@@ -55,12 +55,13 @@ extension StoreCore {
   }
 
   /// Waits for a change under the monitor, which the caller holds; throws what makes waiting
-  /// useless: the store is poisoned, or the disk stays full.
+  /// useless: the store is poisoned or being closed, or the disk stays full.
   func waitForProgress(since start: UInt64) throws {
     if let failure { throw failure }
+    if isStopping { throw Self.closed }
     if let retryableError {
       let waited = options.clock.monotonicNanos() &- start
-      if waited >= UInt64(max(options.fullDiskPatience, 0)) &* 1_000_000 { throw retryableError }
+      if waited >= options.fullDiskPatienceNanos { throw retryableError }
     }
     _ = monitor.wait(nanoseconds: 100_000_000)
   }

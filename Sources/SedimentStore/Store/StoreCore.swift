@@ -28,6 +28,8 @@ final class StoreCore: @unchecked Sendable {
   let manifest: DurableManifest
   /// Held while an epoch is committed, a keyspace made or changed, and a checkpoint's files pinned.
   let commitLock = Monitor()
+  /// Held while a table is opened.
+  private let tableOpening = Monitor()
 
   // Guarded by `monitor`.
   private(set) var keyspaces: [HashedKeyspace] = []
@@ -85,9 +87,10 @@ final class StoreCore: @unchecked Sendable {
     }
   }
 
-  /// Stops all writing; the first reason stays.
+  /// Stops all writing; the first reason stays. What was interrupted by closing is no failure.
   func poison(_ error: any Error) {
     let cause = StoreError(wrapping: error)
+    if cause.code == .closed, monitor.withLock({ isStopping }) { return }
     monitor.withLock {
       guard failure == nil else { return }
       failure = StoreError(
@@ -102,10 +105,12 @@ final class StoreCore: @unchecked Sendable {
   /// Throws when the store was poisoned or closed.
   func checkWritable() throws(StoreError) {
     let problem = monitor.withLock { () -> StoreError? in
-      failure ?? (isStopping ? StoreError(.closed, "the store is closed") : nil)
+      failure ?? (isStopping ? Self.closed : nil)
     }
     if let problem { throw problem }
   }
+
+  static let closed = StoreError(.closed, "the store is closed")
 
   func stop() {
     monitor.withLock {
@@ -114,11 +119,19 @@ final class StoreCore: @unchecked Sendable {
     }
   }
 
-  /// Stops, and returns when none of the store's threads runs any more.
+  /// Stops, and returns when none of the store's threads runs any more, no epoch is being committed
+  /// and no caller merges: nobody writes to the directory from then on.
   func endThreads() {
     stop()
     waitForBackgroundThreads()
     workers.stop()
+    commitLock.lock()
+    commitLock.unlock()
+    monitor.withLock {
+      while keyspaces.contains(where: { $0.shards.contains { !$0.busyRuns.isEmpty } }) {
+        monitor.wait()
+      }
+    }
   }
 
   /// Lets go of the keyspaces, which hold the core as it holds them: else neither would ever be
@@ -220,6 +233,9 @@ final class StoreCore: @unchecked Sendable {
 
   /// Opens a table for lookups, with as much of its filter as the budget allows.
   func open(_ slice: TableSlice) throws -> OpenTable {
+    // One at a time, so that two do not take the same part of the budget.
+    tableOpening.lock()
+    defer { tableOpening.unlock() }
     let reader = try TableReader(
       directory: directory, metadata: slice.table, filterByteBudget: filters.available)
     return OpenTable(reader: reader, clip: slice.clip, budget: filters)

@@ -1,4 +1,4 @@
-internal import SedimentIO
+package import SedimentIO
 
 /// What went wrong with a store, for callers: a code to branch on, a message, and the cause.
 public struct StoreError: Error, Sendable, CustomStringConvertible {
@@ -30,11 +30,14 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     case inputOutput
   }
 
+  /// What a caller can branch on.
   public var code: Code
+  /// One sentence for people, with the file or directory it is about.
   public var message: String
   /// The error it came from, where there is one.
   public var cause: (any Error)?
 
+  /// An error of these parts.
   public init(_ code: Code, _ message: String, cause: (any Error)? = nil) {
     self.code = code
     self.message = message
@@ -43,11 +46,22 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
 
   public var description: String { message }
 
+  /// The write that found the disk full, when that is what is behind the error, at whatever remove:
+  /// a store that it poisoned may do again once it is opened anew and there is room.
+  package var fullDisk: FileError? {
+    switch cause {
+    case let cause as FileError: cause.code == .noSpace ? cause : nil
+    case let cause as StoreError: cause.fullDisk
+    case let cause as ManifestFailure: StoreError(wrapping: cause.cause).fullDisk
+    default: nil
+    }
+  }
+
   /// The public face of any error of the layers below.
   package init(wrapping error: any Error) {
     switch error {
     case let error as StoreError: self = error
-    case let error as FileError: self.init(Self.code(of: error), "\(error)", cause: error)
+    case let error as FileError: self.init(error)
     case let error as Corruption: self.init(.corrupted, "\(error)", cause: error)
     case let error as UnsupportedFormat:
       self.init(
@@ -59,13 +73,42 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     }
   }
 
-  private static func code(of error: FileError) -> Code {
+  /// Directories that a caller names are opened by `openNamed`, so what is missing here, or there
+  /// against expectation, is a file that the store named itself: damage, never a reason to create.
+  private init(_ error: FileError) {
     switch error.code {
-    case .noSpace: .noSpace
-    case .locked(let process): .locked(process: process)
-    case .notFound: .notFound
-    case .exists: .alreadyExists
-    default: .inputOutput
+    case .noSpace: self.init(.noSpace, "\(error)", cause: error)
+    case .locked(let process): self.init(.locked(process: process), "\(error)", cause: error)
+    case .notFound: self.init(wrapping: Corruption.missing(error))
+    case .exists:
+      self.init(
+        wrapping: Corruption(
+          file: PathName.last(error.path), offset: 0, what: "name", expected: "free",
+          found: "taken"))
+    default: self.init(.inputOutput, "\(error)", cause: error)
+    }
+  }
+}
+
+extension Corruption {
+  /// The damage that a file is missing which something else names.
+  package static func missing(_ error: FileError) -> Corruption {
+    Corruption(
+      file: PathName.last(error.path), offset: 0, what: "file", expected: "there",
+      found: "missing")
+  }
+}
+
+extension FileSystem {
+  /// Opens a directory that a caller named: that it is missing is the caller's to mend.
+  ///
+  /// - Throws: `StoreError` with code `notFound`, or `FileError`.
+  package func openNamed(_ path: String, creating: Bool) throws -> any Directory {
+    do {
+      return try openDirectory(at: path, creating: creating)
+    } catch {
+      guard error.code == .notFound else { throw error }
+      throw StoreError(.notFound, "\(error)", cause: error)
     }
   }
 }
@@ -76,5 +119,21 @@ package func wrapping<Answer>(_ body: () throws -> Answer) throws(StoreError) ->
     return try body()
   } catch {
     throw StoreError(wrapping: error)
+  }
+}
+
+extension Directory {
+  /// Takes a lock, and says what a caller can do where another has it.
+  ///
+  /// - Throws: `StoreError` with code `locked`, or `FileError`.
+  func lock(_ name: String, advice: String) throws -> any DirectoryLock {
+    do {
+      return try lock(name)
+    } catch {
+      guard case .locked(let process) = error.code else { throw error }
+      let holder = process.map { "process \($0)" } ?? "another process"
+      throw StoreError(
+        .locked(process: process), "\(path) is in use by \(holder): \(advice)", cause: error)
+    }
   }
 }

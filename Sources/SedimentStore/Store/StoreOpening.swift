@@ -3,12 +3,14 @@
 //   1. open the directory, take LOCK
 //   2. read the manifest: the state of the last durable epoch; none: a new store
 //   3. arrange tables for the number of shards asked for
-//   4. open tables, replay logs into memtables
+//   4. read the logs that count to their end, and of every table what opening it reads
 //   5. write, sync and publish a new manifest with the next writer epoch
-//   6. remove what the state does not name: tables of flushes and merges no epoch took in
+//   6. open tables, replay logs into memtables
+//   7. remove what the state does not name: tables of flushes and merges no epoch took in
 //
 // Nothing is renamed or removed before step 5 is durable: after a failed sync what the page cache
-// shows may not be on disk.
+// shows may not be on disk. And nothing is written before step 5, so that a store which is damaged
+// or of a newer format is refused as it is.
 
 internal import SedimentIO
 internal import Synchronization
@@ -22,25 +24,13 @@ struct StoreOpening {
 
   func open() throws -> StateStore {
     if let complaint = options.complaint { throw StoreError(.invalidArgument, complaint) }
-    let directory = try fileSystem.openDirectory(at: path, creating: true)
-    let lock = try takeLock(directory)
+    let directory = try fileSystem.openNamed(path, creating: true)
+    let lock = try directory.lock(StateStore.lockName, advice: "stop it, or wait for it")
     do {
       return try open(directory, lock)
     } catch {
       lock.unlock()
       throw error
-    }
-  }
-
-  private func takeLock(_ directory: any Directory) throws -> any DirectoryLock {
-    do {
-      return try directory.lock(StateStore.lockName)
-    } catch {
-      guard case .locked(let process) = error.code else { throw error }
-      let holder = process.map { "process \($0)" } ?? "another process"
-      throw StoreError(
-        .locked(process: process), "\(path) is in use by \(holder): stop it, or wait for it",
-        cause: error)
     }
   }
 
@@ -63,17 +53,22 @@ struct StoreOpening {
     state.nextFileNumber += 1
     // Everything is read, and what was read is durable, before the new manifest promises anything.
     try settleLogs(&state, directory)
+    let files = StateFiles.inState(directory)
+    for table in state.tables.values.sorted(by: { $0.number < $1.number }) {
+      try files.withTable(table) { _ in }
+    }
     let manifest = try DurableManifest(directory: directory, number: number, state: state)
     let core = try StoreCore(
       fileSystem: fileSystem, directory: directory, options: options, manifest: manifest,
       nextFileNumber: state.nextFileNumber, present: Self.names(of: state))
     do {
+      // Before the logs are replayed, which may flush tables that no epoch names yet.
+      try removeUnknown(directory, state: state, manifestName: manifest.name)
       for keyspace in state.keyspaces {
         core.add(
           try Self.makeKeyspace(
             keyspace, core: core, seed: state.seed, keyspaceCount: state.keyspaces.count))
       }
-      try removeUnknown(directory, state: state, manifestName: manifest.name)
       try core.startBackgroundThreads()
     } catch {
       core.endThreads()
@@ -104,12 +99,10 @@ struct StoreOpening {
       // Gone, so that a second interruption leaves no more than the first one did.
       return try directory.remove(entries[0].name)
     }
-    for entry in entries {
-      throw Corruption(
-        file: ManifestFiles.current, offset: 0, what: "file",
-        expected: "there beside \(entry.name)",
-        found: "missing")
-    }
+    guard let entry = entries.first else { return }
+    throw Corruption(
+      file: ManifestFiles.current, offset: 0, what: "file", expected: "there beside \(entry.name)",
+      found: "missing")
   }
 
   /// Whether a file is the first manifest of a store whose making was cut short: it may be torn,
@@ -138,12 +131,9 @@ struct StoreOpening {
   /// synchronised: they count now, so they are made durable here.
   private func settleLogs(_ state: inout StoreState, _ directory: any Directory) throws {
     for index in state.keyspaces.indices {
-      let replay = LogReplay(directory: directory, keyspace: state.keyspaces[index])
       for position in state.keyspaces[index].logs.indices {
         let log = state.keyspaces[index].logs[position]
-        let length = try replay.read(log) { _ in
-        } largest: { _ in
-        }
+        let length = try state.keyspaces[index].entries(of: log, in: directory) { _ in }
         guard state.keyspaces[index].options.log != .epochs else { continue }
         let file = try directory.openFile(log.number.logName, .readWrite)
         defer { file.close() }
@@ -196,51 +186,13 @@ struct StoreOpening {
   }
 }
 
-/// Reads a keyspace's logs.
-struct LogReplay {
-  let directory: any Directory
-  let keyspace: KeyspaceState
-
-  /// Calls `body` with every entry of a log that counts. A log of batches counts to its torn tail,
-  /// one of epochs to its committed length.
-  ///
-  /// - Returns: the length of the part that counts.
-  @discardableResult
-  func read(
-    _ log: LogReference, _ body: (EntryReference) throws -> Void, largest: (Int64) -> Void
-  ) throws -> UInt64 {
-    let name = log.number.logName
-    var reader = try RecordLogReader(
-      directory: directory, name: name, kind: .entries, fileID: log.fileID)
-    let stops = keyspace.options.log == .epochs
-    while let record = try reader.next(
-      committedLength: log.committedLength, stopsThere: stops)
-    {
-      guard record.type == EntryBatchCoding.recordType else {
-        throw Corruption(
-          file: name, offset: record.offset, what: "record type",
-          expected: UInt64(EntryBatchCoding.recordType), found: UInt64(record.type))
-      }
-      do {
-        largest(
-          try EntryBatchCoding.read(record.payload, layout: keyspace.options.layout, body))
-      } catch let error as CodingError {
-        throw Corruption(
-          file: name, offset: record.offset, what: "entries", undecodable: error)
-      }
-    }
-    return reader.offset
-  }
-}
-
 extension HashedKeyspace {
   /// Puts what the logs hold into the memtables. Runs before anyone else knows the keyspace.
   fileprivate func replayLogs(_ state: KeyspaceState) throws {
-    let replay = LogReplay(directory: store.directory, keyspace: state)
     try withWriter { writer in
       for log in state.logs {
-        try replay.read(log) { entry in
-          try self.replay(entry)
+        try state.entries(of: log, in: store.directory) { entry in
+          try self.replay(entry, largestTime: writer.largestTime)
         } largest: { time in
           if time != EntryTime.none {
             writer.largestTime = max(writer.largestTime ?? time, time)
@@ -257,18 +209,36 @@ extension HashedKeyspace {
     }
   }
 
-  private func replay(_ entry: EntryReference) throws {
+  private func replay(_ entry: EntryReference, largestTime: Int64?) throws {
     let shard = shards[shardIndex(entry.hash.high)]
     // With a smaller budget than before the logs may hold more than a memtable does.
     if !shard.view.active.fits(count: 1, keyBytes: Int(entry.keyLength))
       || !shard.view.active.replay(entry)
     {
       shard.activeIsLogged = true
+      shard.view.active.window = options.window(of: max(largestTime ?? entry.time, entry.time))
       try store.freeze(shard, of: self, waits: false)
+      // No thread flushes yet, and memory is bounded.
+      if let frozen = shard.view.frozen.last { try store.flush(frozen, of: shard, in: self) }
       guard shard.view.active.replay(entry) else {
         throw StoreError(.inputOutput, "an entry of the log does not fit an empty memtable")
       }
     }
+  }
+}
+
+extension KeyspaceState {
+  /// Calls `body` with every entry of a log that counts. A log of batches counts to its torn tail,
+  /// one of epochs to its committed length.
+  ///
+  /// - Returns: the length of the part that counts.
+  @discardableResult
+  fileprivate func entries(
+    of log: LogReference, in directory: any Directory, _ body: (EntryReference) throws -> Void,
+    largest: (Int64) -> Void = { _ in }
+  ) throws -> UInt64 {
+    try EntryLog(log, name: FileNaming.state.name(of: log), layout: options.layout).read(
+      in: directory, stopsAtCommitted: options.log == .epochs, body, largest: largest)
   }
 }
 

@@ -11,20 +11,22 @@ public struct StoreOptions: Sendable {
   public var shards: Int
   /// Threads that flush and merge, 1 to 16.
   public var backgroundThreads: Int
-  /// How long writers wait for space on a full disk before they give up, in milliseconds.
-  public var fullDiskPatience: Int64
+  /// How long writers wait for space on a full disk before they give up; 0 or less: not at all.
+  public var fullDiskPatience: Duration
   /// Free bytes below which a `lowDisk` event is sent.
   public var lowDiskBytes: UInt64
   /// Called from the store's threads for every event; must return quickly and not call the store.
   public var onEvent: (@Sendable (StoreEvent) -> Void)?
+  /// Where time comes from: wall time for what is stamped with it, monotonic time for durations.
   public var clock: any Clock
   /// The most slots of a memtable, whatever the budget: lets tests flush after few keys.
   package var memtableSlotsMax = Int.max
 
+  /// All options, with their defaults.
   public init(
     memoryBudget: Int = StoreOptions.defaultMemoryBudget,
-    shards: Int = ProcessStatistics.processorCount,
-    backgroundThreads: Int = 2, fullDiskPatience: Int64 = 10_000,
+    shards: Int = StoreOptions.defaultShards,
+    backgroundThreads: Int = 2, fullDiskPatience: Duration = .seconds(10),
     lowDiskBytes: UInt64 = 1 << 30, onEvent: (@Sendable (StoreEvent) -> Void)? = nil,
     clock: any Clock = SystemClock()
   ) {
@@ -37,9 +39,22 @@ public struct StoreOptions: Sendable {
     self.clock = clock
   }
 
+  /// `fullDiskPatience` in nanoseconds, 0 for a negative one.
+  var fullDiskPatienceNanos: UInt64 {
+    let (seconds, attoseconds) = fullDiskPatience.components
+    guard seconds >= 0, attoseconds >= 0 else { return 0 }
+    // Centuries are as good as for ever, and do not overflow.
+    return UInt64(min(seconds, 1 << 33)) * 1_000_000_000 + UInt64(attoseconds / 1_000_000_000)
+  }
+
   /// A quarter of the machine's or control group's memory, at most 2 GiB.
   public static var defaultMemoryBudget: Int {
-    Int(min(ProcessStatistics.systemMemoryBytes() / 4, 2 << 30))
+    max(Int(min(ProcessStatistics.systemMemoryBytes() / 4, 2 << 30)), memoryBudgetMin)
+  }
+
+  /// One a processor, as far as a store takes so many.
+  public static var defaultShards: Int {
+    min(max(ProcessStatistics.processorCount, 1), StoreState.shardsMax)
   }
 
   /// The least budget a store runs in.
@@ -60,9 +75,12 @@ public struct StoreOptions: Sendable {
   }
 }
 
-/// Something a store did or noticed.
+/// Something a store did or noticed. Sizes are in bytes of files, durations in nanoseconds.
 public enum StoreEvent: Sendable {
+  /// A memtable was written to tables: how many entries, how large, and how long it took.
   case flushed(keyspace: String, entries: UInt64, bytes: UInt64, nanoseconds: UInt64)
+  /// A merge ended: how many runs went in, the entries before and after, the bytes of the tables it
+  /// wrote, and how long it took.
   case merged(
     keyspace: String, inputs: Int, entriesIn: UInt64, entriesOut: UInt64, bytes: UInt64,
     nanoseconds: UInt64)
@@ -70,9 +88,14 @@ public enum StoreEvent: Sendable {
   case expired(keyspace: String, tables: Int, bytes: UInt64)
   /// A writer waited for a flush or a merge.
   case stalled(keyspace: String, nanoseconds: UInt64)
+  /// An epoch is durable; the time is that of its commit, without the cut.
   case epochCommitted(epoch: UInt64, nanoseconds: UInt64)
+  /// A checkpoint is published: its id, the files and bytes it added to the directory, and how long
+  /// it took.
   case checkpointed(id: String, newFiles: Int, newBytes: UInt64, nanoseconds: UInt64)
+  /// A file is damaged, and the store has stopped writing.
   case corruption(message: String)
+  /// Less than `StoreOptions.lowDiskBytes` are free; sent after an epoch.
   case lowDisk(availableBytes: UInt64)
   /// A background task failed and is tried again.
   case retrying(message: String)

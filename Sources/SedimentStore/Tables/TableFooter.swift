@@ -51,14 +51,23 @@ struct TableFooter: Equatable {
       seed: Checksum.seed(fileID: fileID, place: TableFormat.Place.footer))
   }
 
-  /// Says what is wrong with the footer before its fields are looked at, `nil` when nothing.
+  /// Says why the bytes are no footer of a table, `nil` when they are one of some version.
   static func flaw(in bytes: UnsafeRawPointer, fileID: UInt64) -> String? {
     if unsafe bytes.loadLittle(UInt64.self, at: 0) != checksum(bytes, fileID: fileID) {
       return "footer checksum does not match: damaged, or the footer of another file"
     }
     if unsafe bytes.loadLittle(UInt64.self, at: 8) != TableFormat.magic { return "not a table" }
-    let version = unsafe bytes.loadLittle(UInt32.self, at: 16)
-    if version != TableFormat.version { return "table format version \(version) is not known" }
+    return nil
+  }
+
+  /// The format version of a footer, whatever the version.
+  static func version(of bytes: UnsafeRawPointer) -> UInt32 {
+    unsafe bytes.loadLittle(UInt32.self, at: 16)
+  }
+
+  /// Says what is wrong with a footer of a known version before its fields are looked at, `nil`
+  /// when nothing.
+  static func badFlag(in bytes: UnsafeRawPointer) -> String? {
     for flag in [20, 23] where unsafe bytes.loadLittle(UInt8.self, at: flag) > 1 {
       return "flag at \(flag) of the footer is neither 0 nor 1"
     }

@@ -32,7 +32,7 @@
 //     88  i64  largestTime              96  u64  filterOffset
 //    104  u64  filterBytes             112  u64  indexOffset
 //    120  u64  indexBytes              128  u64  index checksum
-//    136  u8   filter kind             137  zeros
+//    136  zeros
 //
 // All integers are little-endian. Every checksum is seeded with the file's identity and the place,
 // so a page of another file, or of another place in this one, does not pass.
@@ -94,8 +94,10 @@ package struct TableQuanta: Sendable, Equatable {
 
 /// The number by which a store names a file; never used twice.
 public struct FileNumber: Hashable, Comparable, Sendable {
+  /// Counted from 1.
   public var rawValue: UInt64
 
+  /// The number of a file.
   public init(_ rawValue: UInt64) { self.rawValue = rawValue }
 
   public static func < (a: FileNumber, b: FileNumber) -> Bool { a.rawValue < b.rawValue }

@@ -73,6 +73,10 @@ extension TableMetadata {
     guard valueWidth <= EntryLayout.valueWidthMax else {
       throw .invalid("values of \(valueWidth) bytes")
     }
+    // Bounds that every table keeps, so that no sum over tables overflows.
+    guard fileBytes <= TableFormat.fileBytesMax, entryCount <= fileBytes / 16 else {
+      throw .invalid("a table of \(fileBytes) bytes and \(entryCount) entries")
+    }
     guard entryCount > 0, smallestHigh <= largestHigh, smallestTime <= largestTime else {
       throw .invalid("an empty table, or a range upside down")
     }

@@ -30,8 +30,9 @@ package final class TableReader {
 
   /// Opens the table that `metadata` describes.
   ///
-  /// Throws `FileError`, or `Corruption` when the file is not that table, intact as far as opening
-  /// reads it: size, footer, index and the loaded part of the filter. Pages are checked when read.
+  /// Throws `FileError`, `UnsupportedFormat`, or `Corruption` when the file is not that table,
+  /// intact as far as opening reads it: size, footer, index and the loaded part of the filter.
+  /// Pages are checked when read.
   ///
   /// - Parameters:
   ///   - fileName: where the file is not named by its number; errors name the table either way.
@@ -179,6 +180,15 @@ extension TableReader {
       throw flaw(metadata, "footer", "no bytes")
     }
     if let flaw = unsafe TableFooter.flaw(in: base, fileID: metadata.fileID) {
+      throw Self.flaw(metadata, "footer", flaw)
+    }
+    let version = unsafe TableFooter.version(of: base)
+    guard version == TableFormat.version else {
+      throw UnsupportedFormat(
+        file: metadata.number.tableName, version: UInt64(version),
+        supported: UInt64(TableFormat.version))
+    }
+    if let flaw = unsafe TableFooter.badFlag(in: base) {
       throw Self.flaw(metadata, "footer", flaw)
     }
     let footer = unsafe TableFooter(base)

@@ -88,18 +88,26 @@ package struct RecordLogReader {
   package mutating func next(
     committedLength: UInt64, stopsThere: Bool = false
   ) throws -> Record? {
-    if stopsThere && offset >= committedLength { return nil }
-    while let record = try read(at: offset) {
+    // An acknowledgement may be the last of what counts.
+    while !stopsThere || offset < committedLength {
+      guard let record = try read(at: offset) else {
+        try checkTail(committedLength: committedLength)
+        return nil
+      }
       offset += UInt64(RecordLogFormat.recordBytes(payload: record.payload.count))
       if record.type != RecordLogFormat.acknowledgementType { return record }
     }
-    guard offset < max(size, committedLength) else { return nil }
-    if try offset < committedLength || hasRecord(after: offset) {
+    return nil
+  }
+
+  /// Throws unless the bad record at `offset` is the end of the file or a torn tail.
+  private func checkTail(committedLength: UInt64) throws {
+    guard offset < max(size, committedLength) else { return }
+    if try offset < committedLength || hasAcknowledgement(after: offset) {
       throw Corruption(
         file: name, offset: offset, what: "record", expected: "a whole record",
         found: "a damaged one")
     }
-    return nil
   }
 
   /// The record at an offset, or `nil` where no whole one is.
@@ -123,15 +131,34 @@ package struct RecordLogReader {
       offset: place)
   }
 
-  /// Whether any whole record begins behind a bad one.
-  private func hasRecord(after bad: UInt64) throws(FileError) -> Bool {
-    var place = bad + UInt64(RecordLogFormat.alignment)
+  /// Whether an acknowledgement lies behind a bad record, which was complete once then.
+  ///
+  /// Other records prove nothing: of several that no synchronisation followed, power loss may keep
+  /// the later ones.
+  private func hasAcknowledgement(after bad: UInt64) throws(FileError) -> Bool {
+    let alignment = RecordLogFormat.alignment
+    var place = bad + UInt64(alignment)
     while place < size {
-      if try read(at: place) != nil { return true }
-      place += UInt64(RecordLogFormat.alignment)
+      let piece = try Self.read(file, at: place, count: Self.scanBytes)
+      var index = 0
+      while index + RecordLogFormat.frameBytes <= piece.count {
+        if Self.word(piece, at: index + 8) == Self.acknowledgementWord,
+          try read(at: place + UInt64(index)) != nil
+        {
+          return true
+        }
+        index += alignment
+      }
+      if piece.count < Self.scanBytes { return false }
+      place += UInt64(index)
     }
     return false
   }
+
+  /// The second word of an acknowledgement: no payload, its type, zeros.
+  private static let acknowledgementWord = UInt64(RecordLogFormat.acknowledgementType) << 32
+  /// Bytes read at a time in search of acknowledgements.
+  private static let scanBytes = 1 << 18
 
   private static func word(_ bytes: [UInt8], at index: Int) -> UInt64 {
     (0..<8).reduce(0) { $0 | UInt64(bytes[index + $1]) << (8 * UInt64($1)) }
@@ -145,11 +172,4 @@ package struct RecordLogReader {
     if read < count { bytes.removeLast(count - read) }
     return bytes
   }
-}
-
-/// A file of a format version that this build does not know.
-package struct UnsupportedFormat: Error, Sendable {
-  package var file: String
-  package var version: UInt64
-  package var supported: UInt64
 }

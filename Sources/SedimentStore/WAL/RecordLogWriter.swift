@@ -1,9 +1,11 @@
 package import SedimentIO
+internal import Synchronization
 
 /// Appends records to a new record log.
 ///
-/// Not thread-safe: whoever owns it serialises its calls. After an error of `write` or
-/// `synchronize` the log must not be appended to: what is on disk is not known.
+/// Not thread-safe, `synchronizeWritten` apart: whoever owns it serialises its calls. After an error
+/// of `write` the log must not be appended to. A synchronisation that failed fails all that follow,
+/// because the system reports a lost page once only.
 package final class RecordLogWriter {
   /// The id in the header, which seeds the checksums.
   package let fileID: UInt64
@@ -11,6 +13,9 @@ package final class RecordLogWriter {
   private var pending = ByteWriter()
   /// Bytes handed to the file so far.
   private var writtenBytes: UInt64 = 0
+  /// What a synchronisation failed with. Held while the system is asked, so that of two threads
+  /// none is told that all is well after the other was told that it is not.
+  private let synchronizationFailure = Mutex<FileError?>(nil)
 
   /// Creates `name` in `directory` and writes its header (buffered).
   package init(
@@ -61,24 +66,32 @@ package final class RecordLogWriter {
     pending.removeAll()
   }
 
-  /// Bytes in the buffer.
-  package var pendingBytes: Int { pending.count }
-
   /// Writes the buffer and makes all records durable.
   package func synchronize() throws(FileError) {
     try write()
-    try file.synchronize()
+    try synchronizeWritten()
   }
 
   /// Makes durable what `write` handed over; unlike all else here, from any thread.
   package func synchronizeWritten() throws(FileError) {
-    try file.synchronize()
+    try synchronizationFailure.withLock { failure throws(FileError) in
+      if let failure { throw failure }
+      do throws(FileError) {
+        try file.synchronize()
+      } catch {
+        failure = error
+        throw error
+      }
+    }
   }
 
   /// Notes that all records so far are durable; itself durable with the next `synchronize`.
-  package func acknowledge() throws(FileError) {
+  ///
+  /// One that cannot be written now stays in the buffer and goes with the next record: what is
+  /// durable does not fail for lack of its note.
+  package func acknowledge() {
     append(type: RecordLogFormat.acknowledgementType, ByteWriter())
-    try write()
+    try? write()
   }
 
   /// Closes the file; without a `synchronize` before, the last records may be lost.

@@ -190,7 +190,7 @@ final class MemoryDirectory: Directory {
   }
 
   func synchronize() throws(FileError) {
-    try fileSystem.mutate("synchronize directory", path) { (state) throws(FileError) in
+    try fileSystem.mutate(FileError.synchronizeDirectory, path) { (state) throws(FileError) in
       let failure = MemoryFileSystem.nextSyncFailure(&state)
       state.disk.changeDirectory(node) { directory in
         switch failure {
@@ -203,7 +203,7 @@ final class MemoryDirectory: Directory {
       state.disk.collect(keeping: Set(state.opened.keys))
       if failure != nil {
         throw FileError(
-          code: .inputOutput, operation: "synchronize directory", path: path,
+          code: .inputOutput, operation: FileError.synchronizeDirectory, path: path,
           systemError: SystemErrorNumber.inputOutput)
       }
     }

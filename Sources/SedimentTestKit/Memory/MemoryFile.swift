@@ -62,8 +62,8 @@ final class MemoryFile: File {
   }
 
   func synchronize() throws(FileError) {
-    try checkOpen("synchronize")
-    try fileSystem.mutate("synchronize", path) { (state) throws(FileError) in
+    try checkOpen(FileError.synchronizeFile)
+    try fileSystem.mutate(FileError.synchronizeFile, path) { (state) throws(FileError) in
       let failure = MemoryFileSystem.nextSyncFailure(&state)
       let blockBytes = state.disk.blockBytes
       state.disk.changeFile(node) { file in
@@ -76,7 +76,7 @@ final class MemoryFile: File {
       }
       if failure != nil {
         throw FileError(
-          code: .inputOutput, operation: "synchronize", path: path,
+          code: .inputOutput, operation: FileError.synchronizeFile, path: path,
           systemError: SystemErrorNumber.inputOutput)
       }
     }

@@ -1,4 +1,4 @@
-// A file system that fails on demand, around any other.
+// A file system that fails on demand, around any other; or lets something else happen in between.
 //
 // How it works: every call is counted, in all and by its kind, and asked of the plan. A call that
 // is to fail does not reach the other file system, but for a write, which writes the first half:
@@ -21,6 +21,10 @@ import Synchronization
 public final class FaultInjectingFileSystem: FileSystem, Sendable {
   private let base: any FileSystem
   private let plan = Mutex(FaultPlan())
+  private let interruption = Mutex<Interruption?>(nil)
+
+  /// What runs before a call: its kind and the path it is about.
+  public typealias Interruption = @Sendable (FileOperation, String) -> Void
 
   /// Wraps `base`; nothing fails until faults are armed.
   public init(_ base: any FileSystem) {
@@ -30,6 +34,12 @@ public final class FaultInjectingFileSystem: FileSystem, Sendable {
   /// Replaces the faults; their counting starts here.
   public func arm(_ faults: [Fault]) {
     plan.withLock { $0.arm(faults) }
+  }
+
+  /// Runs `body` before every call from here on, on the caller's thread, as if another process had
+  /// been faster; `nil` ends that. Calls made by `body` itself interrupt again.
+  public func interrupt(_ body: Interruption?) {
+    interruption.withLock { $0 = body }
   }
 
   /// How many calls have failed since faults were armed.
@@ -49,16 +59,23 @@ public final class FaultInjectingFileSystem: FileSystem, Sendable {
 
   /// Counts a call and throws when it is to fail.
   func call(_ operation: FileOperation, _ path: String) throws(FileError) {
-    if let fault = next(operation) { throw Self.error(fault, operation, path) }
+    if let fault = next(operation, path) { throw Self.error(fault, operation, path) }
   }
 
-  func next(_ operation: FileOperation) -> Fault? {
-    plan.withLock { $0.next(operation) }
+  func next(_ operation: FileOperation, _ path: String) -> Fault? {
+    interruption.withLock { $0 }?(operation, path)
+    return plan.withLock { $0.next(operation, path) }
   }
 
   static func error(_ fault: Fault, _ operation: FileOperation, _ path: String) -> FileError {
-    FileError(
-      code: fault.code, operation: operation.rawValue, path: path, systemError: fault.systemError)
+    let name =
+      switch operation {
+      case .synchronizeFile: FileError.synchronizeFile
+      case .synchronizeDirectory: FileError.synchronizeDirectory
+      default: operation.rawValue
+      }
+    return FileError(
+      code: fault.code, operation: name, path: path, systemError: fault.systemError)
   }
 }
 
@@ -161,7 +178,7 @@ private final class FaultInjectingFile: File {
   }
 
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError) {
-    if let fault = fileSystem.next(.write) {
+    if let fault = fileSystem.next(.write, path) {
       let half = unsafe UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count / 2)])
       try unsafe base.write(half, at: offset)
       throw FaultInjectingFileSystem.error(fault, .write, path)

@@ -23,11 +23,13 @@ public struct Fault: Sendable, Equatable {
   public var systemError: Int32
   /// Whether the calls after it fail too.
   public var isSticky: Bool
+  /// Only calls on paths with this text in them count; `nil` for all.
+  public var pathPart: String?
 
   /// A fault of any code.
   public init(
     _ operation: FileOperation? = nil, number: Int, code: FileError.Code, systemError: Int32 = 0,
-    isSticky: Bool = false
+    isSticky: Bool = false, pathPart: String? = nil
   ) {
     precondition(number > 0, "calls are counted from 1")
     self.operation = operation
@@ -35,6 +37,7 @@ public struct Fault: Sendable, Equatable {
     self.code = code
     self.systemError = systemError
     self.isSticky = isSticky
+    self.pathPart = pathPart
   }
 
   /// The device fails: EIO.
@@ -48,11 +51,11 @@ public struct Fault: Sendable, Equatable {
 
   /// The disk is full: ENOSPC.
   public static func noSpace(
-    _ operation: FileOperation? = nil, number: Int, isSticky: Bool = false
+    _ operation: FileOperation? = nil, number: Int, isSticky: Bool = false, pathPart: String? = nil
   ) -> Fault {
     Fault(
       operation, number: number, code: .noSpace, systemError: SystemErrorNumber.noSpace,
-      isSticky: isSticky)
+      isSticky: isSticky, pathPart: pathPart)
   }
 }
 
@@ -74,12 +77,14 @@ struct FaultPlan: Sendable {
   }
 
   /// Counts a call, and says which fault meets it.
-  mutating func next(_ operation: FileOperation) -> Fault? {
+  mutating func next(_ operation: FileOperation, _ path: String) -> Fault? {
     callCounts[operation, default: 0] += 1
     var met: Fault?
     for index in armed.indices {
       let fault = armed[index].fault
-      guard fault.operation == nil || fault.operation == operation else { continue }
+      guard fault.operation == nil || fault.operation == operation,
+        fault.pathPart.map({ path.contains($0) }) ?? true
+      else { continue }
       armed[index].seen += 1
       let seen = armed[index].seen
       if seen == fault.number || (fault.isSticky && seen > fault.number) { met = met ?? fault }

@@ -99,7 +99,7 @@ final class DedupHarness {
     let store = try StateStore.open(
       at: "/state",
       options: StoreOptions(
-        memoryBudget: 8 << 20, shards: shards, backgroundThreads: 2, fullDiskPatience: 0,
+        memoryBudget: 8 << 20, shards: shards, backgroundThreads: 2, fullDiskPatience: .zero,
         clock: clock),
       fileSystem: fileSystem)
     return (store, try Deduplicator(store: store, options: options))

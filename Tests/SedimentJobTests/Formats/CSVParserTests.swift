@@ -101,6 +101,12 @@ private func csv(_ fields: String..., time: String? = nil, limit: Int = 1 << 20)
 
   @Test func catastrophicExpressionsAreCutOff() throws {
     let format = RecordFormat(kind: .lines, keyRegex: "^((a+)+)+$")
-    #expect(try outcomes(String(repeating: "a", count: 40) + "!\n", format) == ["noMatch"])
+    #expect(try outcomes(String(repeating: "a", count: 40) + "!\n", format) == ["matchLimit"])
+  }
+
+  @Test func aLongLineMatchesAsAShortOneDoes() throws {
+    let format = RecordFormat(kind: .lines, keyRegex: "^(?:(?:a|b)+)-(\\w+)$")
+    let long = String(repeating: "ab", count: 100_000) + "-end\n"
+    #expect(try outcomes(long, format) == [#"["end"]"#])
   }
 }

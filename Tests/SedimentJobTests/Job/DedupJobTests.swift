@@ -68,6 +68,97 @@ import Testing
     #expect(messages.contains("in/b is in/a under another name"))
   }
 
+  @Test mutating func rotatedFilesGoOnUnderTheirNewNames() throws {
+    // Times beyond the TTL: the state does not help against reading again.
+    try harness.add("in/log", lines: [line(1, 1), line(2, 1_000)])
+    try harness.add("in/log.1", lines: [line(3, 2_000)])
+    _ = try harness.run()
+    let directory = try harness.disk.openDirectory(at: "in", creating: false)
+    try directory.rename("log.1", to: "log.2", replacing: false)
+    try directory.rename("log", to: "log.1", replacing: false)
+    try harness.add("in/log", lines: [line(4, 3_000)])
+    harness.options.sources = ["in/log", "in/log.1", "in/log.2"].map { .file($0) }
+    #expect(try harness.run().counters.events == 1)
+    #expect(try harness.run().counters.events == 0)
+  }
+
+  @Test mutating func filesThatChangedNamesWithEachOtherAreNotReadAgain() throws {
+    try harness.add("in/a", lines: [line(1, 1), line(2, 1_000)])
+    try harness.add("in/b", lines: [line(3, 2_000)])
+    _ = try harness.run()
+    let directory = try harness.disk.openDirectory(at: "in", creating: false)
+    try directory.rename("a", to: "c", replacing: false)
+    try directory.rename("b", to: "a", replacing: false)
+    try directory.rename("c", to: "b", replacing: false)
+    #expect(try harness.run().counters.events == 0)
+    try harness.disk.append(line(4, 3_000), to: "in/b")
+    #expect(try harness.run().counters.events == 1)
+  }
+
+  @Test mutating func anotherFileWithTheSameFewBytesIsReadForItself() throws {
+    let beat = line(1, 1) + line(1, 1_000)
+    try harness.add("in/h01", lines: [beat])
+    _ = try harness.run()
+    try harness.add("in/h02", lines: [beat])
+    let messages = MessageLog()
+    #expect(try harness.run(messages: messages).counters.events == 2)
+    #expect(!messages.contains("another name"))
+  }
+
+  @Test mutating func aLongCopyUnderAnotherNameIsTheSameFile() throws {
+    let lines = (1...400).map { line($0, 1) }
+    try harness.add("in/a", lines: lines)
+    _ = try harness.run()
+    try harness.disk.write(lines.joined() + line(0, 1), to: "in/b")
+    try harness.disk.openDirectory(at: "in", creating: false).remove("a")
+    harness.options.sources = [.file("in/b")]
+    let messages = MessageLog()
+    #expect(try harness.run(messages: messages).counters.events == 1)
+    #expect(messages.contains("in/b is in/a under another name"))
+  }
+
+  @Test mutating func aFileThatIsNamedTwiceIsReadOnce() throws {
+    try harness.add("in/a", lines: [line(1, 1), line(2, 1)])
+    try harness.add("in/b", lines: [line(3, 1)])
+    let directory = try harness.disk.openDirectory(at: "in", creating: false)
+    try directory.link("b", into: directory, as: "c")
+    harness.options.sources += ["in/a", "in/c"].map { .file($0) }
+    let messages = MessageLog()
+    #expect(try harness.run(messages: messages).counters.events == 3)
+    #expect(messages.contains("in/a is named more than once"))
+    #expect(messages.contains("in/c is the same file as in/b"))
+  }
+
+  @Test(arguments: ["\n", "\r\n"])
+  func aLineEndWrittenLaterIsNoRecord(lineEnd: String) throws {
+    var harness = JobHarness()
+    harness.options.description = JobDescription(
+      format: RecordFormat(kind: .lines), timeToLive: .forever)
+    try harness.add("in/a", lines: ["a\nb"])
+    #expect(try harness.run().counters.events == 2)
+    #expect(try harness.run().counters.events == 0)
+    try harness.disk.append(lineEnd, to: "in/a")
+    #expect(try harness.run().counters.events == 0)
+    try harness.disk.append("c\nd", to: "in/a")
+    #expect(try harness.run().counters.events == 2)
+    try harness.disk.append(lineEnd + "\ne\n", to: "in/a")
+    // The empty line was written.
+    #expect(try harness.run().counters.events == 2)
+    #expect(try harness.output() == "a\nb\nc\nd\n\ne\n")
+  }
+
+  @Test mutating func aRecordThatGoesOnLaterIsSaid() throws {
+    harness.options.description = JobDescription(
+      format: RecordFormat(kind: .lines), timeToLive: .forever)
+    try harness.add("in/a", lines: ["a\nb"])
+    _ = try harness.run()
+    try harness.disk.append("bb\n", to: "in/a")
+    let messages = MessageLog()
+    #expect(try harness.run(messages: messages).counters.events == 1)
+    #expect(messages.contains("in/a: its last line had no line end"))
+    #expect(try harness.output() == "a\nb\nbb\n")
+  }
+
   @Test mutating func standardInputIsReadWholeAndTheStateDropsWhatWasEmitted() throws {
     harness.options.sources = [.standardInput]
     _ = try harness.run(standardInput: line(1, 1) + line(2, 2))

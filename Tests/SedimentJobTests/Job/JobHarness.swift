@@ -65,14 +65,16 @@ struct JobHarness {
   }
 
   /// Runs the job; `messages` gets what it says.
+  ///
+  /// - Parameter fileSystem: for state and outputs, when it is not the disk itself.
   func run(
-    control: JobControl = JobControl(), standardInput: String = "",
-    messages: MessageLog = MessageLog()
+    on fileSystem: (any FileSystem)? = nil, control: JobControl = JobControl(),
+    standardInput: String = "", messages: MessageLog = MessageLog()
   ) throws -> JobSummary {
     try DedupJob(
       options,
       in: JobEnvironment(
-        fileSystem: disk, inputs: InputFileSystem(disk), standardOutput: NoStream(),
+        fileSystem: fileSystem ?? disk, inputs: InputFileSystem(disk), standardOutput: NoStream(),
         standardInput: { TextStream(standardInput) }, report: { messages.add($0) }),
       control: control
     ).run()
@@ -84,14 +86,30 @@ struct JobHarness {
     let names = try directory.entries().map(\.name).filter { !$0.hasPrefix(".") }
     return try names.map { try disk.text(of: path + "/" + $0) }.joined()
   }
+
+  /// The same for an output that may not be there yet.
+  func visibleOutput(_ path: String = "out") throws -> String {
+    do {
+      return try output(path)
+    } catch let error as FileError where error.code == .notFound {
+      return ""
+    }
+  }
 }
 
 /// Messages of a job. Thread-safe.
 final class MessageLog: Sendable {
   private let messages = Mutex<[JobMessage]>([])
+  private let onMessage: @Sendable (JobMessage) -> Void
+
+  /// - Parameter onMessage: called with every message, by the thread that sends it.
+  init(_ onMessage: @escaping @Sendable (JobMessage) -> Void = { _ in }) {
+    self.onMessage = onMessage
+  }
 
   func add(_ message: JobMessage) {
     messages.withLock { $0.append(message) }
+    onMessage(message)
   }
 
   var texts: [String] { messages.withLock { $0.map(\.text) } }

@@ -92,14 +92,3 @@ import Testing
     #expect(try harness.output() == harness.expected())
   }
 }
-
-extension JobHarness {
-  /// The same for an output that may not be there yet.
-  fileprivate func visibleOutput() throws -> String {
-    do {
-      return try output()
-    } catch let error as FileError where error.code == .notFound {
-      return ""
-    }
-  }
-}

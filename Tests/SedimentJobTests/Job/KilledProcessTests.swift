@@ -1,20 +1,26 @@
 import Foundation
-import SedimentIO
 import SedimentJob
 import Testing
 
 /// The built program, killed at random moments and stopped by signals.
+///
+/// When to kill is a random number of bytes of duplicates that the program has printed, not a time:
+/// so the moments are spread over the whole of the work on any machine.
 @Suite(.serialized) final class KilledProcessTests {
-  private let root: URL
-  private let input: URL
+  private let program: Program
   private let expected: Data
 
+  /// The workload, and its first-seen set by a dictionary of lines: made once.
+  private static let workload: (all: Data, first: Data) = makeWorkload()
+
   init() throws {
-    root = FileManager.default.temporaryDirectory
-      .appendingPathComponent("sediment-kill-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: root, withIntermediateDirectories: true)
-    input = root.appendingPathComponent("in.ndjson")
-    var generator = WorkloadGenerator(events: 300_000, workload: Workload(), format: .ndjson)
+    program = try Program()
+    expected = Self.workload.first
+    try program.write(Self.workload.all, to: "in.ndjson")
+  }
+
+  private static func makeWorkload() -> (all: Data, first: Data) {
+    var generator = WorkloadGenerator(events: 200_000, workload: Workload(), format: .ndjson)
     var (all, first) = (Data(), Data())
     var seen: Set<Substring> = []
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
@@ -30,92 +36,86 @@ import Testing
       first.append(contentsOf: line.utf8)
       first.append(UInt8(ascii: "\n"))
     }
-    expected = first
-    try all.write(to: input)
+    return (all, first)
   }
 
-  deinit {
-    do { try FileManager.default.removeItem(at: root) } catch { Issue.record(error) }
+  private func start(_ more: [String] = [], output: Any = FileHandle.nullDevice) throws -> Process {
+    let options = [
+      "dedup", "in.ndjson", "--key", "adserver_id,event_timestamp,request_id", "--time-field",
+      "event_timestamp", "--ttl", "7d", "--state", "state", "--output", "out/",
+      "--checkpoint-interval", "20ms",
+    ]
+    return try program.start(options + more, output: output)
   }
 
-  /// The program beside the bundle of the tests: SwiftPM builds both into one directory.
-  private static func executable() throws -> URL {
-    for argument in CommandLine.arguments + [
-      Bundle.main.bundlePath, Bundle.main.executablePath ?? "",
-    ] {
-      guard let bundle = argument.range(of: ".xctest") else { continue }
-      let directory = URL(fileURLWithPath: String(argument[..<bundle.lowerBound]))
-        .deletingLastPathComponent()
-      let program = directory.appendingPathComponent("sediment")
-      if FileManager.default.isExecutableFile(atPath: program.path) { return program }
+  /// Kills the program when it has printed `bytes` bytes of duplicates or has nothing more to
+  /// print; with none, while it starts.
+  private func killAfter(printing bytes: Int) throws {
+    let pipe = Pipe()
+    let process = try start(["--duplicates", "-"], output: pipe)
+    var left = bytes
+    while left > 0, let data = try pipe.fileHandleForReading.read(upToCount: min(left, 65_536)),
+      !data.isEmpty
+    {
+      left -= data.count
     }
-    throw CocoaError(.fileNoSuchFile)
-  }
-
-  private func start(_ more: [String] = []) throws -> Process {
-    let process = Process()
-    process.executableURL = try Self.executable()
-    process.arguments =
-      [
-        "dedup", input.path, "--key", "adserver_id,event_timestamp,request_id", "--time-field",
-        "event_timestamp", "--ttl", "7d", "--state", root.appendingPathComponent("state").path,
-        "--output", root.appendingPathComponent("out").path + "/", "--checkpoint-interval", "20ms",
-      ] + more
-    process.standardError = FileHandle.nullDevice
-    try process.run()
-    return process
-  }
-
-  private func output() throws -> Data {
-    let directory = root.appendingPathComponent("out")
-    let names = try FileManager.default.contentsOfDirectory(atPath: directory.path)
-      .filter { $0.hasPrefix("part-") }.sorted()
-    return try names.reduce(into: Data()) { data, name in
-      data.append(try Data(contentsOf: directory.appendingPathComponent(name)))
-    }
+    kill(process.processIdentifier, SIGKILL)
+    process.waitUntilExit()
   }
 
   @Test func tenKillsAtRandomMomentsLeaveTheFirstSeenSet() throws {
     var generator = SystemRandomNumberGenerator()
+    // A tenth of the duplicates each, more or less, and now and then none at all.
+    let tenth = 6_000_000 / 10
     for _ in 0..<10 {
-      let process = try start()
-      usleep(UInt32.random(in: 10_000...250_000, using: &generator))
-      kill(process.processIdentifier, SIGKILL)
-      process.waitUntilExit()
+      try killAfter(printing: max(0, Int.random(in: -tenth / 4...2 * tenth, using: &generator)))
     }
-    let last = try start()
-    last.waitUntilExit()
-    #expect(last.terminationStatus == 0)
-    #expect(try output() == expected)
-    let again = try start()
-    again.waitUntilExit()
-    #expect(again.terminationStatus == 0)
-    #expect(try output() == expected)
+    for _ in 0..<2 {
+      let last = try start(["--duplicates", "-"])
+      last.waitUntilExit()
+      #expect(last.terminationStatus == 0)
+      #expect(try program.output() == expected)
+    }
   }
 
   @Test(arguments: [SIGTERM, SIGINT])
   func aSignalEndsTheRunWellAndTheNextGoesOn(signal: Int32) throws {
-    let process = try start()
-    // Once the output is the job's own, the signals are watched.
-    let owner = root.appendingPathComponent("out/.sediment").path
-    while process.isRunning, !FileManager.default.fileExists(atPath: owner) { usleep(1000) }
+    let (pipe, talk) = (Pipe(), Pipe())
+    let process = try program.start(
+      [
+        "dedup", "in.ndjson", "--key", "adserver_id,event_timestamp,request_id", "--ttl", "7d",
+        "--state", "state", "--output", "out/", "--duplicates", "-",
+      ], output: pipe, talk: talk)
+    // Once it prints, the signals are watched; it cannot end while nobody reads on.
+    _ = try pipe.fileHandleForReading.read(upToCount: 1000)
     kill(process.processIdentifier, signal)
+    // Reading on lets it finish its batch.
+    _ = try pipe.fileHandleForReading.readToEnd()
     process.waitUntilExit()
     #expect(process.terminationReason == .exit && process.terminationStatus == 0)
-    let last = try start()
-    last.waitUntilExit()
-    #expect(try output() == expected)
+    let text = try talk.fileHandleForReading.readToEnd().map { String(decoding: $0, as: UTF8.self) }
+    #expect(text?.contains("Start the same command again") == true)
+    let done = try program.output()
+    #expect(!done.isEmpty && done.count < expected.count && expected.starts(with: done))
+    let last = try program.run(
+      "dedup", "in.ndjson", "--key", "adserver_id,event_timestamp,request_id", "--ttl", "7d",
+      "--state", "state", "--output", "out/", "--duplicates", "-")
+    #expect(last.status == 0)
+    #expect(try program.output() == expected)
   }
 
-  @Test func wrongUsageIsTwoAndAFailingInputOne() throws {
-    let usage = try start(["--late", "never"])
-    usage.waitUntilExit()
-    #expect(usage.terminationStatus == 2)
-    let inside = try start(["--duplicates", root.appendingPathComponent("out/dups").path])
-    inside.waitUntilExit()
-    #expect(inside.terminationStatus == 2)
-    let missing = try start([root.appendingPathComponent("missing.ndjson").path])
-    missing.waitUntilExit()
-    #expect(missing.terminationStatus == 1)
+  @Test func aSecondSignalEndsTheRunAtOnceAndTheStateIsGood() throws {
+    let pipe = Pipe()
+    let process = try start(["--duplicates", "-"], output: pipe)
+    _ = try pipe.fileHandleForReading.read(upToCount: 100_000)
+    kill(process.processIdentifier, SIGTERM)
+    // Nobody reads on, so the batch is not finished: only another signal ends the program.
+    while process.isRunning { kill(process.processIdentifier, SIGTERM) }
+    #expect(process.terminationReason == .exit)
+    #expect([0, 128 + SIGTERM].contains(process.terminationStatus))
+    let last = try start(["--duplicates", "-"])
+    last.waitUntilExit()
+    #expect(last.terminationStatus == 0)
+    #expect(try program.output() == expected)
   }
 }

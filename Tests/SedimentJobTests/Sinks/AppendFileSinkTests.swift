@@ -109,6 +109,29 @@ import Testing
     }
   }
 
+  @Test func aFileThatWasCopiedWithItsStateIsGoneOnWith() throws {
+    var state = OutputState()
+    try attempt([["one\n"], ["two\n"]], on: disk, &state)
+    let other = MemoryFileSystem()
+    // Another inode, and the bytes of an epoch that was lost.
+    try other.write("", to: "something", in: ".")
+    try other.write("h\none\ntwo\nlost\n", to: "out.csv", in: ".")
+    try attempt([["one\n"], ["two\n"], ["three\n"]], on: other, &state)
+    #expect(try text(other) == "h\none\ntwo\nthree\n")
+  }
+
+  @Test func anotherFileOfTheSameLengthIsRefused() throws {
+    var state = OutputState()
+    try attempt([["one\n"]], on: disk, &state)
+    let other = MemoryFileSystem()
+    try other.write("", to: "something", in: ".")
+    try other.write("h\nONE\n", to: "out.csv", in: ".")
+    #expect(throws: SinkError.foreignFile(path: "out.csv")) {
+      try attempt([["one\n"]], on: other, &state)
+    }
+    #expect(try text(other) == "h\nONE\n")
+  }
+
   @Test func whatWasAddedToAReleasedFileIsNotCut() throws {
     var state = OutputState()
     let sink = try AppendFileSink("out.csv", in: disk)

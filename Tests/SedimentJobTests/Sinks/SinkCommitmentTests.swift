@@ -8,6 +8,9 @@ import Testing
       path: "out.ndjson", isReleased: false,
       promise: .file(device: 1, inode: .max, bytes: 1 << 40)),
     SinkCommitment(
+      path: "out.ndjson", isReleased: false,
+      promise: .file(device: 1, inode: 2, bytes: 5, tail: TailHash(bytes: 5, hash: 77))),
+    SinkCommitment(
       path: "/a/bö/", isReleased: false,
       promise: .parts(
         PartsPromise(
@@ -50,11 +53,24 @@ import Testing
 
   @Test func theBytesOfAFileCommitmentAreFixed() {
     let commitment = SinkCommitment(
-      path: "o", isReleased: false, promise: .file(device: 1, inode: 2, bytes: 0x0304))
+      path: "o", isReleased: false,
+      promise: .file(
+        device: 1, inode: 2, bytes: 0x0304, tail: TailHash(bytes: 0x0304, hash: 0x0506)))
     #expect(
       commitment.encoded() == [
-        1, 2, 0, 1, 0, 0, 0, 0x6F, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 4, 3, 0, 0, 0, 0,
-        0, 0,
+        2, 2, 0, 1, 0, 0, 0, 0x6F, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 4, 3, 0, 0, 0, 0,
+        0, 0, 4, 3, 0, 0, 6, 5, 0, 0, 0, 0, 0, 0,
       ])
+  }
+
+  @Test func aFileCommitmentOfVersion1IsReadWithoutTail() throws {
+    let bytes: [UInt8] = [
+      1, 2, 0, 1, 0, 0, 0, 0x6F, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 4, 3, 0, 0, 0, 0,
+      0, 0,
+    ]
+    #expect(
+      try SinkCommitment(decoding: bytes)
+        == SinkCommitment(
+          path: "o", isReleased: false, promise: .file(device: 1, inode: 2, bytes: 0x0304)))
   }
 }

@@ -158,8 +158,61 @@ private struct Inputs {
     #expect(try step(source) == nil)
   }
 
+  @Test func aWriterMayGoOnWithARotatedFile() throws {
+    let clock = ManualClock()
+    let source = FollowingSource(path: "/d/log", in: inputs.files, format: format, clock: clock)
+    try inputs.write("/d/log", "one\nha")
+    #expect(try step(source) == "one\n")
+    try inputs.rename("/d", "log", to: "log.1")
+    try inputs.write("/d/log", "new\n")
+    #expect(try step(source) == nil)
+    clock.advance(byMillis: 1_900)
+    try inputs.append("/d/log.1", "lf\nmo")
+    #expect(try step(source) == "half\n")
+    #expect(try step(source) == nil)
+    clock.advance(byMillis: 1_900)
+    #expect(try step(source) == nil)
+    try inputs.append("/d/log.1", "re")
+    clock.advance(byMillis: 100)
+    // What came after the last look is read, and only then the line ends.
+    #expect(try step(source) == "more\n")
+    #expect(try step(source) == "new\n")
+  }
+
+  @Test func aFileThatWasRotatedMeanwhileIsFinishedUnderItsNewName() throws {
+    try inputs.write("/d/log", "one\n")
+    let position = try inputs.position("/d/log", offset: 4)
+    try inputs.append("/d/log", "two\nthree\n")
+    try inputs.rename("/d", "log", to: "log.1")
+    try inputs.write("/d/log", "new\n")
+    let plan = try InputPlan(
+      [.file("/d/log")], positions: [position], follows: true, in: inputs.files)
+    #expect(plan.inputs[0].predecessor == "/d/log.1" && plan.inputs[0].offset == 4)
+    let source = FollowingSource(
+      path: "/d/log", in: inputs.files, format: format, fromOffset: 4, line: 2,
+      predecessor: "/d/log.1", graceNanos: 0)
+    #expect(try step(source) == "two\nthree\n")
+    // Stopped here, it is found again in the same way.
+    let next = try #require(try source.position())
+    let again = try InputPlan([.file("/d/log")], positions: [next], follows: true, in: inputs.files)
+    #expect(again.inputs[0].predecessor == "/d/log.1" && again.inputs[0].offset == 14)
+    #expect(try step(source) == "new\n")
+  }
+
+  @Test func aRotatedFileThatIsGoneIsSaid() throws {
+    try inputs.write("/d/log", "one\n")
+    let position = try inputs.position("/d/log", offset: 4)
+    try inputs.memory.openDirectory(at: "/d", creating: false).remove("log")
+    try inputs.write("/d/log", "new\n")
+    let plan = try InputPlan(
+      [.file("/d/log")], positions: [position], follows: true, in: inputs.files)
+    #expect(plan.inputs[0].predecessor == nil && plan.inputs[0].offset == 0)
+    #expect(plan.notices.contains { $0.contains("behind byte 4 is not read") })
+  }
+
   @Test func aRotatedFileIsFinishedBeforeTheNewOne() throws {
-    let source = FollowingSource(path: "/d/log", in: inputs.files, format: format)
+    let source = FollowingSource(
+      path: "/d/log", in: inputs.files, format: format, graceNanos: 0)
     var events: [FollowingSource.Event] = []
     source.onEvent = { events.append($0) }
     try inputs.write("/d/log", "one\n")

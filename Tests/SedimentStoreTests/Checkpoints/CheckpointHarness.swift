@@ -12,7 +12,7 @@ struct CheckpointHarness {
 
   static func options(onEvent: (@Sendable (StoreEvent) -> Void)? = nil) -> StoreOptions {
     StoreOptions(
-      memoryBudget: 8 << 20, shards: 2, backgroundThreads: 1, fullDiskPatience: 0,
+      memoryBudget: 8 << 20, shards: 2, backgroundThreads: 1, fullDiskPatience: .zero,
       onEvent: onEvent, clock: FixedClock())
   }
 

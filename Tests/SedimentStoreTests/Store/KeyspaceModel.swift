@@ -81,33 +81,60 @@ extension HashedKeyspace {
   }
 
   /// Where the keyspace answers otherwise than `model` about `keys`; `nil` where it does not.
+  func difference(from model: KeyspaceModel, keys: [[UInt8]]) throws -> String? {
+    try difference(from: KeyspaceExpectation(model, keys: keys))
+  }
+
+  /// Where the keyspace answers otherwise than expected; `nil` where it does not.
   ///
   /// Asks by lookups, which change nothing: one for what is there, one for the borders of the TTL.
-  func difference(from model: KeyspaceModel, keys: [[UInt8]]) throws -> String? {
-    if model.ttl != nil && largestTimeSeen != model.largestTime {
-      return "largest time \(largestTimeSeen as Any), not \(model.largestTime as Any)"
+  func difference(from expected: KeyspaceExpectation) throws -> String? {
+    if expected.hasTimeToLive && largestTimeSeen != expected.largestTime {
+      return "largest time \(largestTimeSeen as Any), not \(expected.largestTime as Any)"
     }
-    let batch = try Self.batch(keys)
+    let batch = try Self.batch(expected.keys)
     let found = try lookup(batch)
-    var times: [Int64] = []
-    for (index, key) in keys.enumerated() {
-      let live = model.live(key)
-      switch (found[index], live.isEmpty) {
-      case (nil, true): break
-      case (nil, false): return "key \(key) is not found, should be \(live)"
-      case (let entry?, _):
-        if !live.contains(.init(time: entry.time, value: entry.value)) {
-          return "key \(key) is \(entry), should be \(live)"
-        }
+    for (index, live) in expected.live.enumerated() {
+      guard let entry = found[index] else {
+        if live.isEmpty { continue }
+        return "key \(expected.keys[index]) is not found, should be \(live)"
       }
-      let anchor = live.last?.time ?? model.largestTime ?? 0
-      times.append(anchor + Int64(index % 3 - 1) * max((model.ttl ?? 1) - Int64(index % 2), 0))
+      let latest = live.max { $0.time < $1.time }
+      if latest?.time != entry.time || latest?.value != entry.value {
+        return "key \(expected.keys[index]) is \(entry), should be the latest of \(live)"
+      }
     }
-    let answers = try contains(batch, times: times)
-    for (index, key) in keys.enumerated()
-    where answers[index] != model.isDuplicate(key, at: times[index]) {
-      return "key \(key) at \(times[index]): \(answers[index]), entries \(model.live(key))"
+    let answers = try contains(batch, times: expected.times)
+    for (index, answer) in answers.enumerated() where answer != expected.areDuplicates[index] {
+      let key = expected.keys[index]
+      return "key \(key) at \(expected.times[index]): \(answer), entries \(expected.live[index])"
     }
     return nil
+  }
+}
+
+/// What a model says of some keys, worked out once for many stores.
+struct KeyspaceExpectation: Sendable {
+  let keys: [[UInt8]]
+  let hasTimeToLive: Bool
+  let largestTime: Int64?
+  /// For each key its entries that count.
+  let live: [[KeyspaceModel.Entry]]
+  /// For each key a time at a border of the TTL, and whether a record of that time is a duplicate.
+  let times: [Int64]
+  let areDuplicates: [Bool]
+
+  init(_ model: KeyspaceModel, keys: [[UInt8]]) {
+    self.keys = keys
+    hasTimeToLive = model.ttl != nil
+    largestTime = model.largestTime
+    let live = keys.map { model.live($0) }
+    let times = live.enumerated().map { index, live in
+      let anchor = live.last?.time ?? model.largestTime ?? 0
+      return anchor + Int64(index % 3 - 1) * max((model.ttl ?? 1) - Int64(index % 2), 0)
+    }
+    self.live = live
+    self.times = times
+    areDuplicates = zip(keys, times).map { model.isDuplicate($0, at: $1) }
   }
 }

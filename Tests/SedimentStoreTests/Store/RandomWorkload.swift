@@ -41,7 +41,7 @@ struct RandomWorkload {
     var options = StoreOptions(
       memoryBudget: StoreOptions.memoryBudgetMin,
       shards: Int.random(in: 1...4, using: &generator),
-      backgroundThreads: Int.random(in: 1...2, using: &generator), fullDiskPatience: 0,
+      backgroundThreads: Int.random(in: 1...2, using: &generator), fullDiskPatience: .zero,
       clock: ManualClock())
     options.memtableSlotsMax = slotsMax
     return options

@@ -6,7 +6,7 @@ import Testing
 @Suite struct StateStoreTests {
   static func options(shards: Int = 2, budget: Int = 8 << 20) -> StoreOptions {
     StoreOptions(
-      memoryBudget: budget, shards: shards, backgroundThreads: 2, fullDiskPatience: 0)
+      memoryBudget: budget, shards: shards, backgroundThreads: 2, fullDiskPatience: .zero)
   }
 
   static func key(_ id: UInt64) -> [UInt8] {

@@ -41,7 +41,7 @@ struct StoreDamageTests {
         }
         try store.close()
       } catch let error as StoreError {
-        let isTyped = [.corrupted, .unsupportedFormat, .notFound].contains(error.code)
+        let isTyped = [.corrupted, .unsupportedFormat].contains(error.code)
         #expect(isTyped || what.contains("link"), "\(what): \(error.code) \(error)")
       }
     }
@@ -108,6 +108,35 @@ struct StoreDamageTests {
         try $0.replaceContents(of: file, with: bytes)
       }
     }
+  }
+
+  @Test("a deleted file is damage that names it, never a store to be made", arguments: policies)
+  func deletedFiles(policy: LogPolicy) throws {
+    let sample = try Sample(policy, seed: 59)
+    var kinds: Set<String> = []
+    for file in sample.files {
+      let copy = sample.fileSystem.clone()
+      try copy.removeFile(at: file)
+      let name = String(file.dropFirst("state/".count))
+      kinds.insert(name.hasPrefix("MANIFEST") ? "manifest" : String(name.suffix(4)))
+      var workload = sample.workload
+      let options = workload.storeOptions()
+      let error = #expect(throws: StoreError.self) {
+        try StateStore.open(at: "/state", options: options, fileSystem: copy)
+      }
+      #expect(error?.code == .corrupted && error?.message.contains(name) == true, "\(file)")
+      guard name != "CURRENT" else { continue }
+      let seen = #expect(throws: StoreError.self) {
+        let reader = try ReadOnlyStore.open(at: "/state", fileSystem: copy)
+        for key in sample.keys { _ = try reader.lookup(key, in: "seen") }
+      }
+      #expect(seen?.code == .corrupted && seen?.message.contains(name) == true, "\(file)")
+    }
+    #expect(kinds.isSuperset(of: ["manifest", ".log"]))
+    let missing = #expect(throws: StoreError.self) {
+      try ReadOnlyStore.open(at: "/nowhere", fileSystem: sample.fileSystem)
+    }
+    #expect(missing?.code == .notFound)
   }
 
   @Test("CURRENT cannot lead out of the directory")

@@ -35,7 +35,7 @@ struct TestEntry: Hashable {
       try unsafe key.withUnsafeBytes { key in
         try body(
           unsafe EntryReference(
-            hash: hash, time: time, kind: kind, value: value.baseAddress,
+            hash: hash, time: time, kind: kind, value: value.isEmpty ? nil : value.baseAddress,
             key: key.baseAddress, keyLength: UInt32(key.count)))
       }
     }

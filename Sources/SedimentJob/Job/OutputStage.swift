@@ -1,0 +1,123 @@
+// Routing and writing, behind the thread that decides.
+//
+//   JobSession decides batch n + 1 │ queue │ one thread routes batch n and hands it to the sinks
+//
+// Copying records to files takes about as long as deciding, so the two go side by side. Batches are
+// written in the order in which they were submitted.
+//
+// Invariants
+// 1. Sinks are written by this thread alone, and cut only when it is drained: an epoch's output is
+//    that of the batches decided before it.
+// 2. After a failure nothing more is written, and every later call throws it.
+// 3. At most `waitingMax` decided batches wait.
+//
+// Concurrency: `monitor` guards all that changes but the router, which is the thread's own while
+// batches are under way, and the deciding thread's when drained.
+
+internal import SedimentIO
+
+/// The thread that writes one session's output.
+// @unchecked because everything that changes is touched as the header says.
+final class OutputStage: @unchecked Sendable {
+  private struct Work {
+    var batch: RecordBatch
+    var path: String
+  }
+
+  private let router: BatchRouter
+  private let outputs: OutputSet
+  private let pool: RecordBatchPool
+  private let monitor = Monitor()
+
+  private var waiting: [Work] = []
+  private var isBusy = false
+  private var isStopping = false
+  private var hasThread = false
+  private var failure: (any Error)?
+  private var countersSoFar = JobCounters()
+
+  /// Decided batches that may wait to be written.
+  static let waitingMax = 3
+
+  init(_ router: BatchRouter, to outputs: OutputSet, pool: RecordBatchPool) throws {
+    self.router = router
+    self.outputs = outputs
+    self.pool = pool
+    waiting.reserveCapacity(Self.waitingMax)
+    let thread = try SystemThread(name: "sediment-output") { [self] in
+      run()
+      monitor.withLock {
+        hasThread = false
+        monitor.broadcast()
+      }
+    }
+    monitor.withLock { hasThread = true }
+    _ = consume thread
+  }
+
+  /// What was written so far, or a little less.
+  var counters: JobCounters { monitor.withLock { countersSoFar } }
+
+  /// Hands over a decided batch; waits while too many wait already.
+  ///
+  /// - Parameter path: the source's name, for rejects.
+  /// - Throws: what an earlier batch failed with.
+  func submit(_ batch: RecordBatch, path: String) throws {
+    try monitor.withLock {
+      while failure == nil, waiting.count >= Self.waitingMax { monitor.wait() }
+      if let failure { throw failure }
+      waiting.append(Work(batch: batch, path: path))
+      monitor.broadcast()
+    }
+  }
+
+  /// Waits until everything submitted has been written.
+  ///
+  /// - Throws: what a batch failed with.
+  func drain() throws {
+    try monitor.withLock {
+      while failure == nil, isBusy || !waiting.isEmpty { monitor.wait() }
+      if let failure { throw failure }
+    }
+  }
+
+  /// Ends the thread; batches that wait are not written.
+  func stop() {
+    monitor.withLock {
+      isStopping = true
+      monitor.broadcast()
+      while hasThread { monitor.wait() }
+    }
+  }
+
+  private func run() {
+    while let work = next() {
+      var failure: (any Error)?
+      do {
+        try unsafe router.route(
+          work.batch, decisions: UnsafePointer(work.batch.columns.decisions), path: work.path)
+        try router.write(work.batch, to: outputs)
+      } catch {
+        failure = error
+      }
+      pool.give(work.batch)
+      monitor.withLock {
+        isBusy = false
+        countersSoFar = router.counters
+        self.failure = failure
+        monitor.broadcast()
+      }
+      if failure != nil { return }
+    }
+  }
+
+  private func next() -> Work? {
+    monitor.withLock {
+      while waiting.isEmpty, !isStopping { monitor.wait() }
+      if isStopping { return nil }
+      isBusy = true
+      monitor.broadcast()
+      return waiting.removeFirst()
+    }
+  }
+}

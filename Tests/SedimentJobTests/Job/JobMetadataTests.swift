@@ -1,0 +1,159 @@
+import SedimentJob
+import SedimentStore
+import SedimentTestKit
+import Testing
+
+@Suite("Job metadata")
+struct JobMetadataTests {
+  /// A job whose every part holds something.
+  private static func full() throws -> JobMetadata {
+    var metadata = JobMetadata(
+      description: JobDescription(
+        format: RecordFormat(
+          kind: .csv, keyFields: ["a", "größe.x[0]"], keyRegex: "(a+)", timeField: "t",
+          timeUnit: .microseconds),
+        keyMode: .exact, timeToLive: .milliseconds(604_800_000), allowedLateness: 77))
+    metadata.csvHeader = Array("a,b,t\r\n".utf8)
+    metadata.totals.events = 1_000_000
+    metadata.totals.emitted = 300
+    metadata.totals.bytesOut = .max
+    metadata.commitments = [
+      .output: SinkCommitment(
+        path: "/out/", isReleased: false,
+        promise: .parts(
+          PartsPromise(
+            outputID: 9, writerEpoch: 3, nextSequence: 14, fileExtension: "csv",
+            parts: [.init(sequence: 12, bytes: 5), .init(sequence: 13, bytes: 0)]))),
+      .rejects: SinkCommitment(
+        path: "rejects", isReleased: true, promise: .file(device: 1, inode: 2, bytes: 3)),
+    ]
+    metadata.positions = [
+      try makePosition("/in/a.csv", offset: 1 << 40, line: 1 << 33),
+      try makePosition("/in/b.csv.gz", offset: 12, isCompressed: true),
+    ]
+    return metadata
+  }
+
+  private static func empty() -> JobMetadata {
+    JobMetadata(
+      description: JobDescription(
+        format: RecordFormat(kind: .lines, keyFields: []), timeToLive: .forever))
+  }
+
+  @Test func metadataComeBackAsTheyWere() throws {
+    let full = try Self.full()
+    #expect(try JobMetadata(decoding: full.encoded()) == full)
+    let empty = Self.empty()
+    #expect(try JobMetadata(decoding: empty.encoded()) == empty)
+    for mode in [KeyMode.exact, .fingerprint] {
+      for kind in RecordFormat.Kind.allCases {
+        for unit in TimeUnit.allCases {
+          var other = full
+          other.description.format.kind = kind
+          other.description.format.timeUnit = unit
+          other.description.keyMode = mode
+          #expect(try JobMetadata(decoding: other.encoded()) == other)
+        }
+      }
+    }
+  }
+
+  /// Format version, "lines", no fields, no regex, no time field, "ms", fingerprint, for ever, no
+  /// lateness, no header, ten counters, no outputs, no positions.
+  @Test func bytesOfAJobThatHasNotBegunAreGolden() {
+    var expected: [UInt8] = [1, 5] + Array("lines".utf8) + [0, 0, 0, 2] + Array("ms".utf8) + [0]
+    expected += [UInt8](repeating: 0, count: 16)
+    expected += [0, 10] + [UInt8](repeating: 0, count: 10)
+    expected += [0, 0, 0, 0]
+    #expect(Self.empty().encoded() == expected)
+  }
+
+  @Test func bytesOfAJobUnderWayAreGolden() throws {
+    var metadata = Self.empty()
+    metadata.description = JobDescription(
+      format: RecordFormat(kind: .csv, keyFields: ["k"], timeField: "t", timeUnit: .seconds),
+      keyMode: .exact, timeToLive: .milliseconds(0x0102), allowedLateness: 3)
+    metadata.csvHeader = [0x6B]
+    metadata.totals.events = 200
+    metadata.totals.lateDropped = 4
+    metadata.commitments[.duplicates] = SinkCommitment(
+      path: "-", isReleased: true, promise: .standardOutput)
+    metadata.positions = [try makePosition("p", offset: 2, line: 9)]
+    var expected: [UInt8] = [1, 3] + Array("csv".utf8) + [1, 1, 0x6B, 0, 1, 1, 0x74, 1, 0x73, 1]
+    expected += [2, 1, 0, 0, 0, 0, 0, 0] + [3, 0, 0, 0, 0, 0, 0, 0]
+    expected += [1, 1, 0x6B] + [10, 0xC8, 1, 0, 0, 0, 0, 0, 0, 4, 0, 0]
+    expected += [0, 1, 8, 1, 0, 1, 1, 0, 0, 0, 0x2D, 0]
+    expected += [1, 1, 0x70, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 2]
+    expected += [5, 0, 0, 0, 0, 0, 0, 0, 0, 2, 9, 2, 6, 0, 0, 0, 0, 0, 0, 0]
+    #expect(metadata.encoded() == expected)
+  }
+
+  /// The position of an empty file, of which everything is zero, is as short as one gets.
+  @Test(arguments: ["", "a", "ab", "abc"])
+  func emptyFilesWithShortNamesAreReadBack(path: String) throws {
+    let bytes = [UInt8(path.utf8.count)] + Array(path.utf8) + [UInt8](repeating: 0, count: 37)
+    let position = try ByteReader.reading(bytes) { (reader) throws(CodingError) in
+      let position = try FilePosition(from: &reader)
+      try reader.expectEnd()
+      return position
+    }
+    var metadata = Self.empty()
+    metadata.positions = Array(repeating: position, count: 3)
+    #expect(try JobMetadata(decoding: metadata.encoded()) == metadata)
+  }
+
+  @Test func everyTruncationAndExtensionIsATypedError() throws {
+    for bytes in [try Self.full().encoded(), Self.empty().encoded()] {
+      for count in 0..<bytes.count {
+        #expect(throws: JobError.self, "\(count) bytes") {
+          try JobMetadata(decoding: Array(bytes.prefix(count)))
+        }
+      }
+      #expect(throws: JobError.self) { try JobMetadata(decoding: bytes + [0]) }
+    }
+  }
+
+  @Test func aNewerVersionSaysSo() throws {
+    var bytes = Self.empty().encoded()
+    bytes[0] = 2
+    #expect {
+      try JobMetadata(decoding: bytes)
+    } throws: { error in
+      "\(error)".contains("newer version of sediment")
+    }
+  }
+
+  @Test("bytes that are no metadata are refused or decode to what is written alike, never trap")
+  func hostileBytes() throws {
+    let bytes = try Self.full().encoded()
+    for bit in 0..<(8 * bytes.count) {
+      var damaged = bytes
+      damaged[bit / 8] ^= 1 << UInt8(bit % 8)
+      try check(damaged)
+    }
+    for seed in UInt64(0)..<4_000 {
+      var generator = SeededGenerator(seed: seed)
+      var damaged = bytes
+      if seed % 5 == 0 {
+        damaged = (0..<Int.random(in: 0...300, using: &generator)).map { _ in
+          UInt8.random(in: 0...255, using: &generator)
+        }
+        if !damaged.isEmpty { damaged[0] = 1 }
+      } else {
+        let start = Int.random(in: 0..<bytes.count, using: &generator)
+        let end = min(start + Int.random(in: 1...10, using: &generator), bytes.count)
+        for place in start..<end {
+          damaged[place] = seed % 2 == 0 ? 0xFF : UInt8.random(in: 0...255, using: &generator)
+        }
+      }
+      try check(damaged)
+    }
+  }
+
+  private func check(_ bytes: [UInt8]) throws {
+    do {
+      let decoded = try JobMetadata(decoding: bytes)
+      #expect(try JobMetadata(decoding: decoded.encoded()) == decoded)
+    } catch {}
+  }
+}

@@ -1,0 +1,185 @@
+import SedimentStore
+import SedimentTestKit
+import Testing
+
+/// Row 8 of the fault matrix: pages, blocks and files that are whole, and stand where they do not
+/// belong or did once.
+@Suite("Swapped, stale and misplaced pages, blocks and files")
+struct MisplacementTests {
+  /// With tables of several pages.
+  private static let sample = Result { try DamageSample(.reopened, size: 6) }
+  /// The same script, run by another store: the same keys, names and lengths.
+  private static let twin = Result { try DamageSample(.reopened, size: 6) }
+
+  private enum Move: CaseIterable {
+    case swapPages, pageOfOtherTable, pageOfTwin, swapBlocks, staleBlock, copyFile, swapFiles
+    case staleFile, fileOfTwin
+  }
+
+  @Test("240 moves are harmless or reported", arguments: 0..<8)
+  func moves(part: Int) throws {
+    let sample = try Self.sample.get()
+    let twin = try Self.twin.get()
+    var generator = SeededGenerator(seed: 0x5A47 + UInt64(part))
+    var refusedCount = 0
+    for round in 0..<30 {
+      let move = Move.allCases[(round + part) % Move.allCases.count]
+      let changes = try Self.draw(move, sample, twin, &generator)
+      let names = changes.map(\.file)
+      let what = "seed \(0x5A47 + part), round \(round): \(move) of \(names)"
+      #expect(!changes.isEmpty, "\(what)")
+      for place in SampleScript.Place.allCases {
+        let verdict = try sample.judge(place, what) { disk in
+          for change in changes { try disk.replaceContents(of: change.file, with: change.bytes) }
+        }
+        refusedCount += verdict == .refused ? 1 : 0
+      }
+    }
+    #expect(refusedCount >= 20, "moves that matter are noticed")
+  }
+
+  @Test("a page at another place is never read as the one that belongs there")
+  func everyPage() throws {
+    let sample = try Self.sample.get()
+    let tables = sample.files(of: .state).filter { $0.hasSuffix(".sst") }
+    for file in tables {
+      let bytes = try sample.disk.contents(of: file)
+      let pages = try Self.pages(of: file, in: sample)
+      for first in 0..<pages {
+        for second in 0..<first {
+          let verdict = try sample.judge(.state, "\(file): pages \(first) and \(second) swapped") {
+            try $0.replaceContents(of: file, with: Self.swapping(first, second, 4_096, bytes))
+          }
+          #expect(verdict == .refused, "\(file) pages \(first) and \(second)")
+        }
+      }
+    }
+  }
+
+  @Test("an older version of any file of a state is harmless or reported")
+  func everyVersion() throws {
+    let sample = try Self.sample.get()
+    var count = 0
+    for file in sample.files(of: .state) {
+      for (index, version) in sample.versions[file, default: []].enumerated() {
+        count += 1
+        try sample.judge(.state, "\(file) as of version \(index)") {
+          try $0.replaceContents(of: file, with: version)
+        }
+      }
+    }
+    #expect(count >= 10)
+  }
+
+  @Test("a checkpoint's log as it went on later brings no later batches")
+  func longerLog() throws {
+    let sample = try DamageSample(.closed)
+    let later = sample.versions.flatMap { file, versions in
+      file.hasPrefix("state/") && file.hasSuffix(".log") ? versions : []
+    }
+    var count = 0
+    for place in [SampleScript.Place.checkpoint, .savepoint] {
+      for file in sample.files(of: place) where file.hasSuffix(".log") {
+        let bytes = try sample.disk.contents(of: file)
+        for version in later where version.count > bytes.count && version.starts(with: bytes) {
+          count += 1
+          let verdict = try sample.judge(place, "\(file) of \(version.count) bytes") {
+            try $0.replaceContents(of: file, with: version)
+          }
+          #expect(verdict == .whole)
+        }
+      }
+    }
+    #expect(count >= 2)
+  }
+
+  // MARK: - Moves
+
+  private typealias Change = (file: String, bytes: [UInt8])
+
+  private static func draw(
+    _ move: Move, _ sample: DamageSample, _ twin: DamageSample, _ generator: inout SeededGenerator
+  ) throws -> [Change] {
+    let disk = sample.disk
+    let files = SampleScript.Place.allCases.flatMap { sample.files(of: $0) }
+    let file = files.randomElement(using: &generator) ?? ""
+    let other = files.randomElement(using: &generator) ?? ""
+    switch move {
+    case .swapPages, .pageOfOtherTable, .pageOfTwin:
+      return try drawPages(move, sample, twin, &generator)
+    case .swapBlocks:
+      let bytes = try disk.contents(of: file)
+      let block = [16, 64, 512].randomElement(using: &generator) ?? 16
+      let count = bytes.count / block
+      guard count > 1 else { return [(file, bytes.reversed())] }
+      let first = Int.random(in: 0..<count, using: &generator)
+      return [(file, swapping(first, (first + 1) % count, block, bytes))]
+    case .staleBlock:
+      // A block of an earlier version over the same place of the present one.
+      let path = sample.versions.keys.sorted().filter { files.contains($0) }
+        .randomElement(using: &generator)
+      guard let path, let old = sample.versions[path]?.randomElement(using: &generator) else {
+        return []
+      }
+      var bytes = try disk.contents(of: path)
+      let start = Int.random(in: 0...(min(old.count, bytes.count) / 64), using: &generator) * 64
+      let end = min(old.count, bytes.count, start + 512)
+      if start < end { bytes.replaceSubrange(start..<end, with: old[start..<end]) }
+      return [(path, bytes)]
+    case .copyFile: return [(file, try disk.contents(of: other))]
+    case .swapFiles:
+      return [(file, try disk.contents(of: other)), (other, try disk.contents(of: file))]
+    case .staleFile:
+      // Of any name: also one that is gone, under a name that is there.
+      let all = sample.versions.keys.sorted()
+      let path = all.randomElement(using: &generator) ?? ""
+      guard let old = sample.versions[path]?.randomElement(using: &generator) else { return [] }
+      return [(files.contains(path) ? path : file, old)]
+    case .fileOfTwin:
+      let kind = file.suffix(4)
+      let match = twin.disk.files().filter { $0.hasSuffix(kind) && !$0.hasSuffix("LOCK") }
+        .randomElement(using: &generator)
+      return [(file, try twin.disk.contents(of: match ?? "state/CURRENT"))]
+    }
+  }
+
+  private static func drawPages(
+    _ move: Move, _ sample: DamageSample, _ twin: DamageSample, _ generator: inout SeededGenerator
+  ) throws -> [Change] {
+    let tables = sample.files(of: .state).filter { $0.hasSuffix(".sst") }
+    let source = move == .pageOfTwin ? twin : sample
+    let sources = source.files(of: .state).filter { $0.hasSuffix(".sst") }
+    guard let file = tables.randomElement(using: &generator),
+      let other = sources.randomElement(using: &generator)
+    else { return [] }
+    var bytes = try sample.disk.contents(of: file)
+    let units = bytes.count / 4_096
+    let unit = Int.random(in: 0..<units, using: &generator)
+    if move == .swapPages {
+      return [(file, swapping(unit, (unit + 1) % units, 4_096, bytes))]
+    }
+    let from = try source.disk.contents(of: other)
+    // Half of the time the same place, so that only the identity of the file tells them apart.
+    let same = Bool.random(using: &generator) && unit < from.count / 4_096
+    let origin = same ? unit : Int.random(in: 0..<(from.count / 4_096), using: &generator)
+    bytes.replaceSubrange(
+      (unit * 4_096)..<((unit + 1) * 4_096),
+      with: from[(origin * 4_096)..<((origin + 1) * 4_096)])
+    return [(file, bytes)]
+  }
+
+  private static func swapping(
+    _ first: Int, _ second: Int, _ size: Int, _ bytes: [UInt8]
+  ) -> [UInt8] {
+    var swapped = bytes
+    for index in 0..<size { swapped.swapAt(first * size + index, second * size + index) }
+    return swapped
+  }
+
+  /// How many units of a table are pages: all before the filter section.
+  private static func pages(of file: String, in sample: DamageSample) throws -> Int {
+    let bytes = try sample.disk.contents(of: file)
+    let field = bytes.count - 4_096 + 40
+    return (0..<8).reduce(0) { $0 | Int(bytes[field + $1]) << (8 * $1) }
+  }
+}

@@ -1,0 +1,126 @@
+import SedimentStore
+import SedimentTestKit
+
+/// Draws states that obey all invariants of `StoreState`.
+struct RandomState {
+  var generator: SeededGenerator
+  private var nextFileNumber: UInt64 = 1
+  private var nextID: UInt64 = 1
+
+  init(seed: UInt64) { generator = SeededGenerator(seed: seed) }
+
+  private mutating func draw(_ range: ClosedRange<Int>) -> Int {
+    Int.random(in: range, using: &generator)
+  }
+
+  private mutating func bytes(_ count: Int) -> [UInt8] {
+    (0..<count).map { _ in UInt8.random(in: 0...255, using: &generator) }
+  }
+
+  mutating func options() -> KeyspaceOptions {
+    KeyspaceOptions(
+      keyMode: draw(0...1) == 0 ? .exact : .fingerprint, valueWidth: UInt8(draw(0...64)),
+      timeToLive: draw(0...2) == 0
+        ? .forever
+        : .milliseconds(.random(in: 1...TimeToLive.millisecondsMax, using: &generator)),
+      allowedLateness: draw(0...1) == 0 ? nil : Int64(draw(0...1_000_000)),
+      compaction: .tiered(fanout: UInt8(draw(2...32))),
+      log: [.epochs, .everyBatch(synchronized: true), .everyBatch(synchronized: false)][
+        draw(0...2)],
+      refreshesOnSeen: draw(0...1) == 1)
+  }
+
+  private mutating func table(_ clip: ClosedRange<UInt64>, _ layout: EntryLayout) -> TableSlice {
+    defer { nextFileNumber += 1 }
+    let low = Int64.random(in: StoreState.timeMin...StoreState.timeMax, using: &generator)
+    let table = TableMetadata(
+      number: FileNumber(nextFileNumber), fileID: generator.next(), fileBytes: generator.next(),
+      entryCount: UInt64(draw(1...1_000_000)), smallestHigh: clip.lowerBound,
+      largestHigh: clip.upperBound, smallestTime: low,
+      largestTime: .random(in: low...StoreState.timeMax, using: &generator), layout: layout,
+      hasKinds: draw(0...1) == 1, filterKind: FilterKind.allCases[draw(0...2)])
+    return TableSlice(table: table, clip: clip)
+  }
+
+  /// Runs of a shard, newest first, numbered from `sequence` down.
+  mutating func runs(_ groups: KeyGroupRange, _ layout: EntryLayout, count: Int) -> [RunState] {
+    let range = groups.hashRange
+    return (0..<count).map { index in
+      defer { nextID += 1 }
+      let tables = draw(1...3)
+      let part = (range.upperBound - range.lowerBound) / UInt64(tables)
+      let slices = (0..<tables).map { number in
+        let low = range.lowerBound + part * UInt64(number)
+        return table(low + 1...(low + part - 1), layout)
+      }
+      return RunState(
+        id: nextID, sequence: UInt64(10 * (count - index)), level: UInt8(draw(0...62)),
+        window: Int64(draw(-100...100)), tables: slices)
+    }
+  }
+
+  private mutating func keyspace(id: UInt32, shards: Int? = nil) -> KeyspaceState {
+    let options = self.options()
+    let largest = Int64.random(in: StoreState.timeMin...StoreState.timeMax, using: &generator)
+    var keyspace = KeyspaceState(
+      id: id, name: draw(0...5) == 0 ? "größe \(id)" : "keyspace \(id)", options: options,
+      largestTime: draw(0...3) == 0 ? nil : largest, shards: [])
+    for groups in KeyGroupRange.split(into: shards ?? draw(1...5)) {
+      let runs = runs(groups, options.layout, count: draw(0...5))
+      keyspace.shards.append(ShardState(groups: groups, runs: runs))
+    }
+    keyspace.logs = (0..<draw(0...3)).map { _ in
+      defer { nextFileNumber += 1 }
+      return LogReference(
+        number: FileNumber(nextFileNumber), fileID: generator.next(),
+        committedLength: generator.next())
+    }
+    return keyspace
+  }
+
+  /// A whole state.
+  ///
+  /// - Parameter shards: of each keyspace; `nil` for any number.
+  mutating func state(shards: Int? = nil) -> StoreState {
+    var state = StoreState(
+      identity: StoreIdentity(high: generator.next(), low: generator.next()),
+      seed: HashSeed(first: generator.next(), second: generator.next()))
+    state.metadata = bytes(draw(0...40))
+    state.writerEpoch = UInt64(draw(0...1_000_000))
+    state.epoch = UInt64(draw(0...1_000_000))
+    for id in 1...UInt32(draw(1...3)) {
+      state.keyspaces.append(keyspace(id: id, shards: shards))
+      state.nextKeyspaceID = id + 1
+    }
+    state.nextFileNumber = nextFileNumber + UInt64(draw(0...5))
+    return state
+  }
+
+  /// An epoch's edit that fits a state: runs go and come, logs change.
+  mutating func edit(of state: StoreState) -> StateEdit {
+    nextFileNumber = state.nextFileNumber
+    nextID += 1_000
+    var edit = StateEdit(
+      epoch: state.epoch + 1, nextFileNumber: 0, metadata: bytes(draw(0...40)))
+    for keyspace in state.keyspaces where draw(0...3) > 0 {
+      var change = KeyspaceEdit(
+        id: keyspace.id, largestTime: Int64(draw(-1_000...1_000)),
+        logs: draw(0...1) == 0 ? [] : keyspace.logs)
+      for (index, shard) in keyspace.shards.enumerated() {
+        var runs = shard.runs.filter { _ in draw(0...2) > 0 }
+        let layout = keyspace.options.layout
+        for var run in self.runs(shard.groups, layout, count: draw(0...2)) {
+          run.sequence += 1_000_000 * (state.epoch + 1)
+          runs.append(run)
+        }
+        runs.sort { $0.sequence > $1.sequence }
+        if let shardEdit = ShardEdit(index: index, from: shard.runs, to: runs) {
+          change.shards.append(shardEdit)
+        }
+      }
+      edit.keyspaces.append(change)
+    }
+    edit.nextFileNumber = nextFileNumber
+    return edit
+  }
+}
