@@ -53,7 +53,7 @@ final class SedimentEngine: Engine {
     return EngineCounters(
       flushedBytes: statistics.bytesFlushed,
       writtenBytes: statistics.bytesFlushed + statistics.bytesMerged + statistics.bytesLogged,
-      falsePositives: statistics.falsePositives, pagesRead: statistics.pagesRead,
+      falsePositives: statistics.falsePositives, pagesRead: statistics.cacheMisses,
       stallSeconds: Double(statistics.stallNanos) / 1e9,
       longestCutMicros: Double(statistics.longestCutNanos) / 1e3)
   }

@@ -105,6 +105,7 @@ package struct RunDetails: Codable, Sendable {
   package var flushedBytes: UInt64?
   /// Read from the device, by whatever means.
   var deviceReadBytes: UInt64?
+  /// Pages that the engine read from files, or from the system's cache of them.
   var pagesRead: UInt64?
   var stallSeconds: Double?
   var longestCutMicros: Double?
