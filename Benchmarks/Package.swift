@@ -25,15 +25,22 @@ let package = Package(
       path: "Sources/SedimentFigures"),
     .target(name: "CWorkload"),
     .target(name: "CPeers"),
-    .executableTarget(
-      name: "sediment-bench",
+    .target(
+      name: "BenchSuite",
       dependencies: [
         "CPeers", "CWorkload",
         .product(name: "SedimentStore", package: "sediment"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Histogram", package: "hdrhistogram-swift"),
       ],
-      path: "Sources/SedimentBench", swiftSettings: strict),
+      swiftSettings: strict),
+    .executableTarget(
+      name: "sediment-bench",
+      dependencies: ["BenchSuite"], path: "Sources/SedimentBench",
+      swiftSettings: strict),
+    .testTarget(
+      name: "BenchSuiteTests", dependencies: ["BenchSuite", "CPeers", "CWorkload"],
+      swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,7 +1,10 @@
 // LMDB, without syncs until the end: the fastest that it goes, and no crash safety meanwhile.
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 
 #include "error.h"
 #include "peers.h"
@@ -128,6 +131,7 @@ static bool flush(peer_store *base, peer_error *error) {
 
 static bool checkpoint(peer_store *base, const char *directory, peer_error *error) {
   lmdb_store *store = (lmdb_store *)base;
+  if (mkdir(directory, 0777) != 0) return peer_fail(error, "%s: %s", directory, strerror(errno));
   return check(store, "copy", store->mdb.env_copy(store->environment, directory), error);
 }
 

@@ -21,7 +21,9 @@ struct RunCommand: ParsableCommand {
   @Option(help: "What is done: \(WorkloadName.names).")
   var workload = WorkloadName.dedup
 
-  @Option(name: .customLong("engine"), help: "Once for each engine: \(EngineName.names).")
+  @Option(
+    name: .customLong("engine"),
+    help: "Once for each engine: \(EngineName.names); sediment and the floor by default.")
   var engines: [EngineName] = []
 
   @Option(help: "Events that are inserted; keys that are loaded before lookups.")
@@ -110,17 +112,26 @@ struct RunCommand: ParsableCommand {
 
   private var chosenEngines: [EngineName] {
     if !engines.isEmpty { return engines }
-    return workload == .job ? [.sediment] : [.sediment, .floor]
+    return [.sediment, .floor].filter { $0.objection(to: workload) == nil }
   }
 
   private func request(_ engine: EngineName, number: Int) -> RunRequest {
     let parent = directory ?? NSTemporaryDirectory()
     let name = "sediment-bench-\(ProcessInfo.processInfo.processIdentifier)-\(number)"
-    return RunRequest(
-      engine: engine, workload: workload, mode: mode, events: events.value, threads: threads,
-      seed: seed, repeatThousandths: repeats.thousandths, batch: batch, memory: memory.bytes,
-      epochSeconds: epochSeconds, lookups: lookups.value, isCold: cold, windows: windows,
-      directory: URL(fileURLWithPath: parent).appendingPathComponent(name).path, tool: tool)
+    var request = RunRequest(
+      engine, workload, events: events.value,
+      directory: URL(fileURLWithPath: parent).appendingPathComponent(name).path, threads: threads,
+      mode: mode)
+    request.seed = seed
+    request.repeatThousandths = repeats.thousandths
+    request.batch = batch
+    request.memory = memory.bytes
+    request.epochSeconds = epochSeconds
+    request.lookups = lookups.value
+    request.isCold = cold
+    request.windows = windows
+    request.tool = tool
+    return request
   }
 
   private static func summary(_ figures: RunFigures) -> String {

@@ -1,7 +1,7 @@
 // What a run says of itself.
 
 /// The figures that every run has, under the names that `--json` prints.
-struct RunFigures: Codable, Sendable {
+package struct RunFigures: Codable, Sendable {
   var engine: String
   var workload: String
   var mode: String
@@ -9,7 +9,7 @@ struct RunFigures: Codable, Sendable {
   /// Events decided, or keys looked up.
   var events: UInt64
   /// Keys that were new, or found by lookups.
-  var accepted: UInt64
+  package var accepted: UInt64
   var wallSeconds: Double
   var eventsPerSecond: Double
   var cpuNanosPerEvent: Double
@@ -25,7 +25,7 @@ struct RunFigures: Codable, Sendable {
   var writtenBytes: UInt64?
   var falsePositives: UInt64?
 
-  enum CodingKeys: String, CodingKey, CaseIterable {
+  package enum CodingKeys: String, CodingKey, CaseIterable {
     case engine, workload, mode, threads, events, accepted
     case wallSeconds = "wall_seconds"
     case eventsPerSecond = "events_per_second"
@@ -41,7 +41,7 @@ struct RunFigures: Codable, Sendable {
   }
 
   /// One JSON object on one line, its fields in the order of `CodingKeys`.
-  var json: String {
+  package var json: String {
     let values: [String] = CodingKeys.allCases.map { key in
       switch key {
       case .engine: "\"\(engine)\""
@@ -69,46 +69,57 @@ struct RunFigures: Codable, Sendable {
 }
 
 /// Where a run was at a moment.
-struct CoursePoint: Codable, Sendable {
-  var seconds: Double
+package struct CoursePoint: Codable, Sendable {
+  package var seconds: Double
   var events: UInt64
+  var accepted: UInt64
   var residentBytes: UInt64
   var diskBytes: UInt64
+
+  package init(
+    seconds: Double, events: UInt64, accepted: UInt64, residentBytes: UInt64 = 0,
+    diskBytes: UInt64 = 0
+  ) {
+    self.seconds = seconds
+    self.events = events
+    self.accepted = accepted
+    self.residentBytes = residentBytes
+    self.diskBytes = diskBytes
+  }
 }
 
 /// A checkpoint that was made while writing went on.
-struct CheckpointFigures: Codable, Sendable {
+package struct CheckpointFigures: Codable, Sendable {
   var seconds: Double
   /// Bytes that it added to what earlier ones hold.
   var newBytes: UInt64?
 }
 
 /// What else a run found out.
-struct RunDetails: Codable, Sendable {
-  var course: [CoursePoint] = []
+package struct RunDetails: Codable, Sendable {
+  package var course: [CoursePoint] = []
   /// Events that preceded: keys loaded before lookups.
   var loaded: UInt64?
   /// What came after the end of the timed part: merges that were due.
   var settleSeconds: Double?
-  var flushedBytes: UInt64?
+  package var flushedBytes: UInt64?
   /// Read from the device, by whatever means.
   var deviceReadBytes: UInt64?
+  /// Pages that the engine read from files, or from the system's cache of them.
   var pagesRead: UInt64?
   var stallSeconds: Double?
   var longestCutMicros: Double?
   var checkpoints: [CheckpointFigures] = []
   var restoreSeconds: Double?
-  /// Bytes of data that has not expired, at the end.
-  var unexpiredBytes: UInt64?
   /// Percentiles of the latency in microseconds, for a curve: share and value.
   var latencyCurve: [[Double]] = []
 }
 
 /// A run as it is kept.
-struct RunRecord: Codable, Sendable {
-  var request: RunRequest
-  var figures: RunFigures
-  var details: RunDetails
+package struct RunRecord: Codable, Sendable {
+  package var request: RunRequest
+  package var figures: RunFigures
+  package var details: RunDetails
   /// All options in force, in the engine's own words.
   var options: [String]
 }

@@ -11,6 +11,7 @@ final class RocksDBEngine: Engine, @unchecked Sendable {
   static let mapsFiles = false
 
   private let directory: String
+  private let settings: String
   private let library: OpaquePointer
   private let stores: PeerStores
 
@@ -19,8 +20,8 @@ final class RocksDBEngine: Engine, @unchecked Sendable {
     let path = try PeerLibrary.rocksdb.path()
     let isNaive = request.engine == .rocksdbNaive
     var error = peer_error()
-    let text = isNaive ? Self.naive : Self.tuned(writers: request.threads)
-    let library = text.withCString { text in
+    settings = isNaive ? Self.naive : Self.tuned(writers: request.threads)
+    let library = settings.withCString { text in
       var options = peer_rocksdb_options(
         text: text, batches: !isNaive, time_to_live: request.timeToLive ?? 0)
       return peer_rocksdb_load(path, &options, &error)
@@ -70,13 +71,13 @@ final class RocksDBEngine: Engine, @unchecked Sendable {
 
   private static let naive = "create_if_missing=true"
 
-  /// What RocksDB wrote down of the first store's options, and what is set by call.
+  /// What is set here, and what RocksDB wrote down of all options of the first store.
   var options: [String] {
     let store = directory + "/store-0"
     let names = (try? FileManager.default.contentsOfDirectory(atPath: store)) ?? []
     let name = names.filter { $0.hasPrefix("OPTIONS-") }.max()
     let text = name.flatMap { FileManager.default.contents(atPath: store + "/" + $0) } ?? Data()
-    return ["write options: disableWAL=true"]
+    return ["set: \(settings)", "write options: disableWAL=true"]
       + String(decoding: text, as: UTF8.self).split(separator: "\n")
       .map { String($0.drop(while: \.isWhitespace)) }.filter { !$0.hasPrefix("#") }
   }

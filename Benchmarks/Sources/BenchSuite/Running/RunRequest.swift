@@ -3,7 +3,7 @@
 import ArgumentParser
 
 /// What is done with an engine.
-enum WorkloadName: String, Codable, CaseIterable, ExpressibleByArgument {
+package enum WorkloadName: String, Codable, CaseIterable, ExpressibleByArgument {
   case dedup
   case dedupUnique = "dedup-unique"
   case dedupHot = "dedup-hot"
@@ -15,19 +15,19 @@ enum WorkloadName: String, Codable, CaseIterable, ExpressibleByArgument {
 }
 
 /// What is measured.
-enum EngineName: String, Codable, CaseIterable, ExpressibleByArgument {
+package enum EngineName: String, Codable, CaseIterable, ExpressibleByArgument {
   case sediment, rocksdb
   case rocksdbNaive = "rocksdb-naive"
   case lmdb, floor
 }
 
 /// What stands for a key in Sediment; the other engines have one way only.
-enum ModeName: String, Codable, CaseIterable, ExpressibleByArgument {
+package enum ModeName: String, Codable, CaseIterable, ExpressibleByArgument {
   case exact, fingerprint
 }
 
 /// One run of one engine, as the parent asks it of the child.
-struct RunRequest: Codable, Sendable {
+package struct RunRequest: Codable, Sendable {
   var engine: EngineName
   var workload: WorkloadName
   var mode: ModeName
@@ -35,25 +35,37 @@ struct RunRequest: Codable, Sendable {
   var events: UInt64
   /// Writers, or readers.
   var threads: Int
-  var seed: UInt64
+  var seed: UInt64 = 42
   /// The share of repeats in thousandths.
-  var repeatThousandths: UInt64
+  var repeatThousandths: UInt64 = 200
   /// Events in a batch.
-  var batch: Int
+  package var batch = 1024
   /// Sediment's memory budget in bytes.
-  var memory: Int
+  package var memory = 2 << 30
   /// Seconds between the epochs of Sediment and between checkpoints; 0 for none.
-  var epochSeconds: Double
+  package var epochSeconds = 10.0
   /// Lookups in all.
-  var lookups: UInt64
+  package var lookups: UInt64 = 1_000_000
   /// Whether lookups and restarts find an empty page cache.
-  var isCold: Bool
+  var isCold = false
   /// Times to live that the events of dedup-ttl span.
-  var windows: UInt64
+  package var windows: UInt64 = 20
   /// Where the run may write: a directory that does not exist.
   var directory: String
   /// The sediment executable, for `job`.
   var tool: String?
+
+  package init(
+    _ engine: EngineName, _ workload: WorkloadName, events: UInt64, directory: String,
+    threads: Int = 2, mode: ModeName = .fingerprint
+  ) {
+    self.engine = engine
+    self.workload = workload
+    self.mode = mode
+    self.events = events
+    self.threads = threads
+    self.directory = directory
+  }
 
   /// The time to live in milliseconds: ten events share one. `nil` for none.
   var timeToLive: Int64? {
@@ -61,7 +73,7 @@ struct RunRequest: Codable, Sendable {
   }
 
   /// What is wrong with the numbers; `nil` when nothing is.
-  var complaint: String? {
+  package var complaint: String? {
     if events < 1 { return "--events is at least 1" }
     if threads < 1 || threads > 64 { return "--threads is 1 to 64" }
     if batch < 1 || batch > 1_048_576 { return "--batch is 1 to 1,048,576" }

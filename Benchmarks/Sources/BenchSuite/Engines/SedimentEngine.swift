@@ -3,6 +3,7 @@
 import Dispatch
 import Foundation
 import SedimentStore
+import Synchronization
 
 /// One store and one keyspace for all writers, a shard for each.
 final class SedimentEngine: Engine {
@@ -13,6 +14,8 @@ final class SedimentEngine: Engine {
   private let store: StateStore
   private let keyspace: HashedKeyspace
   private let epochs: EpochClock?
+  /// Held by what commits epochs: a second one at a time would be refused.
+  private let committing = Mutex(())
   let options: [String]
 
   init(_ request: RunRequest, directory: String) throws {
@@ -36,13 +39,13 @@ final class SedimentEngine: Engine {
 
   func finish() throws {
     try epochs?.stop()
-    try store.commitEpoch()
+    _ = try committing.withLock { _ in try store.commitEpoch() }
   }
 
   func settle() throws {
     try store.waitUntilIdle()
     // What merges made obsolete is unlinked with the next epoch.
-    try store.commitEpoch()
+    _ = try committing.withLock { _ in try store.commitEpoch() }
   }
 
   var counters: EngineCounters {
@@ -50,13 +53,13 @@ final class SedimentEngine: Engine {
     return EngineCounters(
       flushedBytes: statistics.bytesFlushed,
       writtenBytes: statistics.bytesFlushed + statistics.bytesMerged + statistics.bytesLogged,
-      falsePositives: statistics.falsePositives, pagesRead: statistics.pagesRead,
+      falsePositives: statistics.falsePositives, pagesRead: statistics.cacheMisses,
       stallSeconds: Double(statistics.stallNanos) / 1e9,
       longestCutMicros: Double(statistics.longestCutNanos) / 1e3)
   }
 
   func checkpoint(_ number: Int, in directory: String) throws -> UInt64? {
-    try store.checkpoint(to: directory).newBytes
+    try committing.withLock { _ in try store.checkpoint(to: directory).newBytes }
   }
 
   func close() throws {

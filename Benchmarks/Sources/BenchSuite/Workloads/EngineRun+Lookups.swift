@@ -64,7 +64,7 @@ extension EngineRun {
     part.wallSeconds = reopening.wallSeconds
     part.cpuSeconds = reopening.cpuSeconds
     part.accepted = loaded.accepted
-    let peak = ProcessMeter.residentBytes
+    let peak = peakBytes(reopened, part)
     try reopened.close()
 
     let restoring = ProcessMeter()

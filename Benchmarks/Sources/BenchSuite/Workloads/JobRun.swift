@@ -73,7 +73,8 @@ struct JobRun {
 
   private func countLines(below directory: String) throws -> UInt64 {
     var lines: UInt64 = 0
-    for name in try FileManager.default.contentsOfDirectory(atPath: directory) {
+    for name in try FileManager.default.contentsOfDirectory(atPath: directory)
+    where name.hasSuffix(".ndjson") {
       guard let file = FileHandle(forReadingAtPath: directory + "/" + name) else { continue }
       while let chunk = try file.read(upToCount: 1 << 20), !chunk.isEmpty {
         lines += UInt64(chunk.count { $0 == UInt8(ascii: "\n") })

@@ -7,6 +7,8 @@ import Synchronization
 final class WriterProgress: Sendable {
   /// Events of its own that are decided.
   let events = Atomic<UInt64>(0)
+  /// Those of them that were new, or found.
+  let accepted = Atomic<UInt64>(0)
   /// Its place in the stream of all events.
   let position = Atomic<UInt64>(0)
 }
@@ -24,10 +26,12 @@ final class RunProgress: Sendable {
   }
 
   var events: UInt64 { writers.reduce(0) { $0 + $1.events.load(ordering: .relaxed) } }
+  var accepted: UInt64 { writers.reduce(0) { $0 + $1.accepted.load(ordering: .relaxed) } }
 
   /// Notes that a writer has decided events.
-  func advance(_ writer: Int, by events: Int) {
+  func advance(_ writer: Int, by events: Int, accepted: Int) {
     writers[writer].events.add(UInt64(events), ordering: .relaxed)
+    writers[writer].accepted.add(UInt64(accepted), ordering: .relaxed)
   }
 
   /// Notes a writer's place, and waits while it is too far before the others. Where entries expire
@@ -81,7 +85,7 @@ final class CourseSampler: @unchecked Sendable {
       points.append(
         CoursePoint(
           seconds: (clock.now - start).inSeconds, events: progress.events,
-          residentBytes: ProcessMeter.residentBytes,
+          accepted: progress.accepted, residentBytes: ProcessMeter.residentBytes,
           diskBytes: Directories.occupiedBytes(directory)))
       if points.count == Self.pointsMax {
         // Every other point goes, and from now on they come half as often.

@@ -12,14 +12,17 @@ struct TimedPart: Sendable {
 }
 
 /// One run of one engine in this process.
-struct EngineRun {
+package struct EngineRun {
   let request: RunRequest
   /// Where the engine keeps its state.
   var stateDirectory: String { request.directory + "/state" }
   var checkpointDirectory: String { request.directory + "/checkpoints" }
   var restoredDirectory: String { request.directory + "/restored" }
 
-  func run() throws -> RunRecord {
+  package init(request: RunRequest) { self.request = request }
+
+  /// Runs it, in a directory that is made and left to the caller.
+  package func run() throws -> RunRecord {
     try FileManager.default.createDirectory(
       atPath: stateDirectory, withIntermediateDirectories: true)
     switch request.workload {
@@ -54,9 +57,10 @@ struct EngineRun {
         if batch.count == 0 { break }
         progress.enter(index, position: source.position)
         let start = clock.now
-        part.accepted += UInt64(try writer.insert(batch))
+        let accepted = try writer.insert(batch)
         part.latencies.record(clock.now - start)
-        progress.advance(index, by: batch.count)
+        part.accepted += UInt64(accepted)
+        progress.advance(index, by: batch.count, accepted: accepted)
       }
       try writer.finish()
       return part
@@ -78,9 +82,10 @@ struct EngineRun {
         batch.fill(from: &source)
         if batch.count == 0 { return part }
         let start = clock.now
-        part.accepted += UInt64(try reader.lookup(batch))
+        let accepted = try reader.lookup(batch)
         part.latencies.record(clock.now - start)
-        progress.advance(index, by: batch.count)
+        part.accepted += UInt64(accepted)
+        progress.advance(index, by: batch.count, accepted: accepted)
       }
     } finishing: {
     }
@@ -113,7 +118,7 @@ struct EngineRun {
 
   /// The largest resident size of the part timed last.
   func peakBytes(_ engine: any Engine, _ part: TimedPart) -> UInt64 {
-    let sampled = part.course.map(\.residentBytes).max() ?? 0
+    let sampled = part.course.map(\.residentBytes).max() ?? ProcessMeter.residentBytes
     return type(of: engine).mapsFiles ? sampled : max(ProcessMeter.peakResidentBytes, sampled)
   }
 
