@@ -36,6 +36,9 @@ extension Dedup {
     try PathCheck(
       options, summary: output.summary, arguments: inputs, readingInputs: files
     ).run()
+    for role in OutputRole.allCases {
+      if let target = options.targets[role] { try check(target, of: role, in: files) }
+    }
     return options
   }
 
@@ -155,7 +158,6 @@ extension Dedup {
       if target == .standardOutput, targets.values.contains(.standardOutput) {
         throw ValidationError("Only one output can be standard output.")
       }
-      try check(target, of: role, in: files)
       targets[role] = target
     }
     return targets

@@ -82,7 +82,7 @@ struct JobMetadataTests {
     var expected: [UInt8] = [1, 3] + Array("csv".utf8) + [1, 1, 0x6B, 0, 1, 1, 0x74, 1, 0x73, 1]
     expected += [2, 1, 0, 0, 0, 0, 0, 0] + [3, 0, 0, 0, 0, 0, 0, 0]
     expected += [1, 1, 0x6B] + [10, 0xC8, 1, 0, 0, 0, 0, 0, 0, 4, 0, 0]
-    expected += [0, 1, 8, 1, 0, 1, 1, 0, 0, 0, 0x2D, 0]
+    expected += [0, 1, 8, 2, 0, 1, 1, 0, 0, 0, 0x2D, 0]
     expected += [1, 1, 0x70, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 2]
     expected += [5, 0, 0, 0, 0, 0, 0, 0, 0, 2, 9, 2, 6, 0, 0, 0, 0, 0, 0, 0]
     #expect(metadata.encoded() == expected)

@@ -94,7 +94,7 @@ import Testing
     process.waitUntilExit()
     #expect(process.terminationReason == .exit && process.terminationStatus == 0)
     let text = try talk.fileHandleForReading.readToEnd().map { String(decoding: $0, as: UTF8.self) }
-    #expect(text?.contains("Start the same command again") == true)
+    #expect(text?.contains("start the same command again") == true)
     let done = try program.output()
     #expect(!done.isEmpty && done.count < expected.count && expected.starts(with: done))
     let last = try program.run(

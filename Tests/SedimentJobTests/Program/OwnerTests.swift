@@ -59,7 +59,7 @@ import Testing
     #expect(end(process, SIGTERM) == 0 && process.terminationReason == .exit)
     let said = try talk.fileHandleForReading.readToEnd().map { String(decoding: $0, as: UTF8.self) }
     #expect(said?.contains("in.ndjson is a new file now") == true)
-    #expect(said?.contains("Start the same command again") == true)
+    #expect(said?.contains("start the same command again") == true)
     try program.append(line(4) + line(5), to: "in.ndjson")
     let (again, rest) = try startFollowing()
     #expect(try next(rest) == line(5))

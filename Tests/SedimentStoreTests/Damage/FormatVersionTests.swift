@@ -89,6 +89,22 @@ struct FormatVersionTests {
     #expect(try Self.files(of: disk) == before)
   }
 
+  /// Notes a file's new content among the savepoint's sums, as a newer version would have done.
+  private static func list(
+    _ bytes: [UInt8], as file: String, replacing old: [UInt8], in disk: MemoryFileSystem
+  ) throws {
+    let root = DamageSample.paths[.savepoint] ?? ""
+    let sums = "\(root)/SHA256SUMS"
+    let lines = String(decoding: try disk.contents(of: sums), as: UTF8.self)
+    let before = SHA256.digest(of: old).hexadecimal
+    let after = SHA256.digest(of: bytes).hexadecimal
+    let changed = lines.split(separator: "\n").map { line in
+      line.hasPrefix(before) ? after + line.dropFirst(before.count) : String(line)
+    }
+    try #require(changed.joined().contains(after), "\(file) is listed")
+    try disk.replaceContents(of: sums, with: Array((changed.joined(separator: "\n") + "\n").utf8))
+  }
+
   /// Changes a file and shows that the place is refused for it, and nothing is touched.
   private static func check(
     _ place: SampleScript.Place, _ file: String, version: UInt64,
@@ -97,6 +113,7 @@ struct FormatVersionTests {
     let disk = try sample.get().disk.clone()
     var bytes = try disk.contents(of: file)
     try change(&bytes)
+    if place == .savepoint { try list(bytes, as: file, replacing: disk.contents(of: file), in: disk) }
     try disk.replaceContents(of: file, with: bytes)
     let before = try files(of: disk)
     let path = "/" + (DamageSample.paths[place] ?? "")
