@@ -48,7 +48,7 @@ let package = Package(
     .target(
       name: "SedimentJob",
       dependencies: [
-        "SedimentIO", "SedimentStore", "SedimentDedup", "CSedimentKernels",
+        "SedimentIO", "SedimentStore", "SedimentDedup",
         .target(name: "CSimdJSON", condition: .when(traits: ["Job"])),
         .target(name: "CZlib", condition: .when(traits: ["Job"])),
         .target(name: "CPCRE2", condition: .when(traits: ["Job"])),

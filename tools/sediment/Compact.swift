@@ -9,8 +9,9 @@ struct Compact: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Merges a state's tables and drops what has expired.",
     discussion: """
-      Leaves one run for each time window, or one in all for a state that keeps its keys forever. \
-      Needs the state for itself: while a job runs on it, this exits with 1 and names the process.
+      Leaves one run a shard for each time window, or one a shard for a state that keeps its keys \
+      forever. Needs the state for itself: while a job runs on it, this exits with 1 and names \
+      the process.
 
       Example:
         sediment compact state

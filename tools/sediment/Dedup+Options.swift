@@ -33,8 +33,9 @@ extension Dedup {
     if let parallelism = running.parallelism { options.parallelism = parallelism }
     if let memory = running.memory { options.memoryBudget = Int(clamping: memory) }
     try checkNumbers(options)
-    try PathCheck(options, arguments: inputs, summary: output.summary).run()
-    try checkSummary()
+    try PathCheck(
+      options, summary: output.summary, arguments: inputs, readingInputs: files
+    ).run()
     return options
   }
 
@@ -119,20 +120,6 @@ extension Dedup {
     }
   }
 
-  /// A long run shall not end with nowhere to put its counts.
-  private func checkSummary() throws {
-    guard let path = output.summary else { return }
-    do {
-      let (parent, name) = OutputTarget.split(path)
-      let directory = try PosixFileSystem().openDirectory(at: parent, creating: false)
-      guard try directory.metadata(of: name)?.kind ?? .file == .file else {
-        throw JobError(.failed, "--summary \(path) is there already and is no file")
-      }
-    } catch let error as FileError {
-      throw JobError(.failed, "--summary \(path): \(error)")
-    }
-  }
-
   private func checkNumbers(_ options: JobOptions) throws {
     if state.fresh, state.checkpoint != nil {
       throw ValidationError("--fresh and --from exclude each other.")
@@ -168,8 +155,39 @@ extension Dedup {
       if target == .standardOutput, targets.values.contains(.standardOutput) {
         throw ValidationError("Only one output can be standard output.")
       }
+      try check(target, of: role, in: files)
       targets[role] = target
     }
     return targets
+  }
+
+  /// Says of what is there already why it cannot be an output.
+  private func check(
+    _ target: OutputTarget, of role: OutputRole, in files: InputFileSystem
+  ) throws {
+    switch target {
+    case .standardOutput: return
+    case .directory(let path):
+      guard !path.hasSuffix("/") else { return }
+      if try files.kind(of: path) != .directory, try files.metadata(of: path) != nil {
+        throw JobError(
+          .failed,
+          "\(role.option) \(path): that is no directory, and a file to append to needs an "
+            + "extension; --learn is for keys without output")
+      }
+    case .file(let path):
+      let (parent, name) = OutputTarget.split(path)
+      guard try files.kind(of: parent) == .directory else {
+        throw JobError(.failed, "\(role.option) \(path): there is no directory \(parent)")
+      }
+      let directory = try files.fileSystem.openDirectory(at: parent, creating: false)
+      switch try directory.metadata(of: name)?.kind {
+      case .symbolicLink:
+        throw JobError(.failed, "\(role.option) \(path) is a link: name the file itself")
+      case .other:
+        throw JobError(.failed, "\(role.option) \(path) is no regular file")
+      case .file, .directory, nil: return
+      }
+    }
   }
 }

@@ -12,14 +12,15 @@ struct Dedup: ParsableCommand {
       The state belongs to its directory: stop the job, kill it, start it again with the same \
       options, and it goes on where its last epoch ended, neither repeating nor losing a record. \
       With --output - that holds up to a crash, after which the records of the lost epoch are \
-      printed again.
+      printed again. The same goes for a reader of standard output that goes away, which ends the \
+      job with exit code 1.
 
       \(Dedup.example)
       """)
 
   static let example = """
     Example:
-      sediment dedup events.ndjson --key user,id --ttl 7d --state state --output out/
+      sediment dedup in.ndjson --key user,id --ttl 7d --state s --output out/
     """
 
   @Argument(
@@ -36,43 +37,44 @@ struct Dedup: ParsableCommand {
 
   func run() throws {
     let messages = MessagePrinter(isQuiet: running.quiet, isVerbose: running.verbose)
-    let progress = running.showsProgress ? ProgressLine(messages) : nil
-    let inputFiles = InputFileSystem.system
-    let options: JobOptions
-    let summary: JobSummary
     do {
-      options = try jobOptions(reading: inputFiles)
-      let control = JobControl()
-      let signals = SignalWatch(control, messages)
-      defer { signals.cancel() }
-      let environment = JobEnvironment(
-        fileSystem: PosixFileSystem(), inputs: inputFiles, report: { messages.show($0) },
-        onProgress: progress?.listener)
-      summary = try DedupJob(options, in: environment, control: control).run()
-      progress?.end()
+      try run(messages)
     } catch let error as JobError {
-      progress?.end()
-      guard error.code != .usage else { throw ValidationError(error.description) }
       messages.fail(error.description)
       throw ExitCode(1)
     }
-    if let path = output.summary { try write(summary.json, to: path) }
-    messages.show(summary, of: options)
   }
 
-  /// Writes a small file, replacing what was there.
-  private func write(_ text: String, to path: String) throws {
-    let (directoryPath, name) = OutputTarget.split(path)
-    let directory = try PosixFileSystem().openDirectory(at: directoryPath, creating: false)
-    let temporary = ".\(name).tmp"
-    if try directory.metadata(of: temporary) != nil { try directory.remove(temporary) }
-    let file = try directory.openFile(temporary, .create)
-    try unsafe Array(text.utf8).span.bytes.withUnsafeBytes { (bytes) throws(FileError) in
-      try unsafe file.write(bytes, at: 0)
+  private func run(_ messages: MessagePrinter) throws {
+    let progress = running.showsProgress ? ProgressLine(messages) : nil
+    let inputFiles = InputFileSystem.system
+    let options = try jobOptions(reading: inputFiles)
+    let summaryFile = try output.summary.map { try SummaryFile($0) }
+    let control = JobControl()
+    let signals = SignalWatch(control, messages)
+    defer { signals.cancel() }
+    let environment = JobEnvironment(
+      fileSystem: PosixFileSystem(), inputs: inputFiles, report: { messages.show($0) },
+      onProgress: progress?.listener)
+    let job = DedupJob(options, in: environment, control: control)
+    do throws(JobError) {
+      let summary = try job.run()
+      progress?.end()
+      try tell(summary)
+    } catch {
+      progress?.end()
+      // What was durable before counts, and is told before the reason.
+      if let summary = error.summary { try tell(summary) }
+      throw error
     }
-    try file.synchronize()
-    file.close()
-    try directory.rename(temporary, to: name, replacing: true)
+    func tell(_ summary: JobSummary) throws(JobError) {
+      messages.show(summary, of: options)
+      do throws(FileError) {
+        try summaryFile?.write(summary.json)
+      } catch {
+        throw JobError(wrapping: error)
+      }
+    }
   }
 }
 
@@ -90,13 +92,17 @@ struct RecordOptions: ParsableArguments {
       "Key fields, apart by commas (\\, is one in a name): JSON paths (a.b[0]), or CSV columns.")
   var key: String?
 
-  @Option(help: "For lines: the groups of this regular expression are the key.")
+  @Option(
+    help: ArgumentHelp(
+      "For lines: the groups of this regular expression are the key.", valueName: "regex"))
   var keyRegex: String?
 
   @Option(help: "fingerprint (a keyed 128-bit hash stands for the key) or exact (the key itself).")
   var mode: KeyMode = .fingerprint
 
-  @Option(help: "Records without a key are rejected, kept, or end the job: reject, keep or fail.")
+  @Option(
+    help: ArgumentHelp(
+      "Records without a key are rejected, kept, or end the job.", valueName: "action"))
   var onMissingKey: MissingKeyHandling = .reject
 }
 
@@ -106,24 +112,30 @@ struct TimeOptions: ParsableArguments {
     transform: Parse.timeToLive)
   var ttl: TimeToLive?
 
-  @Option(help: "The field with the event time. Without it, the time is when the record is read.")
+  @Option(
+    help: ArgumentHelp(
+      "The field with the event time. Without it, the time is when the record is read.",
+      valueName: "field"))
   var timeField: String?
 
-  @Option(help: "What the time counts: ms, s, us, ns, or iso8601.")
+  @Option(help: ArgumentHelp("What the time counts.", valueName: "unit"))
   var timeUnit: TimeUnit = .milliseconds
 
   @Option(
-    help:
-      "How far a time may lie behind the largest before a record is late; an eighth of the TTL.",
+    help: ArgumentHelp(
+      "How far a time may lie behind the largest before a record is late; by default an eighth of "
+        + "the TTL.", valueName: "time"),
     transform: Parse.duration)
   var allowedLateness: Int64?
 
   @Option(
-    help: "A time further ahead of the clock makes its record a reject.",
+    help: ArgumentHelp(
+      "A time further ahead of the clock makes its record a reject. (default: 1h)",
+      valueName: "time"),
     transform: Parse.duration)
   var maxAhead: Int64 = 3_600_000
 
-  @Option(help: "Late records whose key is not found: keep, drop or reject.")
+  @Option(help: ArgumentHelp("Late records whose key is not found.", valueName: "action"))
   var late: LateHandling = .keep
 }
 
@@ -144,25 +156,33 @@ struct StateOptions: ParsableArguments {
   @Flag(name: .customLong("change-ttl"), help: "Make --ttl the state's, which has another.")
   var changesTimeToLive = false
 
-  @Option(help: "How often an epoch becomes durable.", transform: Parse.duration)
+  @Option(
+    help: ArgumentHelp("How often an epoch becomes durable. (default: 30s)", valueName: "time"),
+    transform: Parse.duration)
   var checkpointInterval: Int64 = 30_000
 
-  @Option(help: "Local checkpoints that are kept in DIR/checkpoints.")
+  @Option(
+    help: ArgumentHelp("Local checkpoints that are kept in DIR/checkpoints.", valueName: "count"))
   var retain = 3
 }
 
 struct OutputOptions: ParsableArguments {
   @Option(
-    help: "DIR/ for parts, FILE to append to, or - for standard output (the default).")
+    help: ArgumentHelp(
+      "DIR/ for parts, FILE to append to, or - for standard output (the default).",
+      valueName: "output"))
   var output: String?
 
-  @Option(help: "Where duplicates go; as --output.")
+  @Option(help: ArgumentHelp("Where duplicates go; as --output.", valueName: "output"))
   var duplicates: String?
 
-  @Option(help: "Where bad records go, as NDJSON; as --output.")
+  @Option(
+    help: ArgumentHelp("Where bad records go, as NDJSON; as --output.", valueName: "output"))
   var rejects: String?
 
-  @Option(help: "A part ends before it grows larger.", transform: Parse.size)
+  @Option(
+    help: ArgumentHelp("A part ends before it grows larger. (default: 256MiB)", valueName: "size"),
+    transform: Parse.size)
   var rollSize: UInt64 = 256 << 20
 
   @Flag(help: "Insert keys without emitting: fill the state from history.")
@@ -173,18 +193,25 @@ struct OutputOptions: ParsableArguments {
 }
 
 struct RunningOptions: ParsableArguments {
-  @Flag(help: "Keep reading growing files, as tail -F does.")
+  @Flag(
+    help: ArgumentHelp(
+      "Keep reading growing files, also when they are renamed or cut off, as tail -F does. They "
+        + "must be there at the start, and files that come later into a directory are not read."))
   var follow = false
 
-  @Option(help: "Threads that parse and decide; the number of processors.")
+  @Option(
+    help: ArgumentHelp(
+      "Threads that parse and decide; by default the number of processors.", valueName: "count"))
   var parallelism: Int?
 
   @Option(
-    help: "Memory for the state; a quarter of the machine's, at most 2GiB.",
+    help: ArgumentHelp(
+      "Memory for the state; by default a quarter of the machine's, at most 2GiB.",
+      valueName: "size"),
     transform: Parse.size)
   var memory: UInt64?
 
-  @Option(help: "A line that shows how far the job is: auto, always or never.")
+  @Option(help: ArgumentHelp("A line that shows how far the job is.", valueName: "when"))
   var progress = ProgressChoice.auto
 
   @Flag(help: "Only warnings and errors.")
@@ -224,6 +251,7 @@ extension KeyMode: ExpressibleByArgument {
   }
 
   public static var allValueStrings: [String] { ["fingerprint", "exact"] }
+  public var defaultValueDescription: String { "\(self)" }
 }
 
 /// Words of the command line that stand for quantities.

@@ -66,14 +66,17 @@ final class ProgressLine: Sendable {
     let share =
       counters.events == 0 ? 0 : Double(counters.duplicates) * 100 / Double(counters.events)
     var parts = [
-      "\(Quantity.grouped(counters.events)) events",
-      "\(Quantity.grouped(UInt64(progress.eventsPerSecond)))/s",
-      "\(Self.tenths(share)) % duplicates", "\(Quantity.grouped(progress.stateKeys)) keys",
-      Quantity.text(ofBytes: progress.stateBytes),
-      "checkpoint \(Self.tenths(Double(progress.epochAgeNanos) / 1e9)) s ago",
+      "\(Figure.count(counters.events)) events",
+      "\(Figure.count(UInt64(progress.eventsPerSecond)))/s",
+      "\(Self.tenths(share)) % duplicates", "\(Figure.count(progress.stateKeys)) keys",
+      Figure.bytes(progress.stateBytes),
+      "epoch \(Self.seconds(progress.epochAgeNanos)) s ago",
     ]
+    if let age = progress.checkpointAgeNanos {
+      parts.append("checkpoint \(Self.seconds(age)) s ago")
+    }
     if let left = progress.secondsLeft {
-      parts.append("\(Quantity.text(ofMillis: Int64(left) * 1000)) left")
+      parts.append("\(Figure.duration(Int64(left) * 1000)) left")
     }
     let columns = StandardStream.error.terminalColumns ?? 160
     messages.setLine(String(parts.joined(separator: ", ").prefix(max(columns - 1, 20))))
@@ -82,6 +85,8 @@ final class ProgressLine: Sendable {
   func end() {
     messages.setLine("")
   }
+
+  private static func seconds(_ nanos: UInt64) -> String { tenths(Double(nanos) / 1e9) }
 
   private static func tenths(_ value: Double) -> String {
     let tenths = Int(value * 10)
@@ -95,18 +100,18 @@ extension MessagePrinter {
     let counters = summary.counters
     if counters.rejected > 0, options.targets[.rejects] == nil {
       let reasons = summary.rejectReasons.sorted { $0.value > $1.value }
-        .map { "\($0.key) \(Quantity.grouped($0.value))" }.joined(separator: ", ")
+        .map { "\($0.key) \(Figure.count($0.value))" }.joined(separator: ", ")
       show(
         JobMessage(
           .warning,
-          "\(Quantity.grouped(counters.rejected)) records were rejected (\(reasons)); "
+          "\(Figure.count(counters.rejected)) records were rejected (\(reasons)); "
             + "--rejects FILE keeps them"))
     }
     if counters.lateUnprotected > 0 {
       show(
         JobMessage(
           .warning,
-          "\(Quantity.grouped(counters.lateUnprotected)) records were older than the state "
+          "\(Figure.count(counters.lateUnprotected)) records were older than the state "
             + "remembers, and were emitted unprotected: --allowed-lateness or --late change that"))
     }
     show(JobMessage(.information, Self.counts(counters, learns: options.learns)))
@@ -117,28 +122,28 @@ extension MessagePrinter {
     show(
       JobMessage(
         .information,
-        "\(Quantity.grouped(UInt64(summary.eventsPerSecond))) events/s over "
+        "\(Figure.count(UInt64(summary.eventsPerSecond))) events/s over "
           + "\(Int(seconds)).\(Int(seconds * 10) % 10) s; the state has "
-          + "\(Quantity.grouped(summary.stateKeys)) keys in "
-          + "\(Quantity.text(ofBytes: summary.stateBytes)), as of epoch \(summary.epoch)"))
+          + "\(Figure.count(summary.stateKeys)) keys in "
+          + "\(Figure.bytes(summary.stateBytes)), as of epoch \(summary.epoch)"))
     if summary.end == .stopped {
       show(
         JobMessage(
           .information,
-          "stopped; all of it is durable. Start the same command again, and it goes on from here"))
+          "stopped; all of it is durable. To go on from here, \(options.howToResume)"))
     }
   }
 
   private static func counts(_ counters: JobCounters, learns: Bool) -> String {
     var parts = [
-      "\(Quantity.grouped(counters.events)) events",
+      "\(Figure.count(counters.events)) events",
       learns
-        ? "\(Quantity.grouped(counters.learned)) learned"
-        : "\(Quantity.grouped(counters.emitted)) emitted",
-      "\(Quantity.grouped(counters.duplicates)) duplicates",
+        ? "\(Figure.count(counters.learned)) learned"
+        : "\(Figure.count(counters.emitted)) emitted",
+      "\(Figure.count(counters.duplicates)) duplicates",
     ]
-    if counters.rejected > 0 { parts.append("\(Quantity.grouped(counters.rejected)) rejected") }
-    if counters.late > 0 { parts.append("\(Quantity.grouped(counters.late)) late") }
+    if counters.rejected > 0 { parts.append("\(Figure.count(counters.rejected)) rejected") }
+    if counters.late > 0 { parts.append("\(Figure.count(counters.late)) late") }
     return parts.joined(separator: ", ")
   }
 

@@ -3,17 +3,11 @@
 import ArgumentParser
 import SedimentIO
 
-#if canImport(Darwin)
-  import Darwin
-#else
-  import Glibc
-#endif
-
 extension ParsableCommand {
   /// Prints what `error` says and ends the process.
   ///
   /// Help and version go to standard output with 0. Wrong usage, ours or the argument parser's
-  /// (which would exit with 64), becomes 2. A reader of our output that went away is nobody's
+  /// (which would exit with 64), becomes 2. A reader of a report that went away is nobody's
   /// failure.
   ///
   /// - Parameter command: the subcommand that ran, for where its help is.
@@ -65,9 +59,4 @@ extension ParsableCommand {
   private static func exit(withCode code: Int32) -> Never {
     Self.exit(withError: ExitCode(code))
   }
-}
-
-extension FileError {
-  /// Whether a reader closed its end of the pipe.
-  var isBrokenPipe: Bool { systemError == EPIPE }
 }

@@ -3,6 +3,7 @@
 public import ArgumentParser
 import SedimentIO
 public import SedimentJob
+import SedimentStore
 
 struct Generate: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -10,7 +11,8 @@ struct Generate: ParsableCommand {
     discussion: """
       The same arguments give the same bytes everywhere. Half of the duplicates repeat one of the \
       last 100,000 events, half any earlier one. The number of distinct events is printed on \
-      standard error; it is what a run of sediment dedup with the default key must emit.
+      standard error; it is what a run of sediment dedup with \
+      --key adserver_id,event_timestamp,request_id must emit.
       """)
 
   @Argument(help: "How many events to write.", transform: parseCount)
@@ -47,8 +49,8 @@ struct Generate: ParsableCommand {
       }
     }
     try StandardStream.error.write(
-      "generated \(grouped(generator.eventsWritten)) events, "
-        + "\(grouped(generator.distinctIDs)) distinct ids\n")
+      "generated \(Figure.count(generator.eventsWritten)) events, "
+        + "\(Figure.count(generator.distinctIDs)) distinct ids\n")
   }
 
   /// A new file at `path`; one that was there is replaced.

@@ -1,5 +1,6 @@
 import SedimentInspection
 import SedimentJob
+import SedimentStore
 
 /// What the metadata of an epoch says of its job; nothing for a store that is no job's.
 func jobFacts(_ metadata: [UInt8]) -> [JobFact] {
@@ -37,9 +38,9 @@ private func countFacts(_ totals: JobCounters) -> [JobFact] {
 }
 
 /// The job that the metadata of an epoch describes; `nil` where it is none that this build knows.
-func jobDescription(_ metadata: [UInt8]) -> JobDescription? {
+func jobMetadata(_ metadata: [UInt8]) -> JobMetadata? {
   do {
-    return try JobMetadata(decoding: metadata).description
+    return try JobMetadata(decoding: metadata)
   } catch {
     return nil
   }

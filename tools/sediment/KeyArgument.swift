@@ -5,40 +5,61 @@ import SedimentDedup
 import SedimentJob
 import SedimentStore
 
-/// JSON that names a key: an array of its values, a string for one value, or a record.
+/// What names a key: a JSON array of its values, a string for one value, or a record of the job.
 struct KeyArgument {
   private let text: String
-  private let description: JobDescription?
+  private let job: JobMetadata?
 
-  /// - Parameter description: of the job whose state it is; `nil` for another program's.
-  init(_ text: String, description: JobDescription?) {
+  /// - Parameter job: whose state it is; `nil` for another program's.
+  init(_ text: String, job: JobMetadata?) {
     self.text = text
-    self.description = description
+    self.job = job
   }
+
+  private var description: JobDescription? { job?.description }
 
   /// The bytes that the state was given for the key.
   ///
   /// - Throws: `ValidationError` when the text is no key.
   func encoded() throws -> [UInt8] {
     switch text.utf8.first(where: { !" \t\r\n".utf8.contains($0) }) {
-    case UInt8(ascii: "{"): try encodedRecord()
-    case UInt8(ascii: "["): try encodedArray(text)
-    case UInt8(ascii: "\""): try encodedArray("[\(text)]")
-    default: throw ValidationError("'\(text)' is neither a JSON array nor a record.")
+    case UInt8(ascii: "["): try encodedArrayOrRecord(text)
+    case UInt8(ascii: "\""): try encodedArrayOrRecord("[\(text)]")
+    default: try encodedRecord()
+    }
+  }
+
+  /// Lines and rows of CSV may look like the beginning of JSON; what is no array of the key's
+  /// values is a record then.
+  private func encodedArrayOrRecord(_ array: String) throws -> [UInt8] {
+    do {
+      return try encodedArray(array)
+    } catch {
+      guard let kind = description?.format.kind, kind != .ndjson else { throw error }
+      let (_, key) = try parseRecord()
+      guard let key else { throw error }
+      return key
     }
   }
 
   private func encodedRecord() throws -> [UInt8] {
-    guard let format = description?.format, format.kind == .ndjson else {
-      throw ValidationError(
-        "Which fields of a record are its key is known of jobs on NDJSON only: "
-          + "give an array of the key's values.")
-    }
-    let (status, key) = try parse(text, fields: format.keyFields)
+    let (status, key) = try parseRecord()
     guard let key else {
       throw ValidationError("That is no record with the fields \(names): \(status.name).")
     }
     return key
+  }
+
+  /// Parses the text as one record of the job.
+  private func parseRecord() throws -> (RecordStatus, [UInt8]?) {
+    guard let job else {
+      throw ValidationError(
+        "Which fields of a record are its key is known of a job's state only: give an array of "
+          + "the key's values.")
+    }
+    var format = job.description.format
+    format.timeField = nil
+    return try parse(text, format, header: job.csvHeader.map { CSVHeader(line: $0) })
   }
 
   /// Every value is looked at for itself, so that one that is no key is not passed over.
@@ -89,9 +110,16 @@ struct KeyArgument {
 
   /// The key of one NDJSON record; `nil` with a status that is not `ok`.
   private func parse(_ json: String, fields: [String]) throws -> (RecordStatus, [UInt8]?) {
-    let parser = try RecordFormat(kind: .ndjson, keyFields: fields).makeParser()
+    try parse(json, RecordFormat(kind: .ndjson, keyFields: fields), header: nil)
+  }
+
+  private func parse(
+    _ record: String, _ format: RecordFormat, header: CSVHeader?
+  ) throws -> (RecordStatus, [UInt8]?) {
+    let parser = try format.makeParser()
     let batch = RecordBatch(recordCapacity: 1)
-    let bytes = Array(json.utf8)
+    batch.header = header
+    let bytes = Array(record.utf8)
     unsafe bytes.withUnsafeBufferPointer { unsafe batch.appendBytes($0) }
     batch.appendNewline()
     batch.addRecord(start: 0, length: bytes.count, extent: bytes.count + 1, line: 0)

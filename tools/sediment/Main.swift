@@ -7,7 +7,9 @@ import SedimentIO
 enum Main {
   /// Exit codes: 0 for success, 1 for bad input or a failing machine, 2 for wrong usage.
   static func main() {
+    StandardStream.openMissing()
     StandardStream.ignoreBrokenPipes()
+    ProcessLimits.raiseOpenFiles()
     var running: (any ParsableCommand.Type)?
     do {
       var command = try Sediment.parseAsRoot()

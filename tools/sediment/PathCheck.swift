@@ -19,8 +19,14 @@ struct PathCheck {
   private let places: [Place]
   private let inputs: [Place]
 
-  /// - Parameter arguments: the inputs as they were given; directories among them are read whole.
-  init(_ options: JobOptions, arguments: [String], summary: String?) {
+  /// - Parameters:
+  ///   - summary: the file of `--summary`.
+  ///   - arguments: the inputs as they were given; directories among them, and those that patterns
+  ///     match, are read whole.
+  init(
+    _ options: JobOptions, summary: String?, arguments: [String],
+    readingInputs files: InputFileSystem
+  ) throws {
     var places = [Place(name: "--state", path: Self.real(options.statePath), isDirectory: true)]
     for role in OutputRole.allCases {
       switch options.targets[role] {
@@ -35,7 +41,15 @@ struct PathCheck {
       places.append(Place(name: "--summary", path: Self.real(summary), isDirectory: false))
     }
     self.places = places
-    var inputs = arguments.filter { $0 != "-" && Self.isDirectory($0) }.map {
+    var directories: [String] = []
+    for argument in arguments where argument != "-" {
+      if Self.isDirectory(argument) {
+        directories.append(argument)
+      } else if !FileManager.default.fileExists(atPath: argument) {
+        directories += try Self.directories(matching: argument, files)
+      }
+    }
+    var inputs = directories.map {
       Place(name: "input \($0)", path: Self.real($0), isDirectory: true)
     }
     for case .file(let path) in options.sources {
@@ -58,6 +72,24 @@ struct PathCheck {
         }
       }
     }
+  }
+
+  /// The directories that a pattern matches, known by the files in them: their paths have more
+  /// components than the pattern.
+  private static func directories(
+    matching pattern: String, _ files: InputFileSystem
+  ) throws -> Set<String> {
+    func components(_ path: String) -> [Substring] {
+      path.split(separator: "/").filter { $0 != "." }
+    }
+    let count = components(pattern).count
+    var found: Set<String> = []
+    for case .file(let path) in try InputList(files).expand([pattern]) {
+      let parts = components(path)
+      guard parts.count > count else { continue }
+      found.insert((path.hasPrefix("/") ? "/" : "") + parts[..<count].joined(separator: "/"))
+    }
+    return found
   }
 
   private static func lies(_ path: String, in directory: String) -> Bool {

@@ -64,6 +64,15 @@ public enum StandardStream: Int32, Sendable {
     _ = signal(SIGPIPE, SIG_IGN)
   }
 
+  /// Opens the null device for every stream that the process was started without; to be called
+  /// first. Otherwise the next file that is opened gets a stream's number, and messages go into it.
+  public static func openMissing() {
+    for number in 0...error.rawValue where fcntl(number, F_GETFD) == -1 {
+      // The lowest free number, so `number`. There is nobody to be told of a failure.
+      _ = unsafe open("/dev/null", O_RDWR)
+    }
+  }
+
   private var name: String {
     switch self {
     case .input: "standard input"

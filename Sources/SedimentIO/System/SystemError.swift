@@ -64,3 +64,8 @@ func retryingInterrupts<Value: FixedWidthInteger>(
     }
   }
 }
+
+extension FileError {
+  /// Whether the reader of a pipe closed its end.
+  public var isBrokenPipe: Bool { systemError == EPIPE }
+}

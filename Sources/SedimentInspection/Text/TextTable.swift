@@ -18,9 +18,6 @@ struct TextTable {
     rows.append(cells)
   }
 
-  /// Whether there are no rows but the heading.
-  var isEmpty: Bool { rows.count == 1 }
-
   /// The lines, each behind `indent` spaces and without spaces at its end.
   func text(indent: Int = 2) -> String {
     let widths = alignments.indices.map { column in

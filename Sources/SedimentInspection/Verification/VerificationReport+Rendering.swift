@@ -1,3 +1,5 @@
+internal import SedimentStore
+
 extension VerificationReport {
   /// The report for people: what was checked, then every damage.
   public var text: String {

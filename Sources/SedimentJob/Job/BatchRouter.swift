@@ -4,7 +4,7 @@
 // 1. Records keep their order in every output.
 // 2. Every record is counted once; see `JobCounters`.
 //
-// Concurrency: the deciding thread only.
+// Concurrency: one thread at a time; see `OutputStage`.
 
 internal import SedimentDedup
 internal import SedimentIO
@@ -83,13 +83,12 @@ final class BatchRouter {
     let columns = unsafe batch.columns
     let (emitted, duplicates) = unsafe (emitted, duplicates)
     var (emittedCount, duplicateCount, key) = (0, 0, 0)
-    var (bytesIn, bytesOut) = (0, 0)
+    var bytesOut = 0
     for index in 0..<batch.count {
       // SAFETY: the columns have `batch.count` elements, our ranges as many (`reserve`), the
       // decisions one for each record with status ok.
       let range = unsafe RecordRange(
         offset: Int(columns.starts[index]), length: Int(columns.extents[index]))
-      bytesIn &+= range.length
       if unsafe columns.statuses[index] == RecordStatus.ok.rawValue {
         let decision = unsafe decisions[key]
         key &+= 1
@@ -111,15 +110,17 @@ final class BatchRouter {
       }
     }
     (self.emittedCount, self.duplicateCount) = (emittedCount, duplicateCount)
-    count(batch.count, emittedCount, duplicateCount, bytesIn: bytesIn, bytesOut: bytesOut)
+    count(
+      batch.count, emittedCount, duplicateCount, bytesIn: batch.endOffset - batch.firstOffset,
+      bytesOut: bytesOut)
   }
 
   private func count(
-    _ events: Int, _ emitted: Int, _ duplicates: Int, bytesIn: Int, bytesOut: Int
+    _ events: Int, _ emitted: Int, _ duplicates: Int, bytesIn: UInt64, bytesOut: Int
   ) {
     counters.events += UInt64(events)
     counters.duplicates += UInt64(duplicates)
-    counters.bytesIn += UInt64(bytesIn)
+    counters.bytesIn += bytesIn
     if learns {
       counters.learned += UInt64(emitted)
     } else {

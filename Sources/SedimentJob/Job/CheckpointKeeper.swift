@@ -31,6 +31,9 @@ final class CheckpointKeeper: Sendable {
   /// The last one made.
   var lastID: String? { state.withLock { $0.id } }
 
+  /// When the last one was made.
+  var lastNanos: UInt64? { state.withLock { $0.id == nil ? nil : $0.lastNanos } }
+
   /// Makes a checkpoint of the durable epoch when one is due.
   func epochCommitted() {
     let now = environment.clock.monotonicNanos()

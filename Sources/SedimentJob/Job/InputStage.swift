@@ -7,7 +7,8 @@
 // workers parse.
 //
 // Invariants
-// 1. At most `capacity` batches are read and not taken.
+// 1. At most as many batches as the ring has slots are read and not taken, and with more than one
+//    at most `waitingBytesMax` bytes and one batch.
 // 2. Numbers have no gaps: a worker that took one fills its slot.
 // 3. After `ended` or `failed` nothing more is read.
 //
@@ -39,6 +40,8 @@ final class InputStage: @unchecked Sendable {
   private var ring: [InputItem?]
   private var nextRead = 0
   private var nextTaken = 0
+  private var waitingBytes = 0
+  private let waitingBytesMax: Int
   private var hasEnded = false
   private var isStopping = false
   private var workerCount = 0
@@ -46,11 +49,14 @@ final class InputStage: @unchecked Sendable {
   /// How long to wait when a followed file has nothing new.
   private static let idleNanos: UInt64 = 50_000_000
 
-  /// - Parameter paths: names of the inputs by source index, for messages.
+  /// - Parameters:
+  ///   - paths: names of the inputs by source index, for messages.
+  ///   - waitingBytesMax: bytes of records that are read ahead.
   init(
     _ reader: any InputReader, format: RecordFormat, paths: [String], workers: Int,
-    pool: RecordBatchPool
+    pool: RecordBatchPool, waitingBytesMax: Int
   ) throws {
+    self.waitingBytesMax = waitingBytesMax
     self.reader = reader
     self.paths = paths
     self.pool = pool
@@ -85,6 +91,7 @@ final class InputStage: @unchecked Sendable {
       guard let item = ring[slot] else { return nil }
       ring[slot] = nil
       nextTaken += 1
+      if case .records(let batch, _) = item { waitingBytes -= batch.byteCount }
       monitor.broadcast()
       return item
     }
@@ -141,7 +148,8 @@ final class InputStage: @unchecked Sendable {
       return monitor.withLock {
         switch item {
         case .ended, .failed: hasEnded = true
-        case .records, .fileEnded: break
+        case .records(let batch, _): waitingBytes += batch.byteCount
+        case .fileEnded: break
         }
         nextRead += 1
         return (nextRead - 1, item)
@@ -165,10 +173,16 @@ final class InputStage: @unchecked Sendable {
     }
   }
 
+  /// With `monitor` held.
+  private var hasRoom: Bool {
+    nextRead == nextTaken
+      || (nextRead - nextTaken < ring.count && waitingBytes < waitingBytesMax)
+  }
+
   /// False when nothing more is to be read.
   private func waitForRoom() -> Bool {
     monitor.withLock {
-      while !isStopping, !hasEnded, nextRead - nextTaken >= ring.count { monitor.wait() }
+      while !isStopping, !hasEnded, !hasRoom { monitor.wait() }
       return !isStopping && !hasEnded
     }
   }

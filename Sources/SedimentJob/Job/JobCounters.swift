@@ -19,7 +19,7 @@ package struct JobCounters: Sendable, Equatable {
   package var lateUnprotected: UInt64 = 0
   /// Late records that were dropped.
   package var lateDropped: UInt64 = 0
-  /// Bytes of the records that were read, line ends included.
+  /// Bytes of the records that were read, with line ends and all of lines that are too long.
   package var bytesIn: UInt64 = 0
   /// Bytes of the records that were emitted.
   package var bytesOut: UInt64 = 0

@@ -73,8 +73,8 @@ extension JobDescription {
     if allowedLateness != other.allowedLateness {
       found.append(
         Difference(
-          option: "--allowed-lateness", stored: Quantity.text(ofMillis: allowedLateness),
-          given: Quantity.text(ofMillis: other.allowedLateness)))
+          option: "--allowed-lateness", stored: Figure.duration(allowedLateness),
+          given: Figure.duration(other.allowedLateness)))
     }
     return found
   }

@@ -5,18 +5,20 @@ internal import SedimentStore
 package struct JobError: Error, Sendable, Equatable, CustomStringConvertible {
   /// Whose fault it is, for the exit code.
   package enum Code: Sendable, Equatable {
-    /// The options cannot be right, whatever is on the disk.
-    case usage
     /// The input as a whole, the state, or the machine.
     case failed
     /// The disk is full. What is durable stays as it was.
     case noSpace
+    /// Whoever read standard output went away.
+    case outputClosed
   }
 
   /// Whose fault it is.
   package var code: Code
   /// One or more sentences for a person.
   package var description: String
+  /// What the run had made durable by then; `nil` when the state was not opened.
+  package var summary: JobSummary?
 
   /// An error with its message.
   package init(_ code: Code, _ description: String) {
@@ -35,6 +37,11 @@ package struct JobError: Error, Sendable, Equatable, CustomStringConvertible {
       } else {
         self.init(error.code == .noSpace ? .noSpace : .failed, error.message)
       }
+    case SinkError.file(let error) where error.isBrokenPipe:
+      self.init(
+        .outputClosed,
+        "the reader of standard output went away; start the same command again, and it goes on "
+          + "from the last epoch: what was printed after that is printed once more")
     case let error as SinkError:
       self.init(error.isOutOfSpace ? .noSpace : .failed, error.description)
     case let error as FileError:

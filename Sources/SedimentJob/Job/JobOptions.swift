@@ -57,6 +57,15 @@ package struct JobOptions: Sendable {
     case checkpoint(String)
   }
 
+  /// What goes on where a run of these options ended.
+  package var howToResume: String {
+    switch start {
+    case .resume: "start the same command again"
+    case .fresh: "start the same command again without --fresh"
+    case .checkpoint: "start the same command again without --from"
+    }
+  }
+
   /// Options with their defaults.
   package init(description: JobDescription, sources: [InputSource], statePath: String) {
     self.description = description

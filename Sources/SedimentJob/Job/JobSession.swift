@@ -22,6 +22,32 @@ internal import SedimentDedup
 internal import SedimentIO
 internal import SedimentStore
 
+/// What one opening of a state made durable, and how it ended.
+struct SessionReport {
+  /// How a session ends.
+  enum End {
+    /// All input was read.
+    case finished
+    /// The job was asked to stop.
+    case stopped
+    case failed(any Error)
+  }
+
+  var end: End
+  /// Of the session, as of its last durable epoch.
+  var counters: JobCounters
+  /// The same of the reasons for rejects.
+  var rejectReasons: [String: UInt64]
+  /// The last durable epoch.
+  var epoch: String
+  /// The last local checkpoint that the session made.
+  var checkpoint: String?
+  /// The epoch that it went on from; `nil` for new state.
+  var resumedFrom: String?
+  /// Entries in the state.
+  var stateKeys: UInt64
+}
+
 /// One opening of a job's state. Used once, by one thread.
 final class JobSession {
   private let options: JobOptions
@@ -34,6 +60,7 @@ final class JobSession {
   private let checkpoints: CheckpointKeeper?
   private let router: BatchRouter
   private let keyTimes = KeyTimes()
+  private let memory: BatchMemory
   private let pool: RecordBatchPool
   private let reporter: ProgressReporter
 
@@ -49,6 +76,15 @@ final class JobSession {
   private var batchesSinceCut = 0
   private var isDirty = false
   private var hasDecided = false
+
+  /// What was counted when an epoch was cut.
+  private struct Cut {
+    var epoch: UInt64
+    var counters: JobCounters
+    var rejectReasons: [String: UInt64]
+  }
+  /// Of the last two epochs: the older one is durable, the younger one may be.
+  private var cuts: [Cut] = []
 
   init(
     _ options: JobOptions, in environment: JobEnvironment, control: JobControl
@@ -87,30 +123,36 @@ final class JobSession {
     router = BatchRouter(
       missingKey: options.missingKey, learns: options.learns,
       writesRejects: options.targets[.rejects] != nil)
+    memory = BatchMemory(options)
     pool = RecordBatchPool(
-      keptMax: options.parallelism * 3 + 4 + OutputStage.waitingMax)
-    reporter = ProgressReporter(environment, inputs: plan.inputs)
+      keptMax: memory.batchesMax, batchBytesMax: memory.chunkBytes * 4)
+    reporter = ProgressReporter(environment, inputs: options.follows ? nil : plan.inputs)
   }
 
   /// Runs to the end of the input, or until the job is asked to stop.
   ///
-  /// An input that cannot be read on ends the job after what was read before is durable.
-  func run() throws -> JobSummary {
+  /// An input that cannot be read on ends the job after what was read before is durable. A failure
+  /// is part of the report, for what was durable before it counts.
+  func run() -> SessionReport {
+    var report: SessionReport
     do {
-      let summary = try runToEnd()
-      try store.close()
-      return summary
+      report = self.report(ending: try runToEnd())
     } catch {
-      do {
-        try store.close()
-      } catch let closing {
-        environment.report(JobMessage(.detail, "closing the state after a failure: \(closing)"))
-      }
-      throw error
+      report = self.report(ending: .failed(error))
     }
+    do {
+      try store.close()
+    } catch {
+      if case .failed = report.end {
+        environment.report(JobMessage(.detail, "closing the state after a failure: \(error)"))
+      } else {
+        report.end = .failed(error)
+      }
+    }
+    return report
   }
 
-  private func runToEnd() throws -> JobSummary {
+  private func runToEnd() throws -> SessionReport.End {
     announce()
     let stages = try startStages()
     control.setWake { stages.input.wake() }
@@ -128,8 +170,7 @@ final class JobSession {
     let end = try decideAll(stages)
     stages.input.stop()
     try finish(stages)
-    if case .failed(let error) = end { throw error }
-    return summary(isStopped: end.isStopped)
+    return end
   }
 
   /// The threads beside the deciding one.
@@ -161,7 +202,7 @@ final class JobSession {
   private var readsStreams: Bool { options.sources.contains(where: \.isStream) }
 
   private func makeInputStage() throws -> InputStage {
-    let limits = BatchLimits(recordsMax: options.batchRecordsMax, chunkBytes: options.chunkBytes)
+    let limits = BatchLimits(recordsMax: memory.recordsMax, chunkBytes: memory.chunkBytes)
     let format = options.description.format
     let report = environment.report
     let notify = { report(JobMessage(.information, $0)) }
@@ -177,27 +218,22 @@ final class JobSession {
     }
     return try InputStage(
       reader, format: format, paths: plan.inputs.map(\.source.path),
-      workers: options.parallelism, pool: pool)
+      workers: options.parallelism, pool: pool, waitingBytesMax: memory.waitingBytesMax)
   }
 
   // MARK: - The deciding thread
 
-  private enum End {
-    case finished
-    case stopped
-    case failed(any Error)
-
-    var isStopped: Bool { if case .stopped = self { true } else { false } }
-  }
-
-  private func decideAll(_ stages: Stages) throws -> End {
+  private func decideAll(_ stages: Stages) throws -> SessionReport.End {
     while true {
       if control.isStopping { return .stopped }
+      // While no input comes nothing is submitted, and nobody else would see a failed write.
+      try stages.output.requireSound()
       let isIdle = try stages.committer.isIdle()
       if isIdle, isDirty, isEpochDue { try cutEpoch(stages) }
       try reporter.tick(
         stages.output.counters, keys: dedup.keyspace.approximateEntryCount,
-        bytes: try StateDirectory(options, environment).bytes())
+        bytes: try StateDirectory(options, environment).bytes(),
+        checkpointNanos: checkpoints?.lastNanos)
       switch stages.input.take(waitingNanos: Self.waitNanos) {
       case nil: continue
       case .records(let batch, let position):
@@ -257,6 +293,10 @@ final class JobSession {
     try stages.output.drain()
     let cuts = try outputs.cut()
     let epoch = try store.beginEpoch(metadata: encodedMetadata(cuts.commitments))
+    self.cuts.append(
+      Cut(
+        epoch: epoch.epoch, counters: router.counters, rejectReasons: router.rejectReasons))
+    if self.cuts.count > 2 { self.cuts.removeFirst() }
     stages.committer.begin(EpochCommitter.Work(epoch: epoch, cuts: cuts))
     lastCutNanos = environment.clock.monotonicNanos()
     reporter.epochCut(at: lastCutNanos)
@@ -295,7 +335,7 @@ extension JobSession {
       environment.report(JobMessage(.information, "new state in \(options.statePath)"))
       return
     }
-    let keys = Quantity.grouped(dedup.keyspace.approximateEntryCount)
+    let keys = Figure.count(dedup.keyspace.approximateEntryCount)
     environment.report(
       JobMessage(
         .information, "resumed \(options.statePath) at epoch \(resumedFrom), \(keys) keys"))
@@ -306,15 +346,15 @@ extension JobSession {
     }
   }
 
-  private func summary(isStopped: Bool) -> JobSummary {
-    var summary = JobSummary(
-      end: isStopped ? .stopped : .finished, counters: router.counters,
-      epoch: "\(store.lastEpoch.id)")
-    summary.rejectReasons = router.rejectReasons
-    summary.stateKeys = dedup.keyspace.approximateEntryCount
-    summary.resumedFrom = resumedFrom
-    summary.checkpoint = checkpoints?.lastID
-    return summary
+  /// What the session made durable; all its threads have ended.
+  private func report(ending end: SessionReport.End) -> SessionReport {
+    let durable = store.lastEpoch.id
+    let cut = cuts.last { $0.epoch <= durable.epoch }
+    return SessionReport(
+      end: end, counters: cut?.counters ?? JobCounters(),
+      rejectReasons: cut?.rejectReasons ?? [:], epoch: "\(durable)",
+      checkpoint: checkpoints?.lastID, resumedFrom: resumedFrom,
+      stateKeys: dedup.keyspace.approximateEntryCount)
   }
 }
 

@@ -12,6 +12,8 @@ package struct JobProgress: Sendable, Equatable {
   package var stateBytes: UInt64
   /// Time since the last epoch was cut.
   package var epochAgeNanos: UInt64
+  /// Time since this run made its last checkpoint; `nil` before the first.
+  package var checkpointAgeNanos: UInt64?
   /// Bytes of all inputs from where this run began; `nil` when nobody knows.
   package var bytesTotal: UInt64?
 
@@ -31,6 +33,8 @@ package struct JobSummary: Sendable, Equatable {
     case finished
     /// It was asked to stop.
     case stopped
+    /// It ended with an error; what it counts is durable.
+    case failed
   }
 
   /// How it ended.
@@ -47,7 +51,7 @@ package struct JobSummary: Sendable, Equatable {
   package var stateBytes: UInt64 = 0
   /// The last durable epoch.
   package var epoch: String
-  /// The last local checkpoint.
+  /// The last local checkpoint that this run made; `nil` for none.
   package var checkpoint: String?
   /// The epoch that this run went on from; `nil` for new state.
   package var resumedFrom: String?
@@ -59,6 +63,23 @@ package struct JobSummary: Sendable, Equatable {
     self.end = end
     self.counters = counters
     self.epoch = epoch
+  }
+
+  /// What a run did, given its last opening of the state and a summary of those before.
+  init(_ report: SessionReport, after before: JobSummary?) {
+    self.init(
+      end: .finished, counters: before?.counters ?? JobCounters(), epoch: report.epoch)
+    switch report.end {
+    case .finished: break
+    case .stopped: end = .stopped
+    case .failed: end = .failed
+    }
+    counters.add(report.counters)
+    rejectReasons = before?.rejectReasons ?? [:]
+    rejectReasons.merge(report.rejectReasons, uniquingKeysWith: +)
+    stateKeys = report.stateKeys
+    checkpoint = report.checkpoint ?? before?.checkpoint
+    resumedFrom = before == nil ? report.resumedFrom : before?.resumedFrom
   }
 
   /// Events a second over the whole run.
@@ -73,10 +94,12 @@ package struct JobSummary: Sendable, Equatable {
       ("events", "\(counters.events)"), ("emitted", "\(counters.emitted)"),
       ("duplicates", "\(counters.duplicates)"), ("rejected", "\(counters.rejected)"),
       ("late", "\(counters.late)"), ("late_unprotected", "\(counters.lateUnprotected)"),
-      ("learned", "\(counters.learned)"), ("bytes_in", "\(counters.bytesIn)"),
+      ("late_dropped", "\(counters.lateDropped)"), ("learned", "\(counters.learned)"),
+      ("bytes_in", "\(counters.bytesIn)"),
       ("bytes_out", "\(counters.bytesOut)"), ("wall_seconds", Self.decimal(wallNanos, 1_000_000)),
       ("events_per_second", "\(UInt64(eventsPerSecond))"), ("state_keys", "\(stateKeys)"),
-      ("state_bytes", "\(stateBytes)"), ("checkpoint", quoted(checkpoint ?? epoch)),
+      ("state_bytes", "\(stateBytes)"), ("epoch", quoted(epoch)),
+      ("checkpoint", quoted(checkpoint)),
       ("resumed_from", quoted(resumedFrom)), ("peak_rss_bytes", "\(peakResidentBytes)"),
     ]
     return "{" + fields.map { "\"\($0.0)\":\($0.1)" }.joined(separator: ",") + "}\n"

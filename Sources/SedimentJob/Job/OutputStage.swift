@@ -71,6 +71,11 @@ final class OutputStage: @unchecked Sendable {
     }
   }
 
+  /// Throws what an earlier batch failed with.
+  func requireSound() throws {
+    try monitor.withLock { if let failure { throw failure } }
+  }
+
   /// Waits until everything submitted has been written.
   ///
   /// - Throws: what a batch failed with.

@@ -1,3 +1,5 @@
+internal import SedimentStore
+
 /// Where reading of files stopped, the one that moved last at the end.
 ///
 /// It is bounded by what an epoch can keep. Beyond that the oldest files are forgotten, but none
@@ -19,8 +21,8 @@ package struct PositionTable {
       throw JobError(
         .failed,
         "\(self.inputs.count) files are more than one state can remember: their positions take "
-          + "\(Quantity.text(ofBytes: UInt64(needed))), and there is room for "
-          + "\(Quantity.text(ofBytes: UInt64(JobMetadata.positionBytesMax))); give the files in "
+          + "\(Figure.bytes(UInt64(needed))), and there is room for "
+          + "\(Figure.bytes(UInt64(JobMetadata.positionBytesMax))); give the files in "
           + "parts, or as one stream on standard input")
     }
     for position in positions { set(position) }

@@ -11,12 +11,17 @@ final class ProgressReporter {
 
   private static let intervalNanos: UInt64 = 500_000_000
 
-  init(_ environment: JobEnvironment, inputs: [PlannedInput]) {
+  /// - Parameter inputs: what is to be read; `nil` when it has no end.
+  init(_ environment: JobEnvironment, inputs: [PlannedInput]?) {
     self.environment = environment
     startNanos = environment.clock.monotonicNanos()
     lastNanos = startNanos
     epochNanos = startNanos
-    bytesTotal = environment.onProgress == nil ? nil : Self.bytes(of: inputs, environment.inputs)
+    if environment.onProgress != nil, let inputs {
+      bytesTotal = Self.bytes(of: inputs, environment.inputs)
+    } else {
+      bytesTotal = nil
+    }
   }
 
   func epochCut(at nanos: UInt64) {
@@ -26,7 +31,7 @@ final class ProgressReporter {
   /// Reports when it is time.
   func tick(
     _ counters: @autoclosure () -> JobCounters, keys: @autoclosure () -> UInt64,
-    bytes: @autoclosure () throws -> UInt64
+    bytes: @autoclosure () throws -> UInt64, checkpointNanos: @autoclosure () -> UInt64?
   ) rethrows {
     guard let onProgress = environment.onProgress else { return }
     let now = environment.clock.monotonicNanos()
@@ -37,7 +42,8 @@ final class ProgressReporter {
       JobProgress(
         counters: counters, elapsedNanos: now - startNanos, eventsPerSecond: pace,
         stateKeys: keys(), stateBytes: bytes(),
-        epochAgeNanos: now &- epochNanos, bytesTotal: bytesTotal))
+        epochAgeNanos: now &- epochNanos,
+        checkpointAgeNanos: checkpointNanos().map { now &- $0 }, bytesTotal: bytesTotal))
     lastNanos = now
     lastEvents = counters.events
   }

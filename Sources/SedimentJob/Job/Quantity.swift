@@ -1,8 +1,9 @@
 package import SedimentStore
 
-/// Durations, sizes and counts as people write them.
+/// Durations and sizes as people write them; `Figure` writes them.
 package enum Quantity {
-  /// Units of time and their milliseconds, the largest first.
+  /// Units of time and their milliseconds, the largest first. Weeks are read, not written: 14d says
+  /// more than 2w.
   private static let timeUnits: [(name: String, millis: Int64)] = [
     ("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1),
   ]
@@ -57,44 +58,7 @@ package enum Quantity {
   package static func text(of timeToLive: TimeToLive) -> String {
     switch timeToLive {
     case .forever: "forever"
-    case .milliseconds(let millis): text(ofMillis: millis)
+    case .milliseconds(let millis): Figure.duration(millis)
     }
-  }
-
-  /// The shortest text that `millis` reads back.
-  package static func text(ofMillis millis: Int64) -> String {
-    var rest = millis
-    var text = ""
-    // Weeks are read, not written: 14d says more than 2w.
-    for unit in timeUnits.dropFirst() where rest >= unit.millis {
-      text += "\(rest / unit.millis)\(unit.name)"
-      rest %= unit.millis
-    }
-    return text.isEmpty ? "0ms" : text
-  }
-
-  /// A size for people: `1.5 GiB`.
-  package static func text(ofBytes bytes: UInt64) -> String {
-    let names = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
-    var (place, unit) = (0, UInt64(1))
-    while place + 1 < names.count, bytes / unit >= 1024 {
-      place += 1
-      unit <<= 10
-    }
-    guard place > 0 else { return "\(bytes) bytes" }
-    let (whole, part) = bytes.quotientAndRemainder(dividingBy: unit)
-    let tenths = part / (unit / 10 + 1)
-    return whole >= 100 ? "\(whole) \(names[place])" : "\(whole).\(tenths) \(names[place])"
-  }
-
-  /// A count with a comma after every third digit: `1,000,000`.
-  package static func grouped(_ count: UInt64) -> String {
-    let digits = Array(String(count))
-    var text = ""
-    for (index, digit) in digits.enumerated() {
-      if index > 0, (digits.count - index).isMultiple(of: 3) { text.append(",") }
-      text.append(digit)
-    }
-    return text
   }
 }

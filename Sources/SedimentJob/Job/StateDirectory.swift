@@ -16,10 +16,12 @@ struct StateDirectory {
   /// Puts existing state aside where that is asked for.
   func prepare() throws {
     switch options.start {
-    case .resume: break
+    case .resume: try refuseInterruptedRestoring()
     case .fresh:
-      try refuseUsedOutputs()
-      try putAside()
+      try putAside { history in
+        try history.refuseUsed()
+        try history.releaseUnused()
+      }
     case .checkpoint(let word): try restore(word)
     }
   }
@@ -34,67 +36,67 @@ struct StateDirectory {
     }
   }
 
+  /// A directory with anything in it is a state, or it is not ours.
+  func refuseForeign() throws {
+    guard let directory = try existing(options.statePath) else { return }
+    let names = try directory.entries().map(\.name)
+    let isOurs = names.allSatisfy { name in
+      StateNames.isOurs(name) || StoreFileName(name) != nil
+        || name == ManifestFiles.currentTemporary
+    }
+    guard isOurs || names.contains("CURRENT") else {
+      throw JobError(
+        .failed, "\(options.statePath) is not empty and holds no state: give another --state")
+    }
+  }
+
   // MARK: - Starting over
 
-  /// A new job does not go on with what another one wrote.
-  private func refuseUsedOutputs() throws {
-    for role in OutputRole.allCases {
-      guard let target = options.targets[role], let path = try used(target) else { continue }
-      throw JobError(
-        .failed,
-        "\(path) holds the output of another job: a new job needs another \(role.option), so that "
-          + "nothing is there twice")
-    }
-  }
-
-  /// The path of an output that holds something.
-  private func used(_ target: OutputTarget) throws -> String? {
-    switch target {
-    case .standardOutput: return nil
-    case .directory(let path):
-      guard let directory = try existing(path) else { return nil }
-      let isUsed = try directory.entries().contains { entry in
-        entry.name == OutputOwner.fileName || PartName(final: entry.name) != nil
-      }
-      return isUsed ? path : nil
-    case .file(let path):
-      let (parent, name) = OutputTarget.split(path)
-      let size = try existing(parent)?.metadata(of: name)?.size ?? 0
-      return size > 0 ? path : nil
-    }
-  }
-
   private func existing(_ path: String) throws -> (any Directory)? {
-    do {
-      return try environment.fileSystem.openDirectory(at: path, creating: false)
-    } catch {
-      guard error.code == .notFound else { throw error }
-      return nil
-    }
+    try environment.fileSystem.existingDirectory(at: path)
   }
 
   /// Makes the state from a checkpoint. What was there is put aside only when the checkpoint could
   /// be restored whole, beside it.
   private func restore(_ word: String) throws {
+    try refuseForeign()
     let path = Self.trimmed(options.statePath)
-    let temporary = path + ".restoring"
+    let temporary = Self.restoringPath(path)
     let reference = try reference(word)
     try removeRestoring(temporary)
     let restored = try StateStore.restore(
       checkpoint: reference, to: temporary, fileSystem: environment.fileSystem)
     do {
-      try refuseNewerOutputs(JobMetadata(decoding: restored.metadata))
-      try putAside()
+      let metadata = try JobMetadata(decoding: restored.metadata)
+      try putAside { history in try history.refuseNewer(than: metadata) }
     } catch {
       try removeRestoring(temporary)
       throw error
     }
     let (parentPath, name) = OutputTarget.split(path)
     let parent = try environment.fileSystem.openDirectory(at: parentPath, creating: false)
+    // What is still there was empty, and not worth to be kept.
+    if try parent.metadata(of: name) != nil { try parent.removeDirectory(name) }
     try parent.rename(OutputTarget.split(temporary).name, to: name, replacing: false)
     try parent.synchronize()
     environment.report(
       JobMessage(.information, "going on from checkpoint \(restored.id), epoch \(restored.epoch)"))
+  }
+
+  private static func restoringPath(_ path: String) -> String { path + ".restoring" }
+
+  /// A crash between putting the state aside and giving its place to the restored one leaves none;
+  /// beginning anew then would be silent loss.
+  private func refuseInterruptedRestoring() throws {
+    let path = Self.trimmed(options.statePath)
+    let restoring = Self.restoringPath(path)
+    guard try existing(path).map({ try $0.entries().isEmpty }) ?? true,
+      try existing(restoring) != nil
+    else { return }
+    throw JobError(
+      .failed,
+      "there is no state in \(path): a start with --from was interrupted and left \(restoring); "
+        + "start with --from once more, or remove \(restoring) to begin anew")
   }
 
   /// A word without a slash that the state's own checkpoints have is an id, all else a path.
@@ -122,45 +124,17 @@ struct StateDirectory {
     try environment.fileSystem.openDirectory(at: parentPath, creating: false).removeDirectory(name)
   }
 
-  /// An output that has grown since the checkpoint would get the same records again.
-  private func refuseNewerOutputs(_ metadata: JobMetadata) throws {
-    for role in OutputRole.allCases {
-      guard let target = options.targets[role],
-        try isNewer(target, than: metadata.commitments[role]?.promise)
-      else { continue }
-      throw JobError(
-        .failed,
-        "the checkpoint is older than what \(role.option) holds already: give another "
-          + "\(role.option), so that nothing is there twice")
-    }
-  }
-
-  /// Whether an output holds more than was promised as of a checkpoint.
-  private func isNewer(
-    _ target: OutputTarget, than promise: SinkCommitment.Promise?
-  ) throws -> Bool {
-    switch target {
-    case .standardOutput: return false
-    case .directory(let path):
-      var next: UInt64 = 1
-      if case .parts(let parts)? = promise { next = parts.nextSequence }
-      return try existing(path)?.entries().contains { entry in
-        PartName(final: entry.name).map { $0.sequence >= next } ?? false
-      } ?? false
-    case .file(let path):
-      var committed: UInt64 = 0
-      if case .file(_, _, let bytes, _)? = promise { committed = bytes }
-      let (parent, name) = OutputTarget.split(path)
-      return (try existing(parent)?.metadata(of: name)?.size ?? 0) > committed
-    }
-  }
-
   /// Renames the state to `DIR.old-N`, with its lock held so that no running job loses it.
-  private func putAside() throws {
-    guard let directory = try existing(options.statePath) else { return }
-    guard try !directory.entries().isEmpty else { return }
+  ///
+  /// - Parameter prepare: looks at the outputs before, and refuses them or makes them free.
+  private func putAside(_ prepare: (OutputHistory) throws -> Void) throws {
+    try refuseForeign()
+    guard let directory = try existing(options.statePath), try !directory.entries().isEmpty else {
+      return try prepare(OutputHistory(options, environment, hasState: false))
+    }
     let lock = try lock(directory)
     defer { lock.unlock() }
+    try prepare(OutputHistory(options, environment, hasState: true))
     let path = Self.trimmed(options.statePath)
     let (parentPath, name) = OutputTarget.split(path)
     let parent = try environment.fileSystem.openDirectory(at: parentPath, creating: false)

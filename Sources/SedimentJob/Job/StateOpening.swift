@@ -3,6 +3,7 @@
 internal import SedimentDedup
 internal import SedimentIO
 internal import SedimentStore
+internal import Synchronization
 
 /// A state that is open and belongs to the job that is asked for.
 struct OpenState {
@@ -27,17 +28,19 @@ struct StateOpening {
   ///
   /// - Throws: `JobError` when it is another job's, naming what differs and the way out.
   func open() throws -> OpenState {
-    try refuseForeignDirectory()
+    try StateDirectory(options, environment).refuseForeign()
     var storeOptions = StoreOptions(
       memoryBudget: options.memoryBudget, shards: options.parallelism, clock: environment.clock)
     // Waiting any longer than the job does would keep it from giving up.
     storeOptions.fullDiskPatience = min(
       storeOptions.fullDiskPatience, .milliseconds(options.fullDiskPatienceMillis))
     let report = environment.report
+    let lowDisk = LowDiskWatch()
     storeOptions.onEvent = { event in
       switch event {
       case .lowDisk(let bytes):
-        report(JobMessage(.warning, "only \(Quantity.text(ofBytes: bytes)) of disk space are left"))
+        guard lowDisk.isNews(bytes) else { return }
+        report(JobMessage(.warning, "only \(Figure.bytes(bytes)) of disk space are left"))
       case .retrying(let message), .corruption(let message):
         report(JobMessage(.warning, message))
       default: break
@@ -139,24 +142,18 @@ struct StateOpening {
       .map { "\($0.option) is \($0.given) now, and was \($0.stored)" }
     return changes.joined(separator: "; ") + ": " + change.consequence
   }
+}
 
-  /// A directory with anything in it is a state, or it is not ours.
-  private func refuseForeignDirectory() throws {
-    let directory: any Directory
-    do {
-      directory = try environment.fileSystem.openDirectory(at: options.statePath, creating: false)
-    } catch {
-      guard error.code == .notFound else { throw error }
-      return
-    }
-    let names = try directory.entries().map(\.name)
-    let isOurs = names.allSatisfy { name in
-      StateNames.isOurs(name) || StoreFileName(name) != nil
-        || name == ManifestFiles.currentTemporary
-    }
-    guard isOurs || names.contains("CURRENT") else {
-      throw JobError(
-        .failed, "\(options.statePath) is not empty and holds no state: give another --state")
+/// When little space is worth a message: the store says so at every epoch.
+final class LowDiskWatch: Sendable {
+  private let lastTold = Mutex<UInt64?>(nil)
+
+  /// True the first time, and whenever half of what was left at the last time is gone.
+  func isNews(_ availableBytes: UInt64) -> Bool {
+    lastTold.withLock { last in
+      if let told = last, availableBytes > told / 2 { return false }
+      last = availableBytes
+      return true
     }
   }
 }

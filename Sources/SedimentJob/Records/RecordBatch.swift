@@ -69,6 +69,8 @@ package final class RecordBatch: @unchecked Sendable {
   package private(set) var count = 0
   /// Bytes in the batch.
   package private(set) var byteCount = 0
+  /// Bytes it can hold without taking more memory.
+  package private(set) var byteCapacity: Int
   /// Keys of the records with status `ok`.
   package let keys = KeyBatch()
   /// Addresses of the per-record columns.
@@ -87,7 +89,6 @@ package final class RecordBatch: @unchecked Sendable {
   package var header: CSVHeader?
 
   private var bytes: UnsafeMutablePointer<UInt8>
-  private var byteCapacity: Int
   private var recordCapacity: Int
 
   package init(recordCapacity: Int = 1024, byteCapacity: Int = 65_536) {

@@ -4,10 +4,13 @@ import Synchronization
 package final class RecordBatchPool: Sendable {
   private let kept: Mutex<[RecordBatch]> = Mutex([])
   private let keptMax: Int
+  private let batchBytesMax: Int
 
-  /// Keeps at most `keptMax` idle batches; how many are in use is for the pipeline to bound.
-  package init(keptMax: Int) {
+  /// Keeps at most `keptMax` idle batches; how many are in use is for the pipeline to bound. One
+  /// that grew beyond `batchBytesMax` for a long record is not kept.
+  package init(keptMax: Int, batchBytesMax: Int = .max) {
     self.keptMax = keptMax
+    self.batchBytesMax = batchBytesMax
   }
 
   /// An empty batch.
@@ -19,7 +22,7 @@ package final class RecordBatchPool: Sendable {
   package func give(_ batch: RecordBatch) {
     batch.removeAll()
     kept.withLock { kept in
-      if kept.count < keptMax { kept.append(batch) }
+      if kept.count < keptMax, batch.byteCapacity <= batchBytesMax { kept.append(batch) }
     }
   }
 }

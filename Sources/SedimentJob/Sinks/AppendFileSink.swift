@@ -213,9 +213,9 @@ extension AppendFileSink {
     at bytes: UInt64, isCreating: Bool
   ) throws(FileError) -> (file: any File, identity: FileMetadata) {
     let file = try directory.openFile(name, isCreating ? .create : .readWrite)
-    if isCreating {
-      try directory.synchronize()
-    } else if try file.size() > bytes {
+    // An empty file of someone else's making may not have a durable name either.
+    if isCreating || bytes == 0 { try directory.synchronize() }
+    if try file.size() > bytes {
       try file.truncate(to: bytes)
       try file.synchronize()
     }

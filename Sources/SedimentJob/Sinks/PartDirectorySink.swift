@@ -64,7 +64,9 @@ package final class PartDirectorySink: Sink, @unchecked Sendable {
   private var header: [UInt8] = []
   private var nextSequence: UInt64 = 1
   /// Ended in this epoch.
-  private var ended: [(part: PartsPromise.Part, file: any File)] = []
+  private var ended: [PartsPromise.Part] = []
+  /// The files of the last of them, still to be synchronised.
+  private var unsynced: [any File] = []
   /// Cut, and not known to be published.
   private var promised: [PartsPromise.Part] = []
   /// What `abortEpoch` goes back to.
@@ -135,9 +137,9 @@ package final class PartDirectorySink: Sink, @unchecked Sendable {
       hasFailed = true
       try endPart()
       hasFailed = false
-      promised += ended.map(\.part)
-      let files = ended.map(\.file)
-      ended = []
+      promised += ended
+      let files = unsynced
+      (ended, unsynced) = ([], [])
       return SinkCut(commitment: commitment(promising: promised), unsynced: files)
     }
   }
@@ -185,7 +187,7 @@ package final class PartDirectorySink: Sink, @unchecked Sendable {
   package func recover(committed: SinkCommitment?) throws(SinkError) -> SinkRecovery {
     guarded {
       writer.discard()
-      ended = []
+      (ended, unsynced) = ([], [])
       promised = []
       hasFailed = true
     }
@@ -228,9 +230,19 @@ extension PartDirectorySink {
   private func endPart() throws(SinkError) {
     let finished = try reachingFiles { () throws(FileError) in try writer.finish() }
     guard let finished else { return }
-    ended.append((PartsPromise.Part(sequence: nextSequence, bytes: finished.bytes), finished.file))
+    ended.append(PartsPromise.Part(sequence: nextSequence, bytes: finished.bytes))
     nextSequence += 1
+    unsynced.append(finished.file)
+    guard unsynced.count > Self.unsyncedMax else { return }
+    let oldest = unsynced.removeFirst()
+    try reachingFiles { () throws(FileError) in try oldest.synchronize() }
+    oldest.close()
   }
+
+  /// Ended parts that are kept open until the epoch is cut. Beyond it the oldest is synchronised at
+  /// once, so that small parts in a long epoch do not use up the process's descriptors; the last
+  /// ones stay, so that the directory's own sync comes with theirs.
+  private static let unsyncedMax = 16
 
   private func commitment(promising parts: [PartsPromise.Part]) -> SinkCommitment {
     SinkCommitment(

@@ -3,8 +3,8 @@
 
 /// Writes rejects into a buffer that is reused. Not thread-safe.
 package struct RejectFormatter: Sendable {
-  /// How much is kept of a line that is too long to be a record.
-  package static let overlongBytesMax = 1024
+  /// How much is kept of a line that is too long to be a record: as much as is read of it.
+  package static let overlongBytesMax = SourceReader.overlongBytesKept
 
   /// The lines so far.
   package private(set) var bytes: [UInt8] = []
@@ -33,7 +33,7 @@ package struct RejectFormatter: Sendable {
     let kept = isOverlong ? min(record.count, Self.overlongBytesMax) : record.count
     let whole = unsafe UnsafeRawBufferPointer(rebasing: record[..<kept])
       .bindMemory(to: UInt8.self).span
-    let text = whole.extracting(first: kept < record.count ? Self.wholeCharacters(whole) : kept)
+    let text = whole.extracting(first: isOverlong ? Self.wholeCharacters(whole) : kept)
     if Self.isUTF8(text) {
       put(",\"record\":")
       putQuoted(text)

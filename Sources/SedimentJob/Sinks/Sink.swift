@@ -13,8 +13,9 @@
 // 3. `recover` with the durable commitment makes the output hold the promised bytes, no more, no
 //    less, except for what its reader has taken away. It may be interrupted and repeated.
 //
-// Concurrency: `write` and `cut` belong to one thread, `prepare` and `publish` to another; all four
-// may overlap. `recover` and `abortEpoch` run alone.
+// Concurrency: one `write` or `cut` at a time (in the job, the writing thread and, when that has
+// nothing to do, the deciding one), and one `prepare` or `publish`; the two pairs may overlap.
+// `recover` and `abortEpoch` run alone.
 
 internal import SedimentIO
 

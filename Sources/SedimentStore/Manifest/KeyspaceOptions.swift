@@ -18,7 +18,7 @@ public enum TimeToLive: Hashable, Sendable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .forever: "forever"
-    case .milliseconds(let milliseconds): "\(milliseconds) ms"
+    case .milliseconds(let milliseconds): Figure.duration(milliseconds)
     }
   }
 }
@@ -53,8 +53,8 @@ public enum LogPolicy: Hashable, Sendable, CustomStringConvertible {
   /// Epochs and checkpoints only: after a crash the keyspace is as of the last one.
   case epochs
   /// Every batch is written to a log before it is answered; with `synchronized` it survives power
-  /// loss, without it only the end of the process. Logs grow until an epoch is committed, and opening
-  /// reads all of them: commit one now and then.
+  /// loss, without it only the end of the process. Logs grow until an epoch is committed, and
+  /// opening reads all of them: commit one now and then.
   case everyBatch(synchronized: Bool)
 
   public var description: String {

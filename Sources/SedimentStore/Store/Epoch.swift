@@ -53,7 +53,8 @@ public final class PendingEpoch: Sendable {
   }
 
   let store: StoreCore
-  let epoch: UInt64
+  /// Its number.
+  package let epoch: UInt64
   let metadata: [UInt8]
   private let phase: Mutex<Phase>
 

@@ -30,14 +30,14 @@ struct QuantityTests {
     for seed in UInt64(0)..<2_000 {
       var generator = SeededGenerator(seed: seed)
       let millis = Int64.random(in: 0...(1 << Int64(seed % 61)), using: &generator)
-      #expect(Quantity.millis(Quantity.text(ofMillis: millis)) == millis, "\(millis)")
+      #expect(Quantity.millis(Figure.duration(millis)) == millis, "\(millis)")
     }
-    #expect(Quantity.text(ofMillis: 0) == "0ms")
-    #expect(Quantity.text(ofMillis: 604_800_000) == "7d")
-    #expect(Quantity.text(ofMillis: 694_861_001) == "8d1h1m1s1ms")
-    #expect(Quantity.text(ofMillis: 5_400_000) == "1h30m")
+    #expect(Figure.duration(0) == "0ms")
+    #expect(Figure.duration(604_800_000) == "7d")
+    #expect(Figure.duration(694_861_001) == "8d1h1m1s1ms")
+    #expect(Figure.duration(5_400_000) == "1h30m")
     #expect(
-      Quantity.millis(Quantity.text(ofMillis: TimeToLive.millisecondsMax))
+      Quantity.millis(Figure.duration(TimeToLive.millisecondsMax))
         == TimeToLive.millisecondsMax)
   }
 
@@ -74,15 +74,15 @@ struct QuantityTests {
   }
 
   static let printedSizes: [(bytes: UInt64, text: String)] = [
-    (0, "0 bytes"), (1, "1 bytes"), (1_023, "1023 bytes"), (1_024, "1.0 KiB"),
-    (1_536, "1.5 KiB"), (2_047, "1.9 KiB"), (10_240, "10.0 KiB"), (102_400, "100 KiB"),
-    (1_048_575, "1023 KiB"), (1 << 20, "1.0 MiB"), (3 << 29, "1.5 GiB"), (1 << 40, "1.0 TiB"),
-    (1 << 50, "1.0 PiB"), (1 << 60, "1.0 EiB"), (.max, "15.9 EiB"),
+    (0, "0 B"), (1, "1 B"), (1_023, "1023 B"), (1_024, "1.0 KiB"), (1_536, "1.5 KiB"),
+    (2_047, "2.0 KiB"), (10_240, "10.0 KiB"), (102_400, "100.0 KiB"), (1_048_575, "1.0 MiB"),
+    (1 << 20, "1.0 MiB"), (3 << 29, "1.5 GiB"), (1 << 40, "1.0 TiB"), (1 << 50, "1.0 PiB"),
+    (1 << 60, "1.0 EiB"), (.max, "16.0 EiB"),
   ]
 
   @Test("sizes are printed for people", arguments: printedSizes)
   func printsBytes(_ scenario: (bytes: UInt64, text: String)) {
-    #expect(Quantity.text(ofBytes: scenario.bytes) == scenario.text)
+    #expect(Figure.bytes(scenario.bytes) == scenario.text)
   }
 
   // MARK: - Counts
@@ -94,7 +94,7 @@ struct QuantityTests {
 
   @Test("counts are grouped by three digits", arguments: counts)
   func grouped(_ scenario: (count: UInt64, text: String)) {
-    #expect(Quantity.grouped(scenario.count) == scenario.text)
+    #expect(Figure.count(scenario.count) == scenario.text)
   }
 
   @Test func anyTextIsReadWithoutATrap() {

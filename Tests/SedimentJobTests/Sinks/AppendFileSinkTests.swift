@@ -150,4 +150,17 @@ import Testing
     #expect(next.needsOwnershipEpoch)
     #expect(try text(disk) == "one\nadded\n")
   }
+
+  @Test(arguments: 0..<20 as Range<UInt64>)
+  func theNameOfAnAdoptedEmptyFileSurvivesACrash(seed: UInt64) throws {
+    var generator = SeededGenerator(seed: seed)
+    let place = try disk.openDirectory(at: ".", creating: false)
+    try place.openFile("adopted.txt", .create).close()
+    var state = OutputState()
+    let sink = try AppendFileSink("adopted.txt", in: disk)
+    _ = try sink.recover(committed: nil)
+    try state.run([["one\n"]], on: sink)
+    let crashed = disk.crashed(using: &generator)
+    #expect(try crashed.text(of: "adopted.txt") == "one\n")
+  }
 }

@@ -53,4 +53,10 @@ import Testing
     #expect(text.hasPrefix(kept))
     #expect((1_021...1_024).contains(kept.utf8.count))
   }
+
+  @Test func aLineThatWasCutByItsReaderIsText() throws {
+    let text = "a" + String(repeating: "\u{1F600}", count: 600)
+    let fields = try line(Array(text.utf8.prefix(1_024)), isOverlong: true)
+    #expect((fields["record"] as? String)?.utf8.count == 1_021)
+  }
 }

@@ -34,7 +34,7 @@ struct RandomState {
     defer { nextFileNumber += 1 }
     let low = Int64.random(in: StoreState.timeMin...StoreState.timeMax, using: &generator)
     let table = TableMetadata(
-      number: FileNumber(nextFileNumber), fileID: generator.next(), fileBytes: generator.next(),
+      number: FileNumber(nextFileNumber), fileID: generator.next(), fileBytes: UInt64(draw(16_000_000...100_000_000)),
       entryCount: UInt64(draw(1...1_000_000)), smallestHigh: clip.lowerBound,
       largestHigh: clip.upperBound, smallestTime: low,
       largestTime: .random(in: low...StoreState.timeMax, using: &generator), layout: layout,
@@ -73,7 +73,7 @@ struct RandomState {
       defer { nextFileNumber += 1 }
       return LogReference(
         number: FileNumber(nextFileNumber), fileID: generator.next(),
-        committedLength: generator.next())
+        committedLength: UInt64(draw(0...1_000_000_000_000)))
     }
     return keyspace
   }

@@ -25,6 +25,13 @@ struct LogFixture {
   /// The records that a reader gives.
   var payloads: [Record] { records.filter { $0.type != RecordLogFormat.acknowledgementType } }
 
+  /// Whether an acknowledgement stands behind a place.
+  func isAcknowledged(behind offset: UInt64) -> Bool {
+    records.contains {
+      $0.type == RecordLogFormat.acknowledgementType && $0.offset > offset
+    }
+  }
+
   /// Payloads by their lengths; `nil` is an acknowledgement.
   init(
     _ lengths: [Int?], kind: RecordLogFormat.Kind = .entries, fileID: UInt64 = Self.fileID,

@@ -1,7 +1,7 @@
 /// Numbers as people read them.
-public enum Figure {
+package enum Figure {
   /// A count with a comma after every third digit: `8,354,194`.
-  public static func count(_ count: UInt64) -> String {
+  package static func count(_ count: UInt64) -> String {
     let digits = Array(String(count))
     var text = ""
     for (index, digit) in digits.enumerated() {
@@ -12,15 +12,15 @@ public enum Figure {
   }
 
   /// A count that is never negative.
-  public static func count(_ count: Int) -> String { self.count(UInt64(max(count, 0))) }
+  package static func count(_ count: Int) -> String { self.count(UInt64(max(count, 0))) }
 
   /// A count with its noun: `1 table`, `2 tables`.
-  public static func count(_ count: Int, of noun: String) -> String {
+  package static func count(_ count: Int, of noun: String) -> String {
     "\(self.count(count)) \(noun)\(count == 1 ? "" : "s")"
   }
 
   /// A size with three or four digits: `512 B`, `1.5 KiB`, `191.2 MiB`.
-  public static func bytes(_ bytes: UInt64) -> String {
+  package static func bytes(_ bytes: UInt64) -> String {
     guard bytes >= 1024 else { return "\(bytes) B" }
     var size = Double(bytes) / 1024
     var unit = 0
@@ -34,8 +34,8 @@ public enum Figure {
 
   private static let byteUnits = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
 
-  /// A length of time from its largest unit down: `7d`, `1d 12h`, `250ms`.
-  public static func duration(_ millis: Int64) -> String {
+  /// A length of time from its largest unit down, as options take it: `7d`, `1d12h`, `250ms`.
+  package static func duration(_ millis: Int64) -> String {
     guard millis > 0 else { return "0ms" }
     var rest = millis
     var parts: [String] = []
@@ -43,7 +43,7 @@ public enum Figure {
       parts.append("\(rest / length)\(name)")
       rest %= length
     }
-    return parts.joined(separator: " ")
+    return parts.joined()
   }
 
   private static let timeUnits: [(name: String, millis: Int64)] = [
@@ -52,7 +52,7 @@ public enum Figure {
 
   /// A time in ms since 1970 as `2023-11-14T22:13:20.000Z`; outside of years 0 to 9999, where ISO
   /// 8601 has no such form, as `… ms`.
-  public static func time(_ millis: Int64) -> String {
+  package static func time(_ millis: Int64) -> String {
     guard millis >= -62_167_219_200_000, millis < 253_402_300_800_000 else {
       return "\(millis) ms"
     }
@@ -85,10 +85,10 @@ public enum Figure {
   }
 
   /// A share in percent with two digits behind the point: `0.41 %`.
-  public static func percent(_ share: Double) -> String { decimal(share * 100, digits: 2) + " %" }
+  package static func percent(_ share: Double) -> String { decimal(share * 100, digits: 2) + " %" }
 
   /// A small chance: `1.5e-19`.
-  public static func chance(_ chance: Double) -> String {
+  package static func chance(_ chance: Double) -> String {
     guard chance > 0, chance < 1 else { return chance <= 0 ? "0" : "1" }
     var mantissa = chance
     var exponent = 0
@@ -105,7 +105,7 @@ public enum Figure {
   }
 
   /// A number of 0 to 2⁵³ with a fixed count of digits behind the point.
-  public static func decimal(_ number: Double, digits: Int) -> String {
+  package static func decimal(_ number: Double, digits: Int) -> String {
     let scale = (0..<digits).reduce(1 as UInt64) { product, _ in product * 10 }
     let scaled = (max(number, 0) * Double(scale)).rounded()
     guard scaled < 0x1p63 else { return "\(number)" }
