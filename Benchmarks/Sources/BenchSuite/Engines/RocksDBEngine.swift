@@ -20,7 +20,8 @@ final class RocksDBEngine: Engine, @unchecked Sendable {
     let path = try PeerLibrary.rocksdb.path()
     let isNaive = request.engine == .rocksdbNaive
     var error = peer_error()
-    settings = isNaive ? Self.naive : Self.tuned(writers: request.threads)
+    let basis = isNaive ? Self.naive : Self.tuned(writers: request.threads)
+    settings = basis + (request.rocksdbOptions.map { ";" + $0 } ?? "")
     let library = settings.withCString { text in
       var options = peer_rocksdb_options(
         text: text, batches: !isNaive, time_to_live: request.timeToLive ?? 0)

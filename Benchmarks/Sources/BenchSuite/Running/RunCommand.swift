@@ -70,6 +70,11 @@ struct RunCommand: ParsableCommand {
   @Option(help: "The sediment executable, for job; the release build of the package.")
   var tool: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "Added to rocksdb's settings, to look for stronger ones: name=value;…", valueName: "options"))
+  var rocksdbOptions: String?
+
   @Option(help: "A directory that keeps records of the runs, for report.")
   var output: String?
 
@@ -131,6 +136,7 @@ struct RunCommand: ParsableCommand {
     request.isCold = cold
     request.windows = windows
     request.tool = tool
+    request.rocksdbOptions = rocksdbOptions
     return request
   }
 

@@ -54,6 +54,8 @@ package struct RunRequest: Codable, Sendable {
   var directory: String
   /// The sediment executable, for `job`.
   var tool: String?
+  /// Added to the settings of rocksdb, in its own notation.
+  var rocksdbOptions: String?
 
   package init(
     _ engine: EngineName, _ workload: WorkloadName, events: UInt64, directory: String,
