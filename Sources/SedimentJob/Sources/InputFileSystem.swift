@@ -25,9 +25,11 @@ package struct InputFileSystem: Sendable {
     }
 
     /// There are none.
-    package static let none = Streams(exists: { _ in false }) { path throws(FileError) in
-      throw FileError(code: .notFound, operation: "open", path: path)
-    }
+    package static let none = Streams(
+      exists: { _ in false },
+      open: { path throws(FileError) in
+        throw FileError(code: .notFound, operation: "open", path: path)
+      })
   }
 
   package let fileSystem: any FileSystem

@@ -196,8 +196,11 @@ public final class StateStore: Sendable {
   ///   (`inputOutput`, `corrupted`) poisons the store at the last durable epoch.
   @discardableResult
   public func commitEpoch(metadata: [UInt8] = []) throws(StoreError) -> EpochID {
+    // Cut and commit in one turn, so that other committers and checkpoints wait for theirs.
+    commitLock.lock()
+    defer { commitLock.unlock() }
     let pending = try beginEpoch(metadata: metadata)
-    return try commit(pending)
+    return try pending.commitLocked()
   }
 
   /// Cuts an epoch: what was written so far belongs to it, what follows does not. It becomes

@@ -10,8 +10,8 @@
 // A torn tail is not corruption, a damaged record is. A record that was synchronised is followed
 // by an acknowledgement, written next and made durable by whatever is synchronised after it, the
 // closing of the log at the latest. So a bad record with a good acknowledgement behind it was
-// complete once: corruption. Without one it is a write that power loss cut short, whatever else lies
-// behind it: blocks of a file reach the disk in any order until it is synchronised.
+// complete once: corruption. Without one it is a write that power loss cut short, whatever else
+// lies behind it: blocks of a file reach the disk in any order until it is synchronised.
 
 /// Constants of record logs. On disk: never renumber.
 package enum RecordLogFormat {

@@ -113,7 +113,9 @@ struct FormatVersionTests {
     let disk = try sample.get().disk.clone()
     var bytes = try disk.contents(of: file)
     try change(&bytes)
-    if place == .savepoint { try list(bytes, as: file, replacing: disk.contents(of: file), in: disk) }
+    if place == .savepoint {
+      try list(bytes, as: file, replacing: disk.contents(of: file), in: disk)
+    }
     try disk.replaceContents(of: file, with: bytes)
     let before = try files(of: disk)
     let path = "/" + (DamageSample.paths[place] ?? "")

@@ -34,7 +34,8 @@ struct RandomState {
     defer { nextFileNumber += 1 }
     let low = Int64.random(in: StoreState.timeMin...StoreState.timeMax, using: &generator)
     let table = TableMetadata(
-      number: FileNumber(nextFileNumber), fileID: generator.next(), fileBytes: UInt64(draw(16_000_000...100_000_000)),
+      number: FileNumber(nextFileNumber), fileID: generator.next(),
+      fileBytes: UInt64(draw(16_000_000...100_000_000)),
       entryCount: UInt64(draw(1...1_000_000)), smallestHigh: clip.lowerBound,
       largestHigh: clip.upperBound, smallestTime: low,
       largestTime: .random(in: low...StoreState.timeMax, using: &generator), layout: layout,

@@ -65,6 +65,34 @@ import Testing
     try again.close()
   }
 
+  @Test func committersAndCheckpointsOfSeveralThreadsTakeTurns() throws {
+    let memory = MemoryFileSystem()
+    let store = try Self.open(memory, slots: 256)
+    let seen = try store.keyspace("seen", KeyspaceOptions(timeToLive: .forever))
+    let failures = Mutex<[String]>([])
+    let threads = try (0..<3 as Range<UInt64>).map { number in
+      try JoinedThread {
+        do {
+          for round in 0..<30 as Range<UInt64> {
+            let first = number << 32 | round * 50
+            _ = try Self.insert(first..<first + 50, into: seen)
+            if number == 0 {
+              try store.checkpoint(to: "/backups")
+            } else {
+              try store.commitEpoch()
+            }
+          }
+        } catch {
+          failures.withLock { $0.append("\(error)") }
+        }
+      }
+    }
+    for thread in threads { thread.join() }
+    #expect(failures.withLock { $0 } == [])
+    #expect(store.lastEpoch.id.epoch == 90)
+    try store.close()
+  }
+
   @Test func aFailedSyncOfTheLogFailsTheBatchesBehindItToo() throws {
     let faulty = FaultInjectingFileSystem(MemoryFileSystem())
     let directory = try faulty.openDirectory(at: "/logs", creating: true)
