@@ -3,7 +3,8 @@
 // Fresh memory costs a page fault and a cleared page for each stretch first touched, on the
 // writer's path: a seventh of the time of inserting, measured on a virtual machine. A flushed
 // memtable gives its memory here instead; a background thread clears the slots; the next freeze
-// takes it clean.
+// takes it clean. While there is none to be had that way, the thread takes fresh memory and touches
+// it before it is needed.
 //
 // Concurrency: any thread; a lock guards the lists, and clearing happens outside it.
 
@@ -24,6 +25,13 @@ package final class MemtableMemory: Sendable {
   private struct Lists {
     var clean: [Kept] = []
     var dirty: [Kept] = []
+    /// Sizes of fresh memory to be touched.
+    var wanted: [Int] = []
+
+    func count(byteCount: Int) -> Int {
+      (clean + dirty).count { unsafe $0.buffer.bytes.count == byteCount }
+        + wanted.count { $0 == byteCount }
+    }
   }
 
   private let lists = Mutex(Lists())
@@ -58,16 +66,34 @@ package final class MemtableMemory: Sendable {
     }
   }
 
-  /// Whether `clearOne` has something to do.
-  package var hasDirty: Bool { lists.withLock { !$0.dirty.isEmpty } }
+  /// Asks for memory of that size to be there before it is taken.
+  func want(byteCount: Int) {
+    lists.withLock { lists in
+      if lists.count(byteCount: byteCount) < countMax { lists.wanted.append(byteCount) }
+    }
+  }
 
-  /// Clears one buffer. Runs on a background thread.
-  package func clearOne() {
-    guard let kept = lists.withLock({ $0.dirty.popLast() }) else { return }
+  /// Whether `prepareOne` has something to do.
+  package var hasWork: Bool { lists.withLock { !$0.dirty.isEmpty || !$0.wanted.isEmpty } }
+
+  /// Clears one buffer, or touches a fresh one. Runs on a background thread.
+  package func prepareOne() {
+    guard let kept = lists.withLock({ $0.dirty.popLast() }) ?? makeWanted() else { return }
     if let base = unsafe kept.buffer.bytes.baseAddress {
       // SAFETY: nobody else holds the buffer, and it has at least `clearedBytes` bytes.
       unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: kept.clearedBytes)
     }
     lists.withLock { $0.clean.append(kept) }
+  }
+
+  private func makeWanted() -> Kept? {
+    guard let byteCount = lists.withLock({ $0.wanted.popLast() }) else { return nil }
+    do {
+      return Kept(
+        buffer: try AlignedBuffer(byteCount: byteCount, hugePages: true), clearedBytes: byteCount)
+    } catch {
+      // Whoever needs it asks the system itself, and is told.
+      return nil
+    }
   }
 }

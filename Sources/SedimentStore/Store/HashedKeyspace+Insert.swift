@@ -255,6 +255,7 @@ extension HashedKeyspace {
       try store.freeze(shard, of: self)
     }
     shard.view.active.window = window
+    store.prepareNext(shard)
   }
 
   /// A table of fewer entries would cost more in number than it saves by expiring early.

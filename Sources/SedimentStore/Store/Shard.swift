@@ -20,6 +20,8 @@ final class Shard: @unchecked Sendable {
   // Guarded by the keyspace's writer lock.
   /// Whether the active memtable holds entries that a log holds too.
   var activeIsLogged = false
+  /// Whether the memory of the memtable after the active one was asked for.
+  var hasPrepared = false
 
   // Guarded by the store's monitor.
   /// Sequence number of the next run.

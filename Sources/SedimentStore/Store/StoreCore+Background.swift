@@ -10,7 +10,7 @@ internal import Synchronization
 extension StoreCore {
   /// What a background thread does next.
   enum BackgroundTask {
-    case clearMemory
+    case prepareMemory
     case flush(HashedKeyspace, Shard, FrozenMemtable)
     case merge(HashedKeyspace, Shard, CompactionChoice, Int64)
   }
@@ -20,8 +20,8 @@ extension StoreCore {
     while let task = nextTask() {
       do {
         switch task {
-        case .clearMemory:
-          memtableMemory.clearOne()
+        case .prepareMemory:
+          memtableMemory.prepareOne()
         case .flush(let keyspace, let shard, let frozen):
           try flush(frozen, of: shard, in: keyspace)
           noteRetry(nil)
@@ -65,7 +65,7 @@ extension StoreCore {
         }
       }
     }
-    if memtableMemory.hasDirty { return .clearMemory }
+    if memtableMemory.hasWork { return .prepareMemory }
     for keyspace in keyspaces {
       for shard in keyspace.shards {
         if let task = pickMerge(keyspace, shard) { return task }

@@ -12,7 +12,9 @@ extension StoreCore {
   /// - Throws: `noSpace` when the disk stays full for longer than the options allow.
   func freeze(_ shard: Shard, of keyspace: HashedKeyspace, waits: Bool = true) throws {
     let view = shard.view
-    let fresh = try makeMemtable(layout: view.active.layout, groups: shard.groups)
+    let fresh = try makeMemtable(
+      layout: view.active.layout, groups: shard.groups,
+      slotsMax: view.active.geometry.slotCount * MemoryPlan.memtableGrowth)
     if waits { try waitForRoom(shard, keyspace) }
     let isLogged = shard.activeIsLogged
     monitor.withLock {
@@ -29,6 +31,20 @@ extension StoreCore {
       monitor.broadcast()
     }
     shard.activeIsLogged = false
+    shard.hasPrepared = false
+  }
+
+  /// Lets the memory of the next memtable be touched once the active one is three quarters full, unless one
+  /// is being flushed, whose memory comes back. The caller is the shard's writer.
+  func prepareNext(_ shard: Shard) {
+    guard !shard.hasPrepared else { return }
+    let view = shard.view
+    guard view.active.fill > 0.75, view.frozen.isEmpty else { return }
+    shard.hasPrepared = true
+    prepareMemtable(
+      layout: view.active.layout, groups: shard.groups,
+      slotsMax: view.active.geometry.slotCount * MemoryPlan.memtableGrowth)
+    monitor.withLock { monitor.broadcast() }
   }
 
   private func waitForRoom(_ shard: Shard, _ keyspace: HashedKeyspace) throws {

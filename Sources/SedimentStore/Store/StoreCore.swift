@@ -245,16 +245,36 @@ final class StoreCore: @unchecked Sendable {
     OpenRun(state: run, tables: try run.tables.map { try open($0) })
   }
 
-  /// A new memtable for a shard of a keyspace.
+  /// A new memtable for a shard of a keyspace, of at most `slotsMax` slots.
+  ///
+  /// Those of full size share their memory; see `MemtableMemory`.
   func makeMemtable(
-    layout: EntryLayout, groups: KeyGroupRange, keyspaces count: Int? = nil
+    layout: EntryLayout, groups: KeyGroupRange, keyspaces: Int? = nil, slotsMax: Int
   ) throws(AllocationError) -> Memtable {
-    let keyspaceCount = count ?? monitor.withLock { keyspaces.count }
-    let shape = plan.memtable(layout: layout, keyspaces: keyspaceCount, shards: options.shards)
-    let slots = min(shape.slots, options.memtableSlotsMax)
+    let (geometry, arenaBytes, isFull) = memtableShape(layout, groups, keyspaces, slotsMax)
     return try Memtable(
-      layout: layout, geometry: MemtableGeometry(slots: slots, range: groups.hashRange),
-      arenaBytes: shape.arenaBytes, pool: memtableMemory)
+      layout: layout, geometry: geometry, arenaBytes: arenaBytes,
+      pool: isFull ? memtableMemory : nil)
+  }
+
+  /// Lets memory for a memtable of at most `slotsMax` slots be touched, when it will be a full one.
+  func prepareMemtable(layout: EntryLayout, groups: KeyGroupRange, slotsMax: Int) {
+    let (geometry, arenaBytes, isFull) = memtableShape(layout, groups, nil, slotsMax)
+    guard isFull else { return }
+    memtableMemory.want(
+      byteCount: Memtable.byteCount(layout: layout, geometry: geometry, arenaBytes: arenaBytes))
+  }
+
+  private func memtableShape(
+    _ layout: EntryLayout, _ groups: KeyGroupRange, _ keyspaces: Int?, _ slotsMax: Int
+  ) -> (geometry: MemtableGeometry, arenaBytes: Int, isFull: Bool) {
+    let count = keyspaces ?? monitor.withLock { self.keyspaces.count }
+    let shape = plan.memtable(layout: layout, keyspaces: count, shards: options.shards)
+    let full = min(shape.slots, options.memtableSlotsMax)
+    let slots = min(full, slotsMax)
+    // No product overflows: an arena has a few dozen bytes a slot.
+    let arenaBytes = shape.arenaBytes / max(shape.slots, 1) * max(slots, MemtableGeometry.slotsMin)
+    return (MemtableGeometry(slots: slots, range: groups.hashRange), arenaBytes, slots == full)
   }
 }
 

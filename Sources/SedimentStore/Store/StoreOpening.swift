@@ -175,7 +175,9 @@ struct StoreOpening {
       }
       return try Shard(
         index: index, groups: shard.groups,
-        active: core.makeMemtable(layout: layout, groups: shard.groups, keyspaces: keyspaceCount),
+        active: core.makeMemtable(
+          layout: layout, groups: shard.groups, keyspaces: keyspaceCount,
+          slotsMax: state.logs.isEmpty ? MemoryPlan.firstMemtableSlots : .max),
         runs: runs)
     }
     let keyspace = HashedKeyspace(

@@ -132,7 +132,8 @@ struct StoreDamageTests {
       }
       #expect(seen?.code == .corrupted && seen?.message.contains(name) == true, "\(file)")
     }
-    #expect(kinds.isSuperset(of: ["manifest", ".log"]))
+    // Whether the keys are in a table or still in a log depends on the threads.
+    #expect(kinds.contains("manifest") && !kinds.isDisjoint(with: [".sst", ".log"]), "\(kinds)")
     let missing = #expect(throws: StoreError.self) {
       try ReadOnlyStore.open(at: "/nowhere", fileSystem: sample.fileSystem)
     }
