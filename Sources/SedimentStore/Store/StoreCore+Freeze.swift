@@ -34,8 +34,8 @@ extension StoreCore {
     shard.hasPrepared = false
   }
 
-  /// Lets the memory of the next memtable be touched once the active one is three quarters full, unless one
-  /// is being flushed, whose memory comes back. The caller is the shard's writer.
+  /// Lets the memory of the next memtable be touched once the active one is three quarters full,
+  /// unless one is being flushed, whose memory comes back. The caller is the shard's writer.
   func prepareNext(_ shard: Shard) {
     guard !shard.hasPrepared else { return }
     let view = shard.view
