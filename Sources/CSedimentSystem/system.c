@@ -51,6 +51,14 @@ int sediment_synchronize_file(int descriptor) {
 #endif
 }
 
+void sediment_start_writeback(int descriptor, int64_t offset, int64_t bytes) {
+#ifdef __linux__
+  sync_file_range(descriptor, offset, bytes, SYNC_FILE_RANGE_WRITE);
+#else
+  (void)descriptor, (void)offset, (void)bytes;
+#endif
+}
+
 int sediment_try_lock(int descriptor) { return flock(descriptor, LOCK_EX | LOCK_NB); }
 
 int sediment_look_at_lock(int descriptor) {

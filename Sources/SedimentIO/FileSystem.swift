@@ -77,10 +77,18 @@ public protocol File: AnyObject, Sendable {
   func size() throws(FileError) -> UInt64
   /// Cuts the file, or lengthens it with zeros.
   func truncate(to size: UInt64) throws(FileError)
+  /// Lets the system begin to bring a part that was written to the disk, so that a later
+  /// `synchronize` finds less to do. A hint: it promises nothing and cannot fail.
+  func startWriteback(at offset: UInt64, count: Int)
   /// Makes the content and size durable. After an error nothing about the content is known.
   func synchronize() throws(FileError)
   /// Closes; further use is `.closed`. Called by `deinit` when forgotten.
   func close()
+}
+
+extension File {
+  /// Nothing to begin early.
+  public func startWriteback(at offset: UInt64, count: Int) {}
 }
 
 /// A held lock; released by `unlock()` or when the last reference goes.

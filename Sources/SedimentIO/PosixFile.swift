@@ -70,6 +70,17 @@ final class PosixFile: File {
     }
   }
 
+  func startWriteback(at offset: UInt64, count: Int) {
+    guard let start = Int64(exactly: offset) else { return }
+    do {
+      try descriptor.use("write back", path) { number throws(FileError) in
+        sediment_start_writeback(number, start, Int64(count))
+      }
+    } catch {
+      // Closed: there is nothing to begin.
+    }
+  }
+
   func synchronize() throws(FileError) {
     try descriptor.use(FileError.synchronizeFile, path) { number throws(FileError) in
       try retryingInterrupts(FileError.synchronizeFile, path) { sediment_synchronize_file(number) }

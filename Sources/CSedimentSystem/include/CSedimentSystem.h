@@ -16,6 +16,10 @@ int sediment_open_directory_for_lookup(const char *path);
 /// Makes content and size of a file durable, through the drive's cache. 0, or -1 with errno.
 int sediment_synchronize_file(int descriptor);
 
+/// Lets the system begin to write a part of a file to the disk; a hint only, and nothing where the
+/// system has no such call.
+void sediment_start_writeback(int descriptor, int64_t offset, int64_t bytes);
+
 /// Tries to take the exclusive lock of an open file without waiting. 0, or -1 with errno.
 int sediment_try_lock(int descriptor);
 

@@ -70,6 +70,8 @@ struct SequentialWriter: ~Copyable {
     if fill == 0 { return }
     try unsafe file.write(
       UnsafeRawBufferPointer(start: buffer, count: fill), at: offset - UInt64(fill))
+    // The disk works along, instead of all at once when the file is synchronised.
+    file.startWriteback(at: offset - UInt64(fill), count: fill)
     fill = 0
   }
 }
