@@ -51,8 +51,6 @@ package struct InputPlan: Sendable {
   package private(set) var inputs: [PlannedInput] = []
   /// What was noticed about files, for a person.
   package private(set) var notices: [String] = []
-  /// Files whose reading goes on where it stopped.
-  package private(set) var resumedFiles = 0
   /// Files whose reading goes on under another name.
   package private(set) var moves: [Move] = []
 
@@ -118,7 +116,6 @@ package struct InputPlan: Sendable {
     if position.isCompressed, position.tailBytes > 0 {
       inputs[file.index].tail = TailHash(bytes: position.tailBytes, hash: position.tailHash)
     }
-    resumedFiles += 1
     guard position.path != file.path else { return }
     notices.append(
       "\(file.path) is \(position.path) under another name: going on at byte \(position.offset)")
@@ -147,7 +144,6 @@ package struct InputPlan: Sendable {
       inputs[file.index].line = position.line
       inputs[file.index].isUnterminated = position.isUnterminated
       inputs[file.index].predecessor = String(path)
-      resumedFiles += 1
       notices.append(
         "\(file.path) is a new file, and the one before is \(path) now: going on there at byte "
           + "\(position.offset) first")

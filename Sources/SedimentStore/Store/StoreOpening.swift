@@ -5,8 +5,8 @@
 //   3. arrange tables for the number of shards asked for
 //   4. read the logs that count to their end, and of every table what opening it reads
 //   5. write, sync and publish a new manifest with the next writer epoch
-//   6. open tables, replay logs into memtables
-//   7. remove what the state does not name: tables of flushes and merges no epoch took in
+//   6. remove what the state does not name: tables of flushes and merges no epoch took in
+//   7. open tables, replay logs into memtables; what does not fit them is flushed
 //
 // Nothing is renamed or removed before step 5 is durable: after a failed sync what the page cache
 // shows may not be on disk. And nothing is written before step 5, so that a store which is damaged

@@ -42,14 +42,6 @@ package struct TableProbe {
     return (UInt32(units.lowerBound), UInt32(units.count))
   }
 
-  /// Asks for the index line that `pageUnits(for:)` will look at first.
-  @inline(__always)
-  package func prefetchIndex(for hash: KeyHash) {
-    guard quanta.contains(hash.high) else { return }
-    // SAFETY: the guess is inside the index; prefetching reads nothing.
-    unsafe sediment_prefetch_read(index + guess(quanta.quantum(of: hash.high)))
-  }
-
   /// The quantum at which the page of `unit` begins.
   func quantum(ofUnit unit: Int) -> UInt32 {
     precondition(unit >= 0 && unit < unitCount, "unit out of the table")
