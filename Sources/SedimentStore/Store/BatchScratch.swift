@@ -1,3 +1,4 @@
+internal import SedimentIO
 internal import Synchronization
 
 /// Arrays that a batch needs while it is decided: taken once, used again.
@@ -20,6 +21,8 @@ final class BatchScratch: @unchecked Sendable {
   private let buckets: UnsafeMutablePointer<UInt32>
   /// Shards to come back to.
   private let postponed: UnsafeMutablePointer<Int>
+  /// What a lookup needs beside; taken by the first.
+  private var chunkMemory: AlignedBuffer?
   /// Batches that are decided side by side begin with different shards.
   let ordinal: Int
 
@@ -46,6 +49,15 @@ final class BatchScratch: @unchecked Sendable {
     unsafe watermarks.deallocate()
     unsafe order.deallocate()
     unsafe dealt.deallocate()
+  }
+
+  /// Scratch of a chunk for a thread that holds no shard. There is one, for one use at a time.
+  func makeChunk() throws(AllocationError) -> ShardScratch {
+    if chunkMemory == nil { chunkMemory = try AlignedBuffer(byteCount: ShardScratch.byteCount) }
+    guard let base = unsafe chunkMemory?.bytes.baseAddress else {
+      throw AllocationError(byteCount: ShardScratch.byteCount)
+    }
+    return unsafe ShardScratch(base: base)
   }
 
   /// Makes room for a batch of `count` records.

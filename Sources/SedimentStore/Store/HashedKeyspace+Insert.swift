@@ -125,7 +125,7 @@ extension HashedKeyspace {
   }
 
   /// The largest of the times, all of which must be within their bounds.
-  private func largestTime(
+  func largestTime(
     _ times: UnsafePointer<Int64>, count: Int
   ) throws(StoreError) -> Int64 {
     var smallest = Int64.max
@@ -316,7 +316,7 @@ extension HashedKeyspace {
     }
   }
 
-  private func note(_ counts: ShardDecider.Counts) {
+  func note(_ counts: ShardDecider.Counts) {
     store.statistics.update {
       $0.filterProbes += counts.filterProbes
       $0.pageLookups += counts.pageLookups

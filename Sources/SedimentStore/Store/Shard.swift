@@ -1,7 +1,8 @@
 // A shard: the part of a keyspace that one thread decides at a time.
 //
 // Concurrency: `view` may be read by anyone. Everything else of the writer (active memtable,
-// scratch) belongs to whoever holds the shard within a batch, or has closed the keyspace's gate. Runs and frozen memtables are changed under the store's monitor, by publishing a new view.
+// scratch) belongs to whoever holds the shard within a batch, or has closed the keyspace's gate.
+// Runs and frozen memtables are changed under the store's monitor, by publishing a new view.
 
 internal import SedimentIO
 internal import Synchronization

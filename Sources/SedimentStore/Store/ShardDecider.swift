@@ -277,23 +277,45 @@ struct ShardDecider {
 
   // MARK: - Older sources
 
+  /// Says of `count` records, given as to `decide`, whether it would call them duplicates, and
+  /// changes nothing: 1 or 0 in `columns.decisions`. For any thread, with scratch of its own.
+  mutating func find(count: Int) throws {
+    bounds = Bounds()
+    for position in 0..<count {
+      let record = unsafe Int(scratch.records[position])
+      unsafe bounds.add(columns.probe(record, scratch.hashes[position]))
+      unsafe scratch.outcomes[position] = ShardScratch.Outcome.open
+      unsafe scratch.open[position] = UInt32(truncatingIfNeeded: position)
+    }
+    let open = search(view.active, open: count)
+    try searchFrozenAndRuns(open: open)
+    for position in 0..<count {
+      let isFound = unsafe scratch.outcomes[position] == ShardScratch.Outcome.duplicate
+      unsafe columns.decisions[Int(scratch.records[position])] = isFound ? 1 : 0
+    }
+  }
+
   /// Steps 2 and 3: fills `outcomes` and `found` of the pending positions.
   private mutating func searchOlder(pending: Int) throws {
-    var open = pending
-    if view.active.counters.hasKinds {
-      // A `put` or `remove` in the active memtable hides everything older.
-      open = 0
-      for index in 0..<pending {
-        let position = unsafe scratch.pending[index]
-        if isHidden(position: Int(position)) { continue }
-        unsafe scratch.open[open] = position
-        open += 1
-      }
-    } else {
+    guard view.active.counters.hasKinds else {
       unsafe scratch.open.update(from: scratch.pending, count: pending)
+      return try searchFrozenAndRuns(open: pending)
     }
+    // A `put` or `remove` in the active memtable hides everything older.
+    var open = 0
+    for index in 0..<pending {
+      let position = unsafe scratch.pending[index]
+      if isHidden(position: Int(position)) { continue }
+      unsafe scratch.open[open] = position
+      open += 1
+    }
+    try searchFrozenAndRuns(open: open)
+  }
+
+  private mutating func searchFrozenAndRuns(open count: Int) throws {
+    var open = count
     for frozen in view.frozen where open > 0 {
-      open = searchFrozen(frozen.memtable, open: open)
+      open = search(frozen.memtable, open: open)
     }
     for run in view.runs where open > 0 {
       guard canAnswer(run) else { continue }
@@ -317,7 +339,8 @@ struct ShardDecider {
     if kind == .put { unsafe scratch.found[position] = time }
   }
 
-  private func searchFrozen(_ memtable: Memtable, open: Int) -> Int {
+  /// Looks the open records up in a memtable as a reader; returns how many stay open.
+  private func search(_ memtable: Memtable, open: Int) -> Int {
     let core = memtable.core
     let columns = self.columns
     let scratch = self.scratch

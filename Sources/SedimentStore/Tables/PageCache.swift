@@ -94,7 +94,8 @@ package final class PageCache {
   @inline(__always)
   package func prefetch(fileID: UInt64, unit: UInt32) {
     let hash = Self.hash(fileID, unit)
-    let slot = Self.stripe(hash) &* slotsPerStripe &+ Int(truncatingIfNeeded: hash)
+    let slot =
+      Self.stripe(hash) &* slotsPerStripe &+ Int(truncatingIfNeeded: hash)
       & (slotsPerStripe &- 1)
     unsafe sediment_prefetch_read(slots + slot)
   }
