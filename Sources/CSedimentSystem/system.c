@@ -61,15 +61,20 @@ void sediment_start_writeback(int descriptor, int64_t offset, int64_t bytes) {
 #endif
 }
 
-int64_t sediment_read_or_begin(int descriptor, void *destination, int64_t bytes, int64_t offset) {
-  int64_t count = 0;
+int64_t sediment_read_cached(int descriptor, void *destination, int64_t bytes, int64_t offset) {
 #if defined(RWF_NOWAIT)
   struct iovec whole = {destination, (size_t)bytes};
-  count = preadv2(descriptor, &whole, 1, offset, RWF_NOWAIT);
-  if (count == bytes) return count;
+  int64_t count = preadv2(descriptor, &whole, 1, offset, RWF_NOWAIT);
+  return count < 0 ? 0 : count;
 #else
-  (void)destination;
+  (void)descriptor, (void)destination, (void)bytes, (void)offset;
+  return 0;
 #endif
+}
+
+int64_t sediment_read_or_begin(int descriptor, void *destination, int64_t bytes, int64_t offset) {
+  int64_t count = sediment_read_cached(descriptor, destination, bytes, offset);
+  if (count == bytes) return count;
 #if defined(__APPLE__)
   struct radvisory part = {offset, bytes > INT_MAX ? INT_MAX : (int)bytes};
   fcntl(descriptor, F_RDADVISE, &part);

@@ -71,6 +71,11 @@ public protocol File: AnyObject, Sendable {
   var path: String { get }
   /// Fills `buffer` from `offset`; returns fewer bytes than asked only at the end of the file.
   func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileError) -> Int
+  /// Like `read`, where all that is asked for is in the system's memory; `nil` where it would have
+  /// to wait for the disk, or may have to.
+  func readWithoutWaiting(
+    into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
+  ) throws(FileError) -> Int?
   /// Writes all of `bytes` at `offset`, growing the file when needed, or throws.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError)
   /// The size in bytes now.
@@ -87,6 +92,13 @@ public protocol File: AnyObject, Sendable {
 }
 
 extension File {
+  /// A file that is not on a disk has all of it in memory.
+  public func readWithoutWaiting(
+    into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
+  ) throws(FileError) -> Int? {
+    try unsafe read(into: buffer, at: offset)
+  }
+
   /// Nothing to begin early.
   public func startWriteback(at offset: UInt64, count: Int) {}
 }

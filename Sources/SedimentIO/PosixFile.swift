@@ -31,6 +31,18 @@ final class PosixFile: File {
     }
   }
 
+  func readWithoutWaiting(
+    into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
+  ) throws(FileError) -> Int? {
+    try checkRange(offset, count: buffer.count, operation: "read")
+    return try descriptor.use("read", path) { number throws(FileError) in
+      let count = unsafe sediment_read_cached(
+        number, buffer.baseAddress, Int64(buffer.count), Int64(offset))
+      // Anything else, an error too, is for a read that waits to tell.
+      return count == Int64(buffer.count) ? buffer.count : nil
+    }
+  }
+
   /// Fills `buffer`, which has its first `done` bytes already, as far as the file reaches.
   ///
   /// - Returns: the bytes that are there now, and the error number of what ended it, or 0.

@@ -20,6 +20,10 @@ int sediment_synchronize_file(int descriptor);
 /// system has no such call.
 void sediment_start_writeback(int descriptor, int64_t offset, int64_t bytes);
 
+/// Reads a part of a file as far as it is in the page cache; 0 where it is not, where the system
+/// cannot tell, and on errors.
+int64_t sediment_read_cached(int descriptor, void *destination, int64_t bytes, int64_t offset);
+
 /// Reads what is in memory already, and else lets the system begin to bring it there. The bytes read:
 /// all, some, or 0; a hint only, so nothing else tells why not.
 int64_t sediment_read_or_begin(int descriptor, void *destination, int64_t bytes, int64_t offset);

@@ -22,7 +22,7 @@ final class BatchScratch: @unchecked Sendable {
   /// Shards to come back to.
   private let postponed: UnsafeMutablePointer<Int>
   /// What a lookup needs beside; taken by the first.
-  private var chunkMemory: AlignedBuffer?
+  private var lookup: (memory: AlignedBuffer, pages: PageReader)?
   /// Batches that are decided side by side begin with different shards.
   let ordinal: Int
 
@@ -51,13 +51,24 @@ final class BatchScratch: @unchecked Sendable {
     unsafe dealt.deallocate()
   }
 
-  /// Scratch of a chunk for a thread that holds no shard. There is one, for one use at a time.
-  func makeChunk() throws(AllocationError) -> ShardScratch {
-    if chunkMemory == nil { chunkMemory = try AlignedBuffer(byteCount: ShardScratch.byteCount) }
-    guard let base = unsafe chunkMemory?.bytes.baseAddress else {
+  /// Scratch of a chunk and a way to pages, for a thread that holds no shard. There is one of each,
+  /// for one use at a time.
+  func makeChunk(
+    _ cache: PageCache
+  ) throws(AllocationError) -> (scratch: ShardScratch, pages: PageReader) {
+    let own: (memory: AlignedBuffer, pages: PageReader)
+    if let lookup {
+      own = lookup
+    } else {
+      own = (
+        try AlignedBuffer(byteCount: ShardScratch.byteCount), try PageReader(cache: cache)
+      )
+      lookup = own
+    }
+    guard let base = unsafe own.memory.bytes.baseAddress else {
       throw AllocationError(byteCount: ShardScratch.byteCount)
     }
-    return unsafe ShardScratch(base: base)
+    return (unsafe ShardScratch(base: base), own.pages)
   }
 
   /// Makes room for a batch of `count` records.

@@ -125,7 +125,7 @@ extension HashedKeyspace {
   }
 
   /// The largest of the times, all of which must be within their bounds.
-  func largestTime(
+  private func largestTime(
     _ times: UnsafePointer<Int64>, count: Int
   ) throws(StoreError) -> Int64 {
     var smallest = Int64.max
@@ -253,7 +253,7 @@ extension HashedKeyspace {
         shard.view.active.window = window
       }
       var decider = ShardDecider(
-        view: shard.view, columns: columns, scratch: shard.scratch, cache: store.cache)
+        view: shard.view, columns: columns, scratch: shard.scratch, pages: shard.pages)
       defer { counts.add(decider.counts) }
       left = try decider.decide(count: chunk.count)
     }

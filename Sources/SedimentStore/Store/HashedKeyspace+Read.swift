@@ -14,14 +14,17 @@ public struct StoredEntry: Sendable, Equatable {
 
 extension HashedKeyspace {
   /// For each key, whether `insertIfAbsent` at that time would find it a duplicate now.
-  ///
-  /// - Throws: `StoreError`; `invalidArgument` for a time that is not within ±2⁶¹ ms.
   public func contains(_ keys: KeyBatch, times: [Int64]) throws(StoreError) -> [Bool] {
     guard times.count == keys.count else {
       throw StoreError(.invalidArgument, "\(keys.count) keys need as many times")
     }
     var answers = [Bool](repeating: false, count: keys.count)
     guard keys.count > 0 else { return answers }
+    // Twice as far as any entry, and so further than a time to live from all: near enough for any
+    // time beyond, and no difference overflows.
+    let far = 2 * EntryTime.max
+    let areNear = times.allSatisfy { $0 >= -far && $0 <= far }
+    let times = areNear ? times : times.map { min(max($0, -far), far) }
     try wrapping {
       try unsafe times.withUnsafeBufferPointer { times in
         try unsafe answers.withUnsafeMutableBytes { answers in
@@ -40,7 +43,6 @@ extension HashedKeyspace {
     _ keys: KeyBatchView, times: UnsafePointer<Int64>, answers: UnsafeMutablePointer<UInt8>
   ) throws {
     let count = unsafe keys.count
-    _ = try unsafe largestTime(times, count: count)
     let options = self.options
     let scratch = scratch.take(shards: shards.count, count: count)
     defer { self.scratch.give(scratch) }
@@ -52,10 +54,10 @@ extension HashedKeyspace {
       count: count, times: times, watermarks: scratch.watermarks, keys: keys, values: nil,
       decisions: answers, ttl: options.timeToLive.limit, late: .keep, layout: options.layout,
       refreshesOnSeen: options.refreshesOnSeen)
-    let chunk = try scratch.makeChunk()
+    let (chunk, pages) = try scratch.makeChunk(store.cache)
     for shard in shards {
       var decider = ShardDecider(
-        view: shard.view, columns: columns, scratch: chunk, cache: store.cache)
+        view: shard.view, columns: columns, scratch: chunk, pages: pages)
       defer { note(decider.counts) }
       var next = unsafe scratch.starts[shard.index]
       let end = unsafe scratch.starts[shard.index + 1]

@@ -14,6 +14,8 @@ final class Shard: @unchecked Sendable {
   let index: Int
   let groups: KeyGroupRange
   let scratch: ShardScratch
+  /// The writer's way to pages.
+  let pages: PageReader
   private let scratchMemory: AlignedBuffer
   private let published: Mutex<ShardView>
 
@@ -39,10 +41,11 @@ final class Shard: @unchecked Sendable {
   var busyRuns: Set<UInt64> = []
 
   init(
-    index: Int, groups: KeyGroupRange, active: Memtable, runs: [OpenRun]
+    index: Int, groups: KeyGroupRange, active: Memtable, runs: [OpenRun], cache: PageCache
   ) throws(AllocationError) {
     self.index = index
     self.groups = groups
+    pages = try PageReader(cache: cache)
     scratchMemory = try AlignedBuffer(byteCount: ShardScratch.byteCount)
     guard let base = unsafe scratchMemory.bytes.baseAddress else {
       throw AllocationError(byteCount: ShardScratch.byteCount)

@@ -34,7 +34,7 @@ struct ShardDecider {
   private let view: ShardView
   private let columns: BatchColumns
   private let scratch: ShardScratch
-  private let cache: PageCache
+  private let pages: PageReader
   private(set) var counts = Counts()
   private var bounds = Bounds()
 
@@ -55,11 +55,11 @@ struct ShardDecider {
     }
   }
 
-  init(view: ShardView, columns: BatchColumns, scratch: ShardScratch, cache: PageCache) {
+  init(view: ShardView, columns: BatchColumns, scratch: ShardScratch, pages: PageReader) {
     self.view = view
     self.columns = columns
     self.scratch = scratch
-    self.cache = cache
+    self.pages = pages
   }
 
   /// Decides `count` records, whose indices in the batch are `scratch.records` and whose hashes
@@ -431,34 +431,16 @@ struct ShardDecider {
       let position = unsafe Int(scratch.survivors[index])
       let units = unsafe probe.pageUnits(for: scratch.hashes[position])
       guard units.count > 0 else { continue }
-      cache.prefetch(fileID: probe.fileID, unit: units.first)
+      pages.prefetch(probe, unit: units.first)
       unsafe scratch.reads[reads] = PageRead(
         first: units.first, count: units.count, position: UInt32(truncatingIfNeeded: position))
       reads &+= 1
     }
-    var next = 0
-    while next < reads {
-      let first = unsafe scratch.reads[next].first
-      var end = next + 1
-      while end < reads, unsafe scratch.reads[end].first == first { end += 1 }
-      try readPage(table, from: next, to: end)
-      next = end
+    counts.pageLookups &+= UInt64(reads)
+    unsafe try pages.read(scratch.reads, count: reads, of: table.reader) { page, part in
+      for index in part { unsafe match(Int(scratch.reads[index].position), in: page) }
     }
     return reads
-  }
-
-  /// Answers the reads `from..<to`, all of one page.
-  private mutating func readPage(_ table: OpenTable, from: Int, to: Int) throws {
-    counts.pageLookups &+= UInt64(to - from)
-    let scratch = self.scratch
-    let read = unsafe scratch.reads[from]
-    unsafe try cache.withPage(
-      of: table.reader, first: read.first, count: read.count, scratch: unsafe scratch.page
-    ) { page in
-      for index in from..<to {
-        unsafe match(Int(scratch.reads[index].position), in: page)
-      }
-    }
   }
 
   /// Compares a record with the entries of its hash in a page, newest first.

@@ -37,8 +37,6 @@ struct ShardScratch {
   let followers: UnsafeMutablePointer<UInt32>
   /// Positions for which there was no room.
   let left: UnsafeMutablePointer<UInt32>
-  /// A page of one unit.
-  let page: UnsafeMutableRawPointer
 
   enum Outcome {
     static let open: UInt8 = 0
@@ -48,15 +46,13 @@ struct ShardScratch {
   }
 
   static var byteCount: Int {
-    chunkRecords * (16 + 4 + 4 + 4 + 8 + 1 + 4 + 4 + 4 + 12 + 4 + 4) + 4096
+    chunkRecords * (16 + 4 + 4 + 4 + 8 + 1 + 4 + 4 + 4 + 12 + 4 + 4)
   }
 
   /// - Parameter base: `byteCount` bytes at a page boundary.
   init(base: UnsafeMutableRawPointer) {
     let count = Self.chunkRecords
     var next = unsafe base
-    unsafe page = next
-    unsafe next += 4096
     func take<Element>(_ type: Element.Type) -> UnsafeMutablePointer<Element> {
       let array = unsafe next.bindMemory(to: type, capacity: count)
       unsafe next += count * MemoryLayout<Element>.stride

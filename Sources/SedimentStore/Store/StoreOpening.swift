@@ -178,7 +178,7 @@ struct StoreOpening {
         active: core.makeMemtable(
           layout: layout, groups: shard.groups, keyspaces: keyspaceCount,
           slotsMax: state.logs.isEmpty ? MemoryPlan.firstMemtableSlots : .max),
-        runs: runs)
+        runs: runs, cache: core.cache)
     }
     let keyspace = HashedKeyspace(
       state: state, store: core, seed: seed, shards: shards,

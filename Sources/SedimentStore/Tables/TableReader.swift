@@ -96,6 +96,36 @@ package final class TableReader {
     return try unsafe checkedView(of: UnsafeRawPointer(memory), first: first, count: count)
   }
 
+  /// The page of one unit that begins with unit `first`, as `readPage`, when the system has it in
+  /// memory; `nil` when it would have to wait for the disk.
+  func readPageWithoutWaiting(
+    first: UInt32, into memory: UnsafeMutableRawPointer
+  ) throws -> PageView? {
+    let buffer = unsafe UnsafeMutableRawBufferPointer(
+      start: memory, count: TableFormat.unitBytes)
+    let offset = UInt64(first) * UInt64(TableFormat.unitBytes)
+    guard let count = try unsafe file.readWithoutWaiting(into: buffer, at: offset) else {
+      return nil
+    }
+    try checkCount(count, ofPageAt: offset)
+    return try unsafe checkedView(of: UnsafeRawPointer(memory), first: first, count: 1)
+  }
+
+  /// The page of one unit that a request of this table's file has read.
+  func view(of request: ReadRequest, first: UInt32) throws -> PageView {
+    try checkCount(try request.byteCount(of: [file]), ofPageAt: request.offset)
+    guard let page = unsafe UnsafeRawPointer(request.destination.baseAddress) else {
+      throw AllocationError(byteCount: TableFormat.unitBytes)
+    }
+    return try unsafe checkedView(of: page, first: first, count: 1)
+  }
+
+  private func checkCount(_ count: Int, ofPageAt offset: UInt64) throws(Corruption) {
+    guard count < TableFormat.unitBytes else { return }
+    throw Self.flaw(
+      metadata, "page", "\(count) of \(TableFormat.unitBytes) bytes", offset: offset)
+  }
+
   /// Reads consecutive units as they are, for `checkedView` to check page by page.
   func readUnits(
     first: Int, count: Int, into memory: UnsafeMutableRawPointer
