@@ -8,7 +8,8 @@
 //
 // Invariants
 // 1. What a round does follows from the case and the number of items alone: no clock, no random
-//    seed, and no thread beside the caller's as long as the items fit one memtable.
+//    seed, and no thread beside the caller's as long as the items fit one memtable. Only the ids
+//    of a store's files are random, and with them the places of pages in its cache.
 // 2. A round throws unless every answer is right, so nothing of it can be left out.
 //
 // Concurrency: a round runs on one thread.
