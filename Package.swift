@@ -19,6 +19,8 @@ let package = Package(
     .library(name: "SedimentDedup", targets: ["SedimentDedup"]),
     .library(name: "SedimentJob", targets: ["SedimentJob"]),
     .executable(name: "sediment", targets: ["sediment"]),
+    // For Benchmarks/ alone, a package of its own; nothing is promised about it.
+    .library(name: "_SedimentMicro", targets: ["SedimentMicro"]),
   ],
   // What a trait brings is built only with it: the target SedimentJob needs Job, the tool needs
   // CommandLine. Another package with `traits: []` resolves this package alone and builds neither.
@@ -57,6 +59,12 @@ let package = Package(
     .target(
       name: "SedimentInspection", dependencies: ["SedimentIO", "SedimentStore", "SedimentDedup"],
       swiftSettings: strict),
+    .target(
+      name: "SedimentMicro",
+      dependencies: [
+        "SedimentIO", "SedimentStore", "SedimentDedup", "SedimentJob", "SedimentTestKit",
+      ],
+      swiftSettings: strict),
     .executableTarget(
       name: "sediment",
       dependencies: [
@@ -82,6 +90,8 @@ let package = Package(
     .testTarget(
       name: "SedimentInspectionTests", dependencies: ["SedimentInspection", "SedimentTestKit"],
       swiftSettings: strict),
+    .testTarget(
+      name: "SedimentMicroTests", dependencies: ["SedimentMicro"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6],
   cxxLanguageStandard: .cxx17

@@ -1,0 +1,71 @@
+import SedimentStore
+
+extension MicroCase {
+  /// Both filters: building from a table's hashes, and probing, with every second hash there.
+  static let filterCases = [
+    MicroCase("bloom-build", item: "hash") { input in
+      let hashes = input.sortedHashes
+      return {
+        try WrongAnswer.check(Int(bloom(of: hashes).geometry.keyCount), input.items)
+      }
+    },
+    MicroCase("bloom-probe", item: "hash, every second one there") { input in
+      try probing(input) { bloom(of: $0) }
+    },
+    MicroCase("fuse-build", item: "hash") { input in
+      let hashes = input.sortedHashes
+      return {
+        try WrongAnswer.check(Int(fuse(of: hashes).geometry.keyCount), input.items)
+      }
+    },
+    MicroCase("fuse-probe", item: "hash, every second one there") { input in
+      try probing(input) { try fuse(of: $0) }
+    },
+  ]
+
+  private static func bloom(of hashes: [KeyHash]) -> FilterImage {
+    var builder = BlockedBloomFilterBuilder(expectedKeys: hashes.count)
+    unsafe hashes.withUnsafeBufferPointer { hashes in
+      if let base = hashes.baseAddress { unsafe builder.add(base, count: hashes.count) }
+    }
+    return builder.finish()
+  }
+
+  private static func fuse(of hashes: [KeyHash]) throws -> FilterImage {
+    var builder = BinaryFuseFilterBuilder(expectedKeys: hashes.count)
+    unsafe hashes.withUnsafeBufferPointer { hashes in
+      if let base = hashes.baseAddress { unsafe builder.add(base, count: hashes.count) }
+    }
+    return try builder.finish()
+  }
+
+  private static func probing(
+    _ input: MicroInput, _ build: ([KeyHash]) throws -> FilterImage
+  ) throws -> MicroRound {
+    let present = input.hashes
+    let absent = MicroInput.hashes(input.items, stream: 1)
+    let hashes = (0..<input.items).map { $0 % 2 == 0 ? present[$0] : absent[$0] }
+    let filter = try LoadedFilter.load(build(present.sorted()))
+    let candidates = (0..<input.items).map { UInt32($0) }
+    var survivors = candidates
+    // What passes besides is the same every time, so it is counted once, one by one.
+    let expected = hashes.count { filter.probe.mayContain($0) }
+    guard (input.items / 2...input.items * 3 / 4 + 1).contains(expected) else {
+      throw WrongAnswer(found: expected, expected: input.items / 2)
+    }
+    return {
+      let kept = unsafe hashes.withUnsafeBufferPointer { hashes in
+        unsafe candidates.withUnsafeBufferPointer { candidates in
+          unsafe survivors.withUnsafeMutableBufferPointer { survivors in
+            guard let hashes = hashes.baseAddress, let all = candidates.baseAddress,
+              let survivors = survivors.baseAddress
+            else { return 0 }
+            return unsafe filter.probe.filter(
+              hashes, candidates: all, count: candidates.count, into: survivors)
+          }
+        }
+      }
+      try WrongAnswer.check(kept, expected)
+    }
+  }
+}
