@@ -25,10 +25,11 @@ let package = Package(
       path: "Sources/SedimentFigures"),
     .target(name: "CWorkload"),
     .target(name: "CPeers"),
+    .target(name: "CDevice"),
     .target(
       name: "BenchSuite",
       dependencies: [
-        "CPeers", "CWorkload",
+        "CDevice", "CPeers", "CWorkload",
         .product(name: "SedimentStore", package: "sediment"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Histogram", package: "hdrhistogram-swift"),

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #if defined(__APPLE__)
@@ -57,6 +59,24 @@ void sediment_start_writeback(int descriptor, int64_t offset, int64_t bytes) {
 #else
   (void)descriptor, (void)offset, (void)bytes;
 #endif
+}
+
+int64_t sediment_read_or_begin(int descriptor, void *destination, int64_t bytes, int64_t offset) {
+  int64_t count = 0;
+#if defined(RWF_NOWAIT)
+  struct iovec whole = {destination, (size_t)bytes};
+  count = preadv2(descriptor, &whole, 1, offset, RWF_NOWAIT);
+  if (count == bytes) return count;
+#else
+  (void)destination;
+#endif
+#if defined(__APPLE__)
+  struct radvisory part = {offset, bytes > INT_MAX ? INT_MAX : (int)bytes};
+  fcntl(descriptor, F_RDADVISE, &part);
+#else
+  posix_fadvise(descriptor, offset, bytes, POSIX_FADV_WILLNEED);
+#endif
+  return count < 0 ? 0 : count;
 }
 
 int sediment_try_lock(int descriptor) { return flock(descriptor, LOCK_EX | LOCK_NB); }

@@ -11,7 +11,7 @@ import CSedimentSystem
 /// A regular file of the operating system.
 final class PosixFile: File {
   let path: String
-  private let descriptor: SharedDescriptor
+  let descriptor: SharedDescriptor
 
   init(descriptor: consuming Descriptor, path: String) {
     self.descriptor = SharedDescriptor(descriptor)
@@ -23,18 +23,33 @@ final class PosixFile: File {
   ) throws(FileError) -> Int {
     try checkRange(offset, count: buffer.count, operation: "read")
     return try descriptor.use("read", path) { number throws(FileError) in
-      var done = 0
-      while done < buffer.count {
-        let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
-        let position = off_t(offset) + off_t(done)
-        let count = try retryingInterrupts("read", path) {
-          unsafe pread(number, rest.baseAddress, rest.count, position)
-        }
-        if count == 0 { break }
-        done += count
+      let (count, systemError) = unsafe Self.read(number, into: buffer, at: offset)
+      if systemError != 0 {
+        throw FileError(systemError: systemError, operation: "read", path: path)
       }
-      return done
+      return count
     }
+  }
+
+  /// Fills `buffer`, which has its first `done` bytes already, as far as the file reaches.
+  ///
+  /// - Returns: the bytes that are there now, and the error number of what ended it, or 0.
+  static func read(
+    _ number: Int32, into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64, done: Int = 0
+  ) -> (count: Int, systemError: Int32) {
+    var done = done
+    while done < buffer.count {
+      let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
+      let count = unsafe pread(number, rest.baseAddress, rest.count, off_t(offset) + off_t(done))
+      if count == 0 { break }
+      if count > 0 {
+        done += count
+      } else {
+        let systemError = lastSystemError()
+        if systemError != EINTR { return (done, systemError) }
+      }
+    }
+    return (done, 0)
   }
 
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError) {
@@ -91,13 +106,17 @@ final class PosixFile: File {
     descriptor.close()
   }
 
-  /// The system counts in signed numbers; an offset from a damaged file need not fit them.
   private func checkRange(
     _ offset: UInt64, count: Int, operation: String
   ) throws(FileError) {
-    let (end, overflow) = offset.addingReportingOverflow(UInt64(count))
-    if overflow || end > UInt64(off_t.max) {
+    if !Self.isInRange(offset, count: count) {
       throw FileError(systemError: EFBIG, operation: operation, path: path)
     }
+  }
+
+  /// The system counts in signed numbers; an offset from a damaged file need not fit them.
+  static func isInRange(_ offset: UInt64, count: Int) -> Bool {
+    let (end, overflow) = offset.addingReportingOverflow(UInt64(count))
+    return !overflow && end <= UInt64(off_t.max)
   }
 }

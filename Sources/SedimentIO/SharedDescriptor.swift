@@ -35,15 +35,25 @@ final class SharedDescriptor: Sendable {
   func use<Value>(
     _ operation: String, _ path: String, _ body: (Int32) throws(FileError) -> Value
   ) throws(FileError) -> Value {
-    let before = state.add(Self.oneCall, ordering: .acquiringAndReleasing).oldValue
-    defer {
-      state.subtract(Self.oneCall, ordering: .acquiringAndReleasing)
-      releaseWhenUnused()
-    }
-    if before & Self.closing != 0 {
+    guard let number = begin() else {
       throw FileError(code: .closed, operation: operation, path: path)
     }
+    defer { end() }
     return try body(number)
+  }
+
+  /// The number, which stays open until `end()`; `nil` after `close()`.
+  func begin() -> Int32? {
+    let before = state.add(Self.oneCall, ordering: .acquiringAndReleasing).oldValue
+    if before & Self.closing == 0 { return number }
+    end()
+    return nil
+  }
+
+  /// Ends what a `begin()` began that gave the number.
+  func end() {
+    state.subtract(Self.oneCall, ordering: .acquiringAndReleasing)
+    releaseWhenUnused()
   }
 
   /// Lets no call in any more, and closes when the last one under way has returned.

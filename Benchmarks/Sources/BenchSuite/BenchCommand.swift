@@ -2,6 +2,7 @@
 //
 // `run` is a parent that starts every run as a process of its own, this program again with the
 // subcommand `child`, and reads its record from a pipe. `report` draws records that were kept.
+// `device` measures what is below them all.
 
 package import ArgumentParser
 import Foundation
@@ -11,7 +12,9 @@ package struct BenchCommand: ParsableCommand {
   package static let configuration = CommandConfiguration(
     commandName: "sediment-bench",
     abstract: "Measures Sediment beside other stores on the same events.",
-    subcommands: [RunCommand.self, ReportCommand.self, ChildCommand.self])
+    subcommands: [
+      RunCommand.self, ReportCommand.self, DeviceCommand.self, ChildCommand.self,
+    ])
 
   package init() {}
 

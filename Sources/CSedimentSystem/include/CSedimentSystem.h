@@ -20,6 +20,10 @@ int sediment_synchronize_file(int descriptor);
 /// system has no such call.
 void sediment_start_writeback(int descriptor, int64_t offset, int64_t bytes);
 
+/// Reads what is in memory already, and else lets the system begin to bring it there. The bytes read:
+/// all, some, or 0; a hint only, so nothing else tells why not.
+int64_t sediment_read_or_begin(int descriptor, void *destination, int64_t bytes, int64_t offset);
+
 /// Tries to take the exclusive lock of an open file without waiting. 0, or -1 with errno.
 int sediment_try_lock(int descriptor);
 
@@ -55,5 +59,31 @@ int sediment_discard_memory(void *start, uint64_t bytes);
 
 /// Asks for huge pages where the system has them; a hint only.
 void sediment_advise_huge_pages(void *start, uint64_t bytes);
+
+/// Reads that the system serves side by side (io_uring). One thread at a time may use a ring.
+typedef struct sediment_ring sediment_ring;
+
+/// A ring for `depth` reads, at most 32,768. NULL with errno where the system has none or refuses
+/// it; ENOSYS outside Linux.
+sediment_ring *sediment_ring_open(uint32_t depth);
+
+/// Gives the ring back. No read may be under way.
+void sediment_ring_close(sediment_ring *ring);
+
+/// Queues a read, to be handed over by the next submission. At most `depth` reads may be queued or
+/// under way; the memory is the system's until the read is taken or withdrawn.
+void sediment_ring_queue(sediment_ring *ring, int descriptor, uint64_t offset, void *destination,
+                         uint32_t bytes, uint64_t tag);
+
+/// Hands over what is queued and waits until `wanted` reads have completed. 0, or an error number;
+/// either way some of what was queued may have been handed over and some have completed.
+int sediment_ring_submit(sediment_ring *ring, uint32_t wanted);
+
+/// Takes back the youngest read that is queued and was not handed over: 1 and its tag, or 0.
+int sediment_ring_withdraw(sediment_ring *ring, uint64_t *tag);
+
+/// Takes a completed read: 1, its tag, and the bytes read or a negative error number; or 0 when none
+/// has completed.
+int sediment_ring_take(sediment_ring *ring, uint64_t *tag, int32_t *result);
 
 #endif

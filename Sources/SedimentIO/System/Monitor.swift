@@ -42,6 +42,13 @@
     precondition(code == 0, "lock failed: error \(code)")
   }
 
+  /// Takes the mutex if nobody holds it; says whether it did.
+  public func tryLock() -> Bool {
+    let code = unsafe pthread_mutex_trylock(mutex)
+    precondition(code == 0 || code == EBUSY, "lock failed: error \(code)")
+    return code == 0
+  }
+
   /// Lets go of the mutex, which this thread holds.
   public func unlock() {
     let code = unsafe pthread_mutex_unlock(mutex)

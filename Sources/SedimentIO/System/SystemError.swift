@@ -28,7 +28,15 @@ extension FileError {
 
   /// The error of a failed system call.
   init(systemError number: Int32, operation: String, path: String) {
-    let code: Code =
+    self.init(
+      code: Code(systemError: number), operation: operation, path: path, systemError: number)
+  }
+}
+
+extension FileError.Code {
+  /// The code of a system's error number.
+  init(systemError number: Int32) {
+    self =
       switch number {
       case ENOENT: .notFound
       case EEXIST: .exists
@@ -44,7 +52,6 @@ extension FileError {
       case ENAMETOOLONG: .invalidName
       default: .inputOutput
       }
-    self.init(code: code, operation: operation, path: path, systemError: number)
   }
 }
 

@@ -151,6 +151,36 @@ public final class KeyBatch {
     try append(key.span)
   }
 
+  /// Appends keys of one length that lie one behind the other, much faster than one by one.
+  ///
+  /// - Parameters:
+  ///   - keys: their bytes, a multiple of `width`.
+  ///   - width: bytes of each key, 1 to `keyBytesMax`.
+  public func append(contentsOf keys: RawSpan, width: Int) throws(LimitError) {
+    precondition(
+      width > 0 && keys.byteCount % width == 0, "\(keys.byteCount) bytes are no keys of \(width)")
+    guard width <= KeyBatch.keyBytesMax else { throw .keyTooLong(bytes: width) }
+    let added = keys.byteCount / width
+    guard added <= KeyBatch.countMax - count else { throw .tooManyKeys }
+    guard keys.byteCount <= KeyBatch.byteCountMax - byteCount else { throw .tooManyBytes }
+    reserve(keys: added, bytes: keys.byteCount)
+    let target = unsafe UnsafeMutableRawBufferPointer(
+      start: bytes + byteCount, count: keys.byteCount)
+    unsafe keys.withUnsafeBytes { unsafe target.copyMemory(from: $0) }
+    let (ends, start) = unsafe (self.ends + count, byteCount)
+    for index in 0..<added {
+      unsafe ends[index] = UInt32(truncatingIfNeeded: start &+ (index &+ 1) &* width)
+    }
+    count += added
+    byteCount += keys.byteCount
+  }
+
+  /// Appends keys of one length that lie one behind the other; see the overload for `RawSpan`.
+  public func append(contentsOf keys: Span<UInt8>, width: Int) throws(LimitError) {
+    // SAFETY: a span of bytes has no padding.
+    try unsafe append(contentsOf: keys.bytes, width: width)
+  }
+
   /// Appends the UTF-8 of `key`.
   public func append(_ key: String) throws(LimitError) {
     var key = key

@@ -30,9 +30,11 @@ public enum LatePolicy: UInt8, Hashable, Sendable {
 @safe
 struct BatchColumns: @unchecked Sendable {
   let count: Int
-  let hashes: UnsafePointer<KeyHash>
   let times: UnsafePointer<Int64>
+  /// The watermark at each record; read with a time to live only.
   let watermarks: UnsafePointer<Int64>
+  /// What the watermark is at least.
+  var watermarkMin = EntryTime.min
   let keys: KeyBatchView
   /// `valueWidth` bytes a record; `nil` for zeros.
   let values: UnsafeRawPointer?
@@ -55,8 +57,14 @@ struct BatchColumns: @unchecked Sendable {
   }
 
   @inline(__always)
-  func probe(_ index: Int) -> MemtableProbe {
+  func watermark(_ index: Int) -> Int64 {
+    unsafe ttl == .max ? EntryTime.min : max(watermarks[index], watermarkMin)
+  }
+
+  /// The probe of a record of that hash.
+  @inline(__always)
+  func probe(_ index: Int, _ hash: KeyHash) -> MemtableProbe {
     unsafe MemtableProbe(
-      hash: hashes[index], time: times[index], watermark: watermarks[index], key: key(index))
+      hash: hash, time: times[index], watermark: watermark(index), key: key(index))
   }
 }

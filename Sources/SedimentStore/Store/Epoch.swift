@@ -164,8 +164,8 @@ extension StoreCore {
     throws
   {
     guard let first = keyspaces.first else { return try body() }
-    first.writerGate.lock()
-    defer { first.writerGate.unlock() }
+    first.gate.close()
+    defer { first.gate.open() }
     try withWriters(keyspaces.dropFirst(), body)
   }
 
@@ -356,7 +356,7 @@ extension HashedKeyspace {
   /// More changed entries than this are not copied under the writer's lock, but flushed.
   private static let deltaEntriesMax = 131_072
 
-  /// The keyspace's part of an epoch's cut. The caller holds the writer's gate.
+  /// The keyspace's part of an epoch's cut. The caller has closed the gate.
   func cut() throws -> PendingEpoch.KeyspaceCut {
     try withWriterUngated { writer in
       let isLogged = options.log != .epochs
@@ -382,7 +382,7 @@ extension HashedKeyspace {
       }
       let deltas = isLogged ? nil : takeDeltas()
       return PendingEpoch.KeyspaceCut(
-        keyspace: self, largestTime: writer.largestTime,
+        keyspace: self, largestTime: clock.withLock { $0.largest },
         sequences: store.monitor.withLock { shards.map { $0.nextSequence - 1 } }, logs: logs,
         deltas: deltas, previousLogs: previousLogs)
     }

@@ -74,168 +74,180 @@ extension HashedKeyspace {
     _ keys: KeyBatchView, times: UnsafePointer<Int64>, values: UnsafeRawPointer?,
     late: LatePolicy, decisions: UnsafeMutablePointer<UInt8>
   ) throws(StoreError) {
-    guard unsafe keys.count > 0 else { return }
-    try unsafe checkTimes(times, count: keys.count)
-    // SAFETY: the columns outlive the call, and `withLock` runs its body before it returns.
-    nonisolated(unsafe) let borrowed = unsafe (
-      keys: keys, times: times, values: values, decisions: decisions
-    )
-    let failure = withWriter { writer -> StoreError? in
-      // The batch before may have failed while this one waited.
-      do throws(StoreError) { try store.checkWritable() } catch { return error }
-      do {
-        try unsafe insert(
-          borrowed.keys, times: borrowed.times, values: borrowed.values, late: late,
-          decisions: borrowed.decisions, &writer)
-        return nil
-      } catch {
-        store.poison(error)
-        return StoreError(wrapping: error)
-      }
-    }
-    if let failure { throw failure }
-  }
-
-  private func checkTimes(_ times: UnsafePointer<Int64>, count: Int) throws(StoreError) {
-    var isOutside = false
-    for index in 0..<count {
-      let time = unsafe times[index]
-      isOutside = isOutside || time < StoreState.timeMin || time > StoreState.timeMax
-    }
-    if isOutside { throw StoreError(.invalidArgument, "a time is not within ±2⁶¹ ms") }
-  }
-
-  // MARK: - Under the writer's lock
-
-  private func insert(
-    _ keys: KeyBatchView, times: UnsafePointer<Int64>, values: UnsafeRawPointer?,
-    late: LatePolicy, decisions: UnsafeMutablePointer<UInt8>, _ writer: inout KeyspaceWriter
-  ) throws {
     let count = unsafe keys.count
-    let options = self.options
-    prepareColumns(&writer, count: count)
-    let largest = unsafe computeWatermarks(
-      times, count: count, options: options, after: writer.largestTime,
-      into: &writer.watermarks)
-    let shardCounts = unsafe hashAndDeal(keys, &writer)
-    let window = options.window(of: largest)
-    // Before anything is inserted: a memtable that is frozen in mid-batch is in the log too.
-    if options.log != .epochs { for shard in shards { shard.activeIsLogged = true } }
-    try unsafe writer.hashes.withUnsafeBufferPointer { hashes in
-      try unsafe writer.watermarks.withUnsafeBufferPointer { watermarks in
-        try unsafe writer.order.withUnsafeBufferPointer { order in
-          guard let hashes = hashes.baseAddress,
-            let watermarks = watermarks.baseAddress, let order = order.baseAddress
-          else { return }
-          let columns = unsafe BatchColumns(
-            count: count, hashes: hashes, times: times, watermarks: watermarks, keys: keys,
-            values: values, decisions: decisions, ttl: options.timeToLive.limit, late: late,
-            layout: options.layout, refreshesOnSeen: options.refreshesOnSeen)
-          try unsafe decide(columns, order: order, shardCounts: shardCounts, window: window)
-        }
+    guard count > 0 else { return }
+    let largest = try unsafe largestTime(times, count: count)
+    let scratch = scratch.take(shards: shards.count, count: count)
+    defer { self.scratch.give(scratch) }
+    unsafe hasher.hash(keys, into: scratch.hashes)
+    scratch.deal(count: count, shardEnds: shardEnds)
+    let insertion = unsafe Insertion(
+      keys: keys, times: times, values: values, late: late, decisions: decisions,
+      largestTime: largest)
+    if options.log == .epochs {
+      let isLonely = gate.enter()
+      defer { gate.leave() }
+      try poisoning { try insert(insertion, scratch, inParallel: isLonely) }
+    } else {
+      // Each batch is in the log as it was decided, so one comes after the other.
+      gate.close()
+      defer { gate.open() }
+      try poisoning {
+        // A memtable that is frozen in mid-batch is in the log too.
+        for shard in shards { shard.activeIsLogged = true }
+        let before = clock.withLock { $0.largest }
+        try insert(insertion, scratch, inParallel: true)
+        try log(insertion, scratch, before: before)
       }
     }
-    let movesWatermark =
-      options.timeToLive != .forever && largest > writer.largestTime ?? EntryTime.none
-    writer.largestTime = largest
-    largestTime.store(largest, ordering: .releasing)
-    if case .everyBatch(let synchronized) = options.log {
-      try unsafe logBatch(
-        keys, times: times, values: values, decisions: decisions, synchronized: synchronized,
-        movesWatermark: movesWatermark, &writer)
+  }
+
+  /// What `insertIfAbsent` was called with.
+  @safe
+  private struct Insertion {
+    let keys: KeyBatchView
+    let times: UnsafePointer<Int64>
+    let values: UnsafeRawPointer?
+    let late: LatePolicy
+    let decisions: UnsafeMutablePointer<UInt8>
+    let largestTime: Int64
+  }
+
+  private func poisoning(_ body: () throws -> Void) throws(StoreError) {
+    // The batch before may have failed while this one waited.
+    try store.checkWritable()
+    do {
+      try body()
+    } catch {
+      store.poison(error)
+      throw StoreError(wrapping: error)
     }
   }
 
-  private func prepareColumns(_ writer: inout KeyspaceWriter, count: Int) {
-    guard writer.hashes.count < count else { return }
-    writer.hashes = [KeyHash](repeating: KeyHash(high: 0, low: 0), count: count)
-    writer.watermarks = [Int64](repeating: 0, count: count)
-    writer.order = [UInt32](repeating: 0, count: count)
-  }
-
-  /// Advances the watermark record by record, before the batch is dealt to shards.
-  ///
-  /// - Returns: the largest time seen after the batch.
-  private func computeWatermarks(
-    _ times: UnsafePointer<Int64>, count: Int, options: KeyspaceOptions, after previous: Int64?,
-    into watermarks: inout [Int64]
-  ) -> Int64 {
-    var largest = unsafe max(previous ?? StoreState.timeMin, times[0])
-    let isForever = options.timeToLive == .forever
-    let lateness = options.allowedLateness
+  /// The largest of the times, all of which must be within their bounds.
+  func largestTime(
+    _ times: UnsafePointer<Int64>, count: Int
+  ) throws(StoreError) -> Int64 {
+    var smallest = Int64.max
+    var largest = Int64.min
     for index in 0..<count {
+      smallest = unsafe min(smallest, times[index])
       largest = unsafe max(largest, times[index])
-      watermarks[index] = isForever ? StoreState.timeMin : largest &- lateness
+    }
+    guard smallest >= EntryTime.min && largest <= EntryTime.max else {
+      throw StoreError(.invalidArgument, "a time is not within ±2⁶¹ ms")
     }
     return largest
   }
 
-  /// Hashes the keys and sorts record numbers by shard; returns how many each shard has.
-  private func hashAndDeal(_ keys: KeyBatchView, _ writer: inout KeyspaceWriter) -> [Int] {
-    let count = unsafe keys.count
-    unsafe writer.hashes.withUnsafeMutableBufferPointer { hashes in
-      if let base = hashes.baseAddress { unsafe hasher.hash(keys, into: base) }
+  // MARK: - Inside the gate
+
+  private func insert(
+    _ insertion: Insertion, _ scratch: BatchScratch, inParallel: Bool
+  ) throws {
+    let options = self.options
+    let start = updateClock { $0.begin(insertion.largestTime) }
+    defer { updateClock { $0.end(start) } }
+    let count = unsafe insertion.keys.count
+    if options.timeToLive != .forever {
+      unsafe computeWatermarks(
+        insertion.times, count: count, lateness: options.allowedLateness, after: start,
+        into: scratch.watermarks)
     }
-    guard shards.count > 1 else {
-      for index in 0..<count { writer.order[index] = UInt32(truncatingIfNeeded: index) }
-      return [count]
+    let columns = unsafe BatchColumns(
+      count: count, times: insertion.times, watermarks: scratch.watermarks, keys: insertion.keys,
+      values: insertion.values, decisions: insertion.decisions, ttl: options.timeToLive.limit,
+      late: insertion.late, layout: options.layout, refreshesOnSeen: options.refreshesOnSeen)
+    let part = BatchPart(
+      columns: columns, scratch: scratch, largestTime: max(start, insertion.largestTime),
+      options: options)
+    if inParallel && count >= Self.parallelRecordsMin && shards.count > 1 {
+      try decideInParallel(part)
+    } else {
+      try decideInTurn(part)
     }
-    var counts = [Int](repeating: 0, count: shards.count)
-    for index in 0..<count { counts[shardIndex(writer.hashes[index].high)] += 1 }
-    var next = [Int](repeating: 0, count: shards.count)
-    for shard in 1..<shards.count { next[shard] = next[shard - 1] + counts[shard - 1] }
+  }
+
+  /// Advances the watermark record by record.
+  private func computeWatermarks(
+    _ times: UnsafePointer<Int64>, count: Int, lateness: Int64, after previous: Int64,
+    into watermarks: UnsafeMutablePointer<Int64>
+  ) {
+    var largest = previous
     for index in 0..<count {
-      let shard = shardIndex(writer.hashes[index].high)
-      writer.order[next[shard]] = UInt32(truncatingIfNeeded: index)
-      next[shard] += 1
+      largest = unsafe max(largest, times[index])
+      unsafe watermarks[index] = largest &- lateness
     }
-    return counts
+  }
+
+  /// A batch as its shards are given it.
+  // @unchecked because the columns outlive the call, and each shard writes its own records only.
+  private struct BatchPart: @unchecked Sendable {
+    let columns: BatchColumns
+    let scratch: BatchScratch
+    /// The largest time up to the batch's last record.
+    let largestTime: Int64
+    let options: KeyspaceOptions
   }
 
   /// Below this many records it is quicker to decide all shards on the calling thread.
   private static let parallelRecordsMin = 1024
 
-  private func decide(
-    _ columns: BatchColumns, order: UnsafePointer<UInt32>, shardCounts: [Int], window: Int64
-  ) throws {
-    var starts: [Int] = [0]
-    for count in shardCounts { starts.append(starts[starts.count - 1] + count) }
-    let boundaries = starts
-    nonisolated(unsafe) let work = unsafe (columns: columns, order: order)
+  /// Decides all shards side by side, on the store's threads too.
+  private func decideInParallel(_ part: BatchPart) throws {
     let failures = Mutex<(any Error)?>(nil)
-    // SAFETY: `run` returns only when every call of its body has, so the columns outlive them; and
-    // every shard is touched by one call only.
-    let decideShard: @Sendable (Int) -> Void = { [self] index in
+    store.workers.run(shards.count) { [self] index in
+      shards[index].holder.lock()
+      defer { shards[index].holder.unlock() }
       do {
-        let count = boundaries[index + 1] - boundaries[index]
-        guard count > 0 else { return }
-        try unsafe decide(
-          shards[index], work.columns, work.order + boundaries[index], count: count, window: window)
+        try decide(shards[index], part)
       } catch {
         failures.withLock { $0 = $0 ?? error }
       }
     }
-    if columns.count >= Self.parallelRecordsMin {
-      store.workers.run(shards.count, decideShard)
-    } else {
-      for index in shards.indices { decideShard(index) }
-    }
     if let failure = failures.withLock({ $0 }) { throw failure }
   }
 
+  /// Decides one shard after the other, first those that no other batch holds.
+  private func decideInTurn(_ part: BatchPart) throws {
+    let count = shards.count
+    let first = part.scratch.ordinal % count
+    var waiting = 0
+    for turn in 0..<count {
+      let shard = shards[(first + turn) % count]
+      guard part.scratch.hasRecords(ofShard: shard.index) else { continue }
+      if shard.holder.tryLock() {
+        defer { shard.holder.unlock() }
+        try decide(shard, part)
+      } else {
+        part.scratch.postpone(shard: shard.index, at: &waiting)
+      }
+    }
+    for index in 0..<waiting {
+      let shard = shards[part.scratch.postponedShard(at: index)]
+      try shard.holder.withLock { try decide(shard, part) }
+    }
+  }
+
+  // MARK: - Holding a shard
+
   /// Decides the records of one shard, chunk by chunk.
-  private func decide(
-    _ shard: Shard, _ columns: BatchColumns, _ records: UnsafePointer<UInt32>, count: Int,
-    window: Int64
-  ) throws {
+  private func decide(_ shard: Shard, _ part: BatchPart) throws {
+    var columns = part.columns
+    // Another batch may have come to this shard first, though it began later.
+    let latest = max(shard.largestTime ?? part.largestTime, part.largestTime)
+    columns.watermarkMin = StoreState.watermark(
+      largestTime: shard.largestTime, options: part.options)
+    shard.largestTime = latest
+    let window = part.options.window(of: latest)
     try startWindow(window, of: shard)
     var counts = ShardDecider.Counts()
     defer { note(counts) }
-    var next = 0
+    var next = unsafe part.scratch.starts[shard.index]
+    let end = unsafe part.scratch.starts[shard.index + 1]
     var left = 0
-    while next < count || left > 0 {
-      let chunk = unsafe takeChunk(
-        shard, columns, records, from: &next, to: count, left: left)
+    while next < end || left > 0 {
+      let chunk = takeChunk(shard, columns, part.scratch, from: &next, to: end, left: left)
       if left > 0 || !shard.view.active.fits(count: chunk.count, keyBytes: chunk.keyBytes) {
         try store.freeze(shard, of: self)
         shard.view.active.window = window
@@ -261,36 +273,50 @@ extension HashedKeyspace {
   /// A table of fewer entries would cost more in number than it saves by expiring early.
   private static let windowEntriesMin = 16_384
 
-  /// Fills `scratch.records` behind the `left` records already there.
+  /// Takes the next records of a shard, from `next` of those dealt on, behind the `left` that are
+  /// in its scratch already.
   private func takeChunk(
-    _ shard: Shard, _ columns: BatchColumns, _ records: UnsafePointer<UInt32>,
+    _ shard: Shard, _ columns: BatchColumns, _ batch: BatchScratch,
     from next: inout Int, to end: Int, left: Int
   ) -> (count: Int, keyBytes: Int) {
     let active = shard.view.active
     let countMax = min(ShardScratch.chunkRecords, max(active.geometry.fillLimit / 2, 1))
     let scratch = shard.scratch
-    var count = left
-    guard columns.layout.isExact else {
-      let taken = max(min(countMax - count, end - next), 0)
-      unsafe (scratch.records + count).update(from: records + next, count: taken)
-      next += taken
-      return (count + taken, 0)
-    }
-    let bytesMax = active.arenaBytes / 2
+    var taken = max(min(countMax - left, end - next), 0)
     var keyBytes = 0
-    for index in 0..<left { keyBytes += unsafe columns.key(Int(scratch.records[index])).count }
-    while next < end, count < countMax {
-      let bytes = unsafe columns.key(Int(records[next])).count
-      if count > 0 && keyBytes + bytes > bytesMax { break }
-      unsafe scratch.records[count] = unsafe records[next]
-      keyBytes += bytes
-      count += 1
-      next += 1
+    if columns.layout.isExact {
+      let bytesMax = active.arenaBytes / 2
+      for index in 0..<left { keyBytes += unsafe columns.key(Int(scratch.records[index])).count }
+      let wanted = taken
+      taken = 0
+      while taken < wanted {
+        let bytes = unsafe columns.key(Int(batch.order[next + taken])).count
+        if left + taken > 0 && keyBytes + bytes > bytesMax { break }
+        keyBytes += bytes
+        taken += 1
+      }
     }
-    return (count, keyBytes)
+    unsafe (scratch.records + left).update(from: batch.order + next, count: taken)
+    unsafe (scratch.hashes + left).update(from: batch.dealt + next, count: taken)
+    next += taken
+    return (left + taken, keyBytes)
   }
 
-  private func note(_ counts: ShardDecider.Counts) {
+  /// Logs what a batch inserted. The caller is alone.
+  private func log(_ insertion: Insertion, _ scratch: BatchScratch, before: Int64?) throws {
+    let options = self.options
+    guard case .everyBatch(let synchronized) = options.log else { return }
+    let movesWatermark =
+      options.timeToLive != .forever && insertion.largestTime > before ?? EntryTime.none
+    try withWriterUngated { writer in
+      try unsafe logBatch(
+        insertion.keys, times: insertion.times, values: insertion.values, hashes: scratch.hashes,
+        decisions: insertion.decisions, synchronized: synchronized,
+        movesWatermark: movesWatermark, &writer)
+    }
+  }
+
+  func note(_ counts: ShardDecider.Counts) {
     store.statistics.update {
       $0.filterProbes += counts.filterProbes
       $0.pageLookups += counts.pageLookups

@@ -1,11 +1,12 @@
 internal import SedimentIO
+internal import Synchronization
 
 extension HashedKeyspace {
   /// Appends what a batch inserted to the keyspace's log (`LogPolicy.everyBatch`).
   func logBatch(
     _ keys: KeyBatchView, times: UnsafePointer<Int64>, values: UnsafeRawPointer?,
-    decisions: UnsafeMutablePointer<UInt8>, synchronized: Bool, movesWatermark: Bool,
-    _ writer: inout KeyspaceWriter
+    hashes: UnsafePointer<KeyHash>, decisions: UnsafeMutablePointer<UInt8>, synchronized: Bool,
+    movesWatermark: Bool, _ writer: inout KeyspaceWriter
   ) throws {
     let layout = options.layout
     let width = Int(layout.valueWidth)
@@ -14,7 +15,7 @@ extension HashedKeyspace {
       let decision = unsafe InsertDecision(rawValue: decisions[index])
       guard decision == .new || decision == .lateNew else { continue }
       var entry = unsafe EntryReference(
-        hash: writer.hashes[index], time: times[index], kind: .insert)
+        hash: hashes[index], time: times[index], kind: .insert)
       if let values = unsafe values { unsafe entry.value = values + index * width }
       if layout.isExact {
         let key = unsafe keys.key(at: index)
@@ -33,7 +34,7 @@ extension HashedKeyspace {
     _ buffer: consuming EntryBuffer, synchronized: Bool, _ writer: inout KeyspaceWriter
   ) throws {
     let log = try openLog(&writer)
-    try buffer.write(to: log, largestTime: writer.largestTime ?? EntryTime.none)
+    try buffer.write(to: log, largestTime: clock.withLock { $0.largest } ?? EntryTime.none)
     if synchronized {
       try log.synchronize()
       log.acknowledge()

@@ -71,8 +71,9 @@ extension HashedKeyspace {
     let options = self.options
     let columns = unsafe keys.view
     let width = Int(options.valueWidth)
-    var largest = writer.largestTime
-    if let latest = times?.max() { largest = max(largest ?? latest, latest) }
+    let start = times?.max().map { latest in updateClock { $0.begin(latest) } }
+    defer { if let start { updateClock { $0.end(start) } } }
+    let largest = clock.withLock { $0.largest }
     let window = options.window(of: largest ?? 0)
     let removalTime = largest ?? 0
     if options.log != .epochs { for shard in shards { shard.activeIsLogged = true } }
@@ -91,8 +92,6 @@ extension HashedKeyspace {
         if options.log != .epochs { log.append(entry) }
       }
     }
-    writer.largestTime = largest
-    if let largest { largestTime.store(largest, ordering: .releasing) }
     if case .everyBatch(let synchronized) = options.log {
       try append(log, synchronized: synchronized, &writer)
     }
@@ -116,5 +115,6 @@ extension HashedKeyspace {
       }
     }
     shard.view.active.window = window
+    shard.largestTime = clock.withLock { $0.largest }
   }
 }

@@ -14,23 +14,59 @@ public struct StoredEntry: Sendable, Equatable {
 
 extension HashedKeyspace {
   /// For each key, whether `insertIfAbsent` at that time would find it a duplicate now.
+  ///
+  /// - Throws: `StoreError`; `invalidArgument` for a time that is not within ±2⁶¹ ms.
   public func contains(_ keys: KeyBatch, times: [Int64]) throws(StoreError) -> [Bool] {
     guard times.count == keys.count else {
       throw StoreError(.invalidArgument, "\(keys.count) keys need as many times")
     }
-    let ttl = options.timeToLive.limit
-    let watermark = currentWatermark
     var answers = [Bool](repeating: false, count: keys.count)
-    try search(keys) { index, reader throws in
-      let time = times[index]
-      let found = try reader.find { firstSeen in
-        let distance = time.subtractingReportingOverflow(firstSeen)
-        return !distance.overflow && distance.partialValue.magnitude < UInt64(ttl)
-          && watermark &- firstSeen < ttl
+    guard keys.count > 0 else { return answers }
+    try wrapping {
+      try unsafe times.withUnsafeBufferPointer { times in
+        try unsafe answers.withUnsafeMutableBytes { answers in
+          // A Boolean is a byte, 0 or 1.
+          guard let times = times.baseAddress,
+            let answers = unsafe answers.baseAddress?.assumingMemoryBound(to: UInt8.self)
+          else { return }
+          try unsafe find(keys.view, times: times, answers: answers)
+        }
       }
-      answers[index] = found != nil
     }
     return answers
+  }
+
+  private func find(
+    _ keys: KeyBatchView, times: UnsafePointer<Int64>, answers: UnsafeMutablePointer<UInt8>
+  ) throws {
+    let count = unsafe keys.count
+    _ = try unsafe largestTime(times, count: count)
+    let options = self.options
+    let scratch = scratch.take(shards: shards.count, count: count)
+    defer { self.scratch.give(scratch) }
+    unsafe hasher.hash(keys, into: scratch.hashes)
+    scratch.deal(count: count, shardEnds: shardEnds)
+    let watermark = currentWatermark
+    unsafe scratch.watermarks.update(repeating: watermark, count: count)
+    let columns = unsafe BatchColumns(
+      count: count, times: times, watermarks: scratch.watermarks, keys: keys, values: nil,
+      decisions: answers, ttl: options.timeToLive.limit, late: .keep, layout: options.layout,
+      refreshesOnSeen: options.refreshesOnSeen)
+    let chunk = try scratch.makeChunk()
+    for shard in shards {
+      var decider = ShardDecider(
+        view: shard.view, columns: columns, scratch: chunk, cache: store.cache)
+      defer { note(decider.counts) }
+      var next = unsafe scratch.starts[shard.index]
+      let end = unsafe scratch.starts[shard.index + 1]
+      while next < end {
+        let taken = min(end - next, ShardScratch.chunkRecords)
+        unsafe chunk.records.update(from: scratch.order + next, count: taken)
+        unsafe chunk.hashes.update(from: scratch.dealt + next, count: taken)
+        try decider.find(count: taken)
+        next += taken
+      }
+    }
   }
 
   /// Whether the key has an entry that has not expired.
@@ -132,24 +168,6 @@ struct KeyReader {
     self.view = view
   }
 
-  /// The first entry met whose time is accepted, unless something newer hides it; its value is not
-  /// read.
-  mutating func find(_ accepts: (Int64) -> Bool) throws -> FoundEntry? {
-    guard let view else { return nil }
-    if let found = find(in: view.active, accepts) { return found.isAccepted ? found : nil }
-    for frozen in view.frozen {
-      if let found = find(in: frozen.memtable, accepts) {
-        return found.isAccepted ? found : nil
-      }
-    }
-    for run in view.runs {
-      for table in run.tables where table.clip.contains(hash.high) {
-        if let found = try find(in: table, accepts) { return found.isAccepted ? found : nil }
-      }
-    }
-    return nil
-  }
-
   /// The entry with the largest time of those that are accepted, unless something newer hides it.
   ///
   /// - Parameter isOnlyOne: whether a key has one entry at most, so that the first is the latest.
@@ -217,26 +235,6 @@ struct KeyReader {
     }
     latest = found
     return endsHere
-  }
-
-  private func find(in memtable: Memtable, _ accepts: (Int64) -> Bool) -> FoundEntry? {
-    unsafe memtable.core.find(hash, key: key, value: nil, accepts: accepts)
-  }
-
-  private func find(in table: OpenTable, _ accepts: (Int64) -> Bool) throws -> FoundEntry? {
-    var answer: FoundEntry?
-    try withPage(of: table) { page in
-      for index in page.range(of: hash) where isOfKey(index, page) {
-        let kind = page.kind(at: index) ?? .insert
-        let time = page.time(at: index)
-        let isAccepted = kind != .remove && accepts(time)
-        if isAccepted || kind.hidesOlder {
-          answer = FoundEntry(time: time, kind: kind, isAccepted: isAccepted)
-          return
-        }
-      }
-    }
-    return answer
   }
 
   /// Calls `body` with the page that may hold the hash, if there is one.

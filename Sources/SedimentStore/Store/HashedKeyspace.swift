@@ -1,14 +1,21 @@
 // A hashed keyspace: batches in, decisions out.
 //
 // A batch is hashed, its watermarks are computed record by record, then its records are dealt to
-// shards, which decide side by side. Whatever the number of shards, chunks or threads, the answers
-// are those of deciding record by record in input order.
+// shards, each of which decides its part. Whatever the number of shards, chunks or threads, the
+// answers are those of deciding record by record in input order.
 //
-// Lock order: writer lock of the keyspace (several: by id) ─▶ store monitor ─▶ view of a shard.
+// Batches of several threads are under way side by side: each takes the shards in turn, and a shard
+// is held by one at a time. Of two such batches either may come first, and not at every shard the
+// same; a key belongs to one shard, so each key sees them one after the other. A shard's watermark
+// never goes back: a batch that comes to it second is judged by no earlier one than the first.
+//
+// Lock order: gate of the keyspace (several: by id) ─▶ a shard ─▶ store monitor ─▶ view of a shard.
+// A thread holds one shard at a time.
 //
 // Invariants
 // 1. The watermark never goes back while the keyspace is open.
 // 2. A batch that throws in mid-way poisons the keyspace: some of its records may be inserted.
+// 3. Nothing expires in the background by a later time than batches under way judge by.
 
 internal import SedimentIO
 internal import Synchronization
@@ -28,8 +35,9 @@ internal import Synchronization
 /// `StateStore.commitEpoch` or checkpoint, and after a crash it is exactly as it was then. With
 /// `LogPolicy.everyBatch` a batch is in the log before its call returns.
 ///
-/// **Thread safety.** Any thread may call anything. Batches that write are decided one after the
-/// other, each by all shards in parallel; lookups run beside them and see each record whole.
+/// **Thread safety.** Any thread may call anything. Batches of one thread are decided by all shards
+/// in parallel, those of several threads side by side; lookups run beside them and see each record
+/// whole.
 public final class HashedKeyspace: Sendable {
   /// Times that entries can have: no difference of two, nor one with a TTL, overflows.
   public static let timeRange: ClosedRange<Int64> = StoreState.timeMin...StoreState.timeMax
@@ -40,9 +48,14 @@ public final class HashedKeyspace: Sendable {
   let store: StoreCore
   let hasher: KeyHasher
   let shards: [Shard]
-  /// The writer's lock: held for a batch, and by the cut of an epoch.
-  let writerGate = Monitor()
+  /// Where the key groups of each shard end.
+  let shardEnds: [UInt32]
+  /// Batches are inside side by side; an epoch's cut and whatever writes a log is alone.
+  let gate = BatchGate()
   private let writer: WriterBox
+  let scratch = BatchScratchPool()
+  /// What times batches judge by. Held for a moment, within the gate.
+  let clock: Mutex<EventClock>
   /// The largest time seen as of the last batch, for background work; `EntryTime.none` before the
   /// first.
   let largestTime: Atomic<Int64>
@@ -58,7 +71,9 @@ public final class HashedKeyspace: Sendable {
     self.store = store
     hasher = KeyHasher(seed: seed)
     self.shards = shards
-    largestTime = Atomic(writer.largestTime ?? EntryTime.none)
+    shardEnds = shards.map { UInt32($0.groups.last) + 1 }
+    clock = Mutex(EventClock(largest: state.largestTime))
+    largestTime = Atomic(state.largestTime ?? EntryTime.none)
     self.writer = WriterBox(writer)
     currentOptions = Mutex(state.options)
   }
@@ -67,12 +82,12 @@ public final class HashedKeyspace: Sendable {
   func withWriter<Answer, Failure: Error>(
     _ body: (inout KeyspaceWriter) throws(Failure) -> Answer
   ) throws(Failure) -> Answer {
-    writerGate.lock()
-    defer { writerGate.unlock() }
+    gate.close()
+    defer { gate.open() }
     return try body(&writer.state)
   }
 
-  /// The same for a caller that holds `writerGate`.
+  /// The same for a caller that has closed the gate.
   func withWriterUngated<Answer, Failure: Error>(
     _ body: (inout KeyspaceWriter) throws(Failure) -> Answer
   ) throws(Failure) -> Answer {
@@ -101,13 +116,17 @@ public final class HashedKeyspace: Sendable {
   }
 
   /// The shard that owns a hash.
-  @inline(__always)
   func shardIndex(_ high: UInt64) -> Int {
-    // The inverse of `KeyGroupRange.split`: the least i with 65,536 × (i + 1) / count > group.
-    let group = Int(truncatingIfNeeded: high >> 48)
-    let guess = group * shards.count / 65_536
-    return guess + 1 < shards.count && group >= Int(shards[guess + 1].groups.first)
-      ? guess + 1 : guess
+    unsafe shardEnds.withUnsafeBufferPointer { unsafe BatchScratch.shard(high, $0) }
+  }
+
+  /// Notes a time in the clock, and lets background work know how far the clock has settled.
+  func updateClock<Answer>(_ change: (inout EventClock) -> Answer) -> Answer {
+    clock.withLock { clock in
+      let answer = change(&clock)
+      largestTime.store(clock.settled ?? EntryTime.none, ordering: .releasing)
+      return answer
+    }
   }
 
   /// Entries that live, the same key in several runs counted as often; expired ones that no merge
@@ -122,17 +141,15 @@ public final class HashedKeyspace: Sendable {
   }
 }
 
-/// Holds the writer's state. @unchecked because only the holder of `writerGate` touches it.
+/// Holds the writer's state. @unchecked because only who has closed the gate touches it.
 private final class WriterBox: @unchecked Sendable {
   var state: KeyspaceWriter
 
   init(_ state: KeyspaceWriter) { self.state = state }
 }
 
-/// What the writer of a keyspace owns.
+/// What belongs to whoever is alone in a keyspace: its logs.
 struct KeyspaceWriter {
-  /// The largest time seen.
-  var largestTime: Int64?
   /// Logs that replay would read, all of them closed but `log`'s own.
   var logs: [LogReference]
   /// The log being appended to.
@@ -140,8 +157,4 @@ struct KeyspaceWriter {
   /// Whether a memtable that a log holds was frozen, or a log write failed: the next epoch flushes
   /// what the logs hold and drops them.
   var mustRotate = false
-  /// Scratch of the batch.
-  var hashes: [KeyHash] = []
-  var watermarks: [Int64] = []
-  var order: [UInt32] = []
 }

@@ -1,8 +1,8 @@
 // A shard: the part of a keyspace that one thread decides at a time.
 //
 // Concurrency: `view` may be read by anyone. Everything else of the writer (active memtable,
-// scratch) belongs to whoever holds the keyspace's writer lock, or to the worker it hands the shard
-// to. Runs and frozen memtables are changed under the store's monitor, by publishing a new view.
+// scratch) belongs to whoever holds the shard within a batch, or has closed the keyspace's gate.
+// Runs and frozen memtables are changed under the store's monitor, by publishing a new view.
 
 internal import SedimentIO
 internal import Synchronization
@@ -10,14 +10,19 @@ internal import Synchronization
 /// One shard of an open keyspace.
 @safe
 final class Shard: @unchecked Sendable {
-  // @unchecked because the writer's state is guarded by the keyspace's writer lock (see above).
+  // @unchecked because the writer's state is guarded as said above.
   let index: Int
   let groups: KeyGroupRange
   let scratch: ShardScratch
   private let scratchMemory: AlignedBuffer
   private let published: Mutex<ShardView>
 
-  // Guarded by the keyspace's writer lock.
+  /// Held by the batch that is being decided here.
+  let holder = Monitor()
+
+  // The writer's.
+  /// The largest time of the batches decided here; `nil` before the first of this run.
+  var largestTime: Int64?
   /// Whether the active memtable holds entries that a log holds too.
   var activeIsLogged = false
   /// Whether the memory of the memtable after the active one was asked for.

@@ -4,14 +4,17 @@
 //      slot
 //   2. frozen     the open ones against the frozen memtables
 //   3. runs       newest first: filter pass, then the pages of the survivors in order of place
-//   4. settle     in input order: accept, cache, or withdraw the tentative slots
+//   4. settle     in order: accept, cache, or withdraw the tentative slots
 //   5. followers  records whose key another record of the chunk held tentatively: ask again
+//
+// Records come in the order of their hashes, those of one hash in the order of the batch ("in
+// order" below), so that memtables, filters, indexes and pages are each walked from end to end.
 //
 // Invariants
 // 1. When `decide` returns or throws, no slot is tentative.
 // 2. A record is called a duplicate only for an entry that was compared whole: hash, time, key.
 // 3. Answers do not depend on how a batch is cut into chunks: records of one key are settled in
-//    input order.
+//    the order of the batch.
 //
 // Concurrency: the shard's writer only.
 
@@ -33,10 +36,24 @@ struct ShardDecider {
   private let scratch: ShardScratch
   private let cache: PageCache
   private(set) var counts = Counts()
+  private var bounds = Bounds()
+
+  /// How many records ahead the active memtable's slots are asked for.
+  private static let slotsAhead = 20
+
   /// Bounds of the times and the smallest watermark of the open records of a round.
-  private var smallestTime = Int64.max
-  private var largestTime = Int64.min
-  private var smallestWatermark = Int64.max
+  private struct Bounds {
+    var smallestTime = Int64.max
+    var largestTime = Int64.min
+    var smallestWatermark = Int64.max
+
+    @inline(__always)
+    mutating func add(_ probe: MemtableProbe) {
+      smallestTime = min(smallestTime, probe.time)
+      largestTime = max(largestTime, probe.time)
+      smallestWatermark = min(smallestWatermark, probe.watermark)
+    }
+  }
 
   init(view: ShardView, columns: BatchColumns, scratch: ShardScratch, cache: PageCache) {
     self.view = view
@@ -45,13 +62,13 @@ struct ShardDecider {
     self.cache = cache
   }
 
-  /// Decides `count` records, whose indices in the batch are `scratch.records`.
+  /// Decides `count` records, whose indices in the batch are `scratch.records` and whose hashes
+  /// are `scratch.hashes`.
   ///
   /// - Returns: how many records are left, because the active memtable had no room for them; their
-  ///   indices are the first of `scratch.records`, in input order. Freeze it and go on with those.
+  ///   indices are the first of `scratch.records`, in order. Freeze it and go on with those.
   mutating func decide(count: Int) throws -> Int {
     for position in 0..<count {
-      unsafe scratch.hashes[position] = columns.hashes[Int(scratch.records[position])]
       unsafe scratch.pending[position] = UInt32(truncatingIfNeeded: position)
     }
     var left = 0
@@ -76,19 +93,20 @@ struct ShardDecider {
     }
   }
 
-  /// Moves the records that are left to the front, in input order.
+  /// Moves the records that are left to the front, in order.
   private func gatherLeft(count: Int) {
     var positions = unsafe UnsafeMutableBufferPointer(start: scratch.left, count: count)
     unsafe positions.sort()
     for index in 0..<count {
       // A position is never smaller than its rank, so nothing is written over before it moved.
       unsafe scratch.records[index] = scratch.records[Int(positions[index])]
+      unsafe scratch.hashes[index] = scratch.hashes[Int(positions[index])]
     }
   }
 
   // MARK: - A round
 
-  /// Decides the records at the first `count` positions of `scratch.pending`, in input order.
+  /// Decides the records at the first `count` positions of `scratch.pending`, in order.
   ///
   /// - Returns: the number of followers in `scratch.followers`.
   private mutating func round(count: Int, left: inout Int) throws -> Int {
@@ -105,55 +123,47 @@ struct ShardDecider {
     return followers
   }
 
-  /// Step 1. Leaves in `scratch.pending` the positions that hold a tentative slot, in input order.
+  /// Step 1. Leaves in `scratch.pending` the positions that hold a tentative slot, in order.
   private mutating func probeActive(count: Int, followers: inout Int, left: inout Int) -> Int {
     let core = view.active.core
     let columns = self.columns
     let scratch = self.scratch
+    let refreshes = columns.refreshesOnSeen
+    // Whatever becomes of the record it follows, an entry of its key will be there for ever.
+    let followerIsDuplicate = columns.ttl == .max && !refreshes
     var counters = view.active.counters
-    defer { view.active.counters = counters }
+    var bounds = Bounds()
     var pending = 0
-    smallestTime = .max
-    largestTime = .min
-    smallestWatermark = .max
-    let distance = 12
-    for index in 0..<min(distance, count) {
+    for index in 0..<min(Self.slotsAhead, count) {
       unsafe core.prefetch(scratch.hashes[Int(scratch.pending[index])])
     }
     for index in 0..<count {
       // The write index into `pending` never passes the read index.
-      let ahead = min(index &+ distance, count &- 1)
+      let ahead = min(index &+ Self.slotsAhead, count &- 1)
       unsafe core.prefetch(scratch.hashes[Int(scratch.pending[ahead])])
       let position = unsafe Int(scratch.pending[index])
-      if left > 0 && columns.refreshesOnSeen {
+      if refreshes && left > 0 {
         // No record may overtake one of its key whose answer changes the entry.
         unsafe scratch.left[left] = UInt32(truncatingIfNeeded: position)
         left &+= 1
         continue
       }
       let record = unsafe Int(scratch.records[position])
-      let probe = columns.probe(record)
+      let probe = unsafe columns.probe(record, scratch.hashes[position])
       var slot: UInt32 = 0
       var expired: UInt32 = 0
       switch core.probe(
         probe, ttl: columns.ttl, counters: &counters, slot: &slot, expired: &expired)
       {
       case .duplicate:
-        if columns.refreshesOnSeen {
-          // What an earlier record of the key will have made of the entry is not known yet.
-          if unsafe core.hasTentative(probe.hash, key: probe.key) {
-            unsafe scratch.followers[followers] = UInt32(truncatingIfNeeded: position)
-            followers &+= 1
-            continue
-          }
-          // The key has a live entry here, which is rewritten in place.
-          _ = unsafe core.put(
-            probe, kind: .put, value: nil, keepsLargestTime: true, counters: &counters)
+        if refreshes && !refresh(probe, &counters) {
+          unsafe scratch.followers[followers] = UInt32(truncatingIfNeeded: position)
+          followers &+= 1
+          continue
         }
         unsafe columns.decisions[record] = InsertDecision.duplicate.rawValue
       case .followsTentative:
-        if columns.ttl == .max && !columns.refreshesOnSeen {
-          // Whatever becomes of the one it follows, an entry of its key will be there for ever.
+        if followerIsDuplicate {
           unsafe columns.decisions[record] = InsertDecision.duplicate.rawValue
         } else {
           unsafe scratch.followers[followers] = UInt32(truncatingIfNeeded: position)
@@ -169,12 +179,22 @@ struct ShardDecider {
         unsafe scratch.found[position] = Int64.min
         unsafe scratch.pending[pending] = UInt32(truncatingIfNeeded: position)
         pending &+= 1
-        smallestTime = min(smallestTime, probe.time)
-        largestTime = max(largestTime, probe.time)
-        smallestWatermark = min(smallestWatermark, probe.watermark)
+        bounds.add(probe)
       }
     }
+    self.bounds = bounds
+    view.active.counters = counters
     return pending
+  }
+
+  /// Rewrites the live entry of a record's key in place; `false` when another record of the key
+  /// holds a tentative slot, and what that will make of the entry is not known yet.
+  private func refresh(_ probe: MemtableProbe, _ counters: inout Memtable.Counters) -> Bool {
+    let core = view.active.core
+    if unsafe core.hasTentative(probe.hash, key: probe.key) { return false }
+    _ = unsafe core.put(
+      probe, kind: .put, value: nil, keepsLargestTime: true, counters: &counters)
+    return true
   }
 
   /// Step 4 in refresh mode: a key has one entry, the largest time it was seen at.
@@ -185,7 +205,7 @@ struct ShardDecider {
     slot: UInt32, position: Int, record: Int, counters: inout Memtable.Counters
   ) {
     let core = view.active.core
-    let probe = columns.probe(record)
+    let probe = unsafe columns.probe(record, scratch.hashes[position])
     let seen = unsafe scratch.found[position]
     let isDuplicate = unsafe scratch.outcomes[position] == ShardScratch.Outcome.duplicate
     let decision =
@@ -207,13 +227,14 @@ struct ShardDecider {
     let core = view.active.core
     let columns = self.columns
     let scratch = self.scratch
+    let refreshes = columns.refreshesOnSeen
     var counters = view.active.counters
     defer { view.active.counters = counters }
     for index in 0..<pending {
       let position = unsafe Int(scratch.pending[index])
       let record = unsafe Int(scratch.records[position])
       let slot = unsafe scratch.slots[position]
-      if columns.refreshesOnSeen {
+      if refreshes {
         settleRefreshing(slot: slot, position: position, record: record, counters: &counters)
         continue
       }
@@ -223,7 +244,7 @@ struct ShardDecider {
         continue
       }
       let decision = unsafe Self.decide(
-        time: columns.times[record], watermark: columns.watermarks[record], ttl: columns.ttl,
+        time: columns.times[record], watermark: columns.watermark(record), ttl: columns.ttl,
         late: columns.late)
       unsafe columns.decisions[record] = decision.rawValue
       if decision == .new || decision == .lateNew {
@@ -256,18 +277,45 @@ struct ShardDecider {
 
   // MARK: - Older sources
 
+  /// Says of `count` records, given as to `decide`, whether it would call them duplicates, and
+  /// changes nothing: 1 or 0 in `columns.decisions`. For any thread, with scratch of its own.
+  mutating func find(count: Int) throws {
+    bounds = Bounds()
+    for position in 0..<count {
+      let record = unsafe Int(scratch.records[position])
+      unsafe bounds.add(columns.probe(record, scratch.hashes[position]))
+      unsafe scratch.outcomes[position] = ShardScratch.Outcome.open
+      unsafe scratch.open[position] = UInt32(truncatingIfNeeded: position)
+    }
+    let open = search(view.active, open: count)
+    try searchFrozenAndRuns(open: open)
+    for position in 0..<count {
+      let isFound = unsafe scratch.outcomes[position] == ShardScratch.Outcome.duplicate
+      unsafe columns.decisions[Int(scratch.records[position])] = isFound ? 1 : 0
+    }
+  }
+
   /// Steps 2 and 3: fills `outcomes` and `found` of the pending positions.
   private mutating func searchOlder(pending: Int) throws {
+    guard view.active.counters.hasKinds else {
+      unsafe scratch.open.update(from: scratch.pending, count: pending)
+      return try searchFrozenAndRuns(open: pending)
+    }
+    // A `put` or `remove` in the active memtable hides everything older.
     var open = 0
     for index in 0..<pending {
       let position = unsafe scratch.pending[index]
-      // A `put` or `remove` in the active memtable hides everything older.
-      if view.active.counters.hasKinds && isHidden(position: Int(position)) { continue }
+      if isHidden(position: Int(position)) { continue }
       unsafe scratch.open[open] = position
       open += 1
     }
+    try searchFrozenAndRuns(open: open)
+  }
+
+  private mutating func searchFrozenAndRuns(open count: Int) throws {
+    var open = count
     for frozen in view.frozen where open > 0 {
-      open = searchFrozen(frozen.memtable, open: open)
+      open = search(frozen.memtable, open: open)
     }
     for run in view.runs where open > 0 {
       guard canAnswer(run) else { continue }
@@ -291,7 +339,8 @@ struct ShardDecider {
     if kind == .put { unsafe scratch.found[position] = time }
   }
 
-  private func searchFrozen(_ memtable: Memtable, open: Int) -> Int {
+  /// Looks the open records up in a memtable as a reader; returns how many stay open.
+  private func search(_ memtable: Memtable, open: Int) -> Int {
     let core = memtable.core
     let columns = self.columns
     let scratch = self.scratch
@@ -299,7 +348,8 @@ struct ShardDecider {
     for index in 0..<open {
       unsafe core.prefetch(scratch.hashes[Int(scratch.open[min(index + 12, open - 1)])])
       let position = unsafe Int(scratch.open[index])
-      let probe = unsafe columns.probe(Int(scratch.records[position]))
+      let probe = unsafe columns.probe(
+        Int(scratch.records[position]), scratch.hashes[position])
       let ttl = columns.ttl
       let found = unsafe core.find(probe.hash, key: probe.key, value: nil) {
         probe.matches($0, ttl: ttl)
@@ -323,32 +373,38 @@ struct ShardDecider {
   private func canAnswer(_ run: OpenRun) -> Bool {
     let ttl = columns.ttl
     if ttl == .max || run.hasKinds { return true }
-    return run.largestTime > smallestTime &- ttl && run.smallestTime < largestTime &+ ttl
-      && run.largestTime &+ ttl > smallestWatermark
+    return run.largestTime > bounds.smallestTime &- ttl
+      && run.smallestTime < bounds.largestTime &+ ttl
+      && run.largestTime &+ ttl > bounds.smallestWatermark
   }
 
   /// Looks the open records up in a run; returns how many stay open.
   private mutating func search(_ run: OpenRun, open: Int) throws -> Int {
     var start = 0
-    if run.tables.count > 1 { unsafe sortByHash(scratch.open, count: open) }
+    var answered = 0
     for table in run.tables {
-      var end = open
-      if run.tables.count > 1 {
-        while start < open,
-          unsafe scratch.hashes[Int(scratch.open[start])].high < table.clip.lowerBound
-        {
-          start += 1
-        }
-        end = start
+      // The records are in the order of their hashes, and so are the tables.
+      while start < open,
+        unsafe scratch.hashes[Int(scratch.open[start])].high < table.clip.lowerBound
+      {
+        start += 1
+      }
+      var end = start
+      if unsafe open > start
+        && scratch.hashes[Int(scratch.open[open - 1])].high <= table.clip.upperBound
+      {
+        end = open
+      } else {
         while end < open,
           unsafe scratch.hashes[Int(scratch.open[end])].high <= table.clip.upperBound
         {
           end += 1
         }
       }
-      if end > start { try search(table, from: start, count: end - start) }
-      if run.tables.count > 1 { start = end }
+      if end > start { answered += try search(table, from: start, count: end - start) }
+      start = end
     }
+    guard answered > 0 else { return open }
     var kept = 0
     for index in 0..<open {
       let position = unsafe scratch.open[index]
@@ -358,57 +414,49 @@ struct ShardDecider {
     return kept
   }
 
-  /// Sorts positions by hash, so that each table's share of them is contiguous.
-  private func sortByHash(_ positions: UnsafeMutablePointer<UInt32>, count: Int) {
-    let hashes = unsafe scratch.hashes
-    var slice = unsafe UnsafeMutableBufferPointer(start: positions, count: count)
-    unsafe slice.sort {
-      unsafe hashes[Int($0)].high < hashes[Int($1)].high
-    }
-  }
-
   /// Filters `count` of the open positions and reads the pages of those that pass.
-  private mutating func search(_ table: OpenTable, from start: Int, count: Int) throws {
+  ///
+  /// - Returns: how many passed.
+  private mutating func search(
+    _ table: OpenTable, from start: Int, count: Int
+  ) throws -> Int {
     let probe = table.reader.probe
     let scratch = self.scratch
     let passed = unsafe probe.filter.filter(
       scratch.hashes, candidates: scratch.open + start, count: count, into: scratch.survivors)
     counts.filterProbes &+= UInt64(count)
+    // Pages are in the order of hashes too: the reads come out sorted.
     var reads = 0
     for index in 0..<passed {
       let position = unsafe Int(scratch.survivors[index])
-      let hash = unsafe scratch.hashes[position]
-      guard table.clip.contains(hash.high) else { continue }
-      let units = probe.pageUnits(for: hash)
+      let units = unsafe probe.pageUnits(for: scratch.hashes[position])
       guard units.count > 0 else { continue }
-      unsafe scratch.reads[reads] = UInt64(units.first) << 32 | UInt64(position)
+      cache.prefetch(fileID: probe.fileID, unit: units.first)
+      unsafe scratch.reads[reads] = PageRead(
+        first: units.first, count: units.count, position: UInt32(truncatingIfNeeded: position))
       reads &+= 1
     }
-    var order = unsafe UnsafeMutableBufferPointer(start: scratch.reads, count: reads)
-    unsafe order.sort()
     var next = 0
     while next < reads {
-      let first = unsafe UInt32(truncatingIfNeeded: scratch.reads[next] >> 32)
-      var end = next
-      while end < reads, unsafe UInt32(truncatingIfNeeded: scratch.reads[end] >> 32) == first {
-        end += 1
-      }
-      try readPage(table, first: first, from: next, to: end)
+      let first = unsafe scratch.reads[next].first
+      var end = next + 1
+      while end < reads, unsafe scratch.reads[end].first == first { end += 1 }
+      try readPage(table, from: next, to: end)
       next = end
     }
+    return reads
   }
 
   /// Answers the reads `from..<to`, all of one page.
-  private mutating func readPage(_ table: OpenTable, first: UInt32, from: Int, to: Int) throws {
-    let position = unsafe Int(UInt32(truncatingIfNeeded: scratch.reads[from]))
-    let units = table.reader.probe.pageUnits(for: unsafe scratch.hashes[position])
+  private mutating func readPage(_ table: OpenTable, from: Int, to: Int) throws {
     counts.pageLookups &+= UInt64(to - from)
     let scratch = self.scratch
+    let read = unsafe scratch.reads[from]
     unsafe try cache.withPage(
-      of: table.reader, first: first, count: units.count, scratch: unsafe scratch.page
+      of: table.reader, first: read.first, count: read.count, scratch: unsafe scratch.page
     ) { page in
       for index in from..<to {
-        unsafe match(Int(UInt32(truncatingIfNeeded: scratch.reads[index])), in: page)
+        unsafe match(Int(scratch.reads[index].position), in: page)
       }
     }
   }
@@ -416,7 +464,7 @@ struct ShardDecider {
   /// Compares a record with the entries of its hash in a page, newest first.
   private mutating func match(_ position: Int, in page: PageView) {
     let record = unsafe Int(scratch.records[position])
-    let probe = columns.probe(record)
+    let probe = unsafe columns.probe(record, scratch.hashes[position])
     let ttl = columns.ttl
     let range = page.range(of: probe.hash)
     if range.isEmpty { counts.falsePositives &+= 1 }

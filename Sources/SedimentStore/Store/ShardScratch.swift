@@ -1,8 +1,19 @@
 internal import SedimentIO
 
+/// A page that may answer a record.
+struct PageRead {
+  /// Its first unit.
+  var first: UInt32
+  /// Its units.
+  var count: UInt32
+  /// The record's position in the chunk.
+  var position: UInt32
+}
+
 /// Arrays a shard needs to decide a chunk of a batch: taken once, reused for ever.
 ///
-/// A *position* is a record's place in the chunk, 0 to `chunkRecords` − 1.
+/// A *position* is a record's place in the chunk, 0 to `chunkRecords` − 1; records are in the order
+/// of their hashes.
 @safe
 struct ShardScratch {
   /// Records decided together: enough to hide memory latency, few enough for the L2 cache.
@@ -21,8 +32,8 @@ struct ShardScratch {
   let pending: UnsafeMutablePointer<UInt32>
   let open: UnsafeMutablePointer<UInt32>
   let survivors: UnsafeMutablePointer<UInt32>
-  /// (unit, position) of pages to read.
-  let reads: UnsafeMutablePointer<UInt64>
+  /// Pages to read, and for whom.
+  let reads: UnsafeMutablePointer<PageRead>
   let followers: UnsafeMutablePointer<UInt32>
   /// Positions for which there was no room.
   let left: UnsafeMutablePointer<UInt32>
@@ -37,7 +48,7 @@ struct ShardScratch {
   }
 
   static var byteCount: Int {
-    chunkRecords * (16 + 4 + 4 + 4 + 8 + 1 + 4 + 4 + 4 + 8 + 4 + 4) + 4096
+    chunkRecords * (16 + 4 + 4 + 4 + 8 + 1 + 4 + 4 + 4 + 12 + 4 + 4) + 4096
   }
 
   /// - Parameter base: `byteCount` bytes at a page boundary.
@@ -53,7 +64,7 @@ struct ShardScratch {
     }
     unsafe hashes = take(KeyHash.self)
     unsafe found = take(Int64.self)
-    unsafe reads = take(UInt64.self)
+    unsafe reads = take(PageRead.self)
     unsafe records = take(UInt32.self)
     unsafe slots = take(UInt32.self)
     unsafe expired = take(UInt32.self)

@@ -59,7 +59,7 @@ final class StoreCore: @unchecked Sendable {
     self.directory = directory
     self.options = options
     plan = MemoryPlan(budget: options.memoryBudget)
-    cache = PageCache(byteBudget: plan.cacheBytes)
+    cache = try PageCache(byteBudget: plan.cacheBytes)
     filters = ByteBudget(limit: plan.filterBytes)
     memtableMemory = MemtableMemory(countMax: options.shards)
     workers = try ShardWorkers(threads: options.shards - 1)

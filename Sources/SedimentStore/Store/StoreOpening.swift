@@ -182,7 +182,7 @@ struct StoreOpening {
     }
     let keyspace = HashedKeyspace(
       state: state, store: core, seed: seed, shards: shards,
-      writer: KeyspaceWriter(largestTime: state.largestTime, logs: state.logs))
+      writer: KeyspaceWriter(logs: state.logs))
     try keyspace.replayLogs(state)
     return keyspace
   }
@@ -191,23 +191,18 @@ struct StoreOpening {
 extension HashedKeyspace {
   /// Puts what the logs hold into the memtables. Runs before anyone else knows the keyspace.
   fileprivate func replayLogs(_ state: KeyspaceState) throws {
-    try withWriter { writer in
-      for log in state.logs {
-        try state.entries(of: log, in: store.directory) { entry in
-          try self.replay(entry, largestTime: writer.largestTime)
-        } largest: { time in
-          if time != EntryTime.none {
-            writer.largestTime = max(writer.largestTime ?? time, time)
-          }
-        }
+    for log in state.logs {
+      try state.entries(of: log, in: store.directory) { entry in
+        try self.replay(entry, largestTime: clock.withLock { $0.largest })
+      } largest: { time in
+        if time != EntryTime.none { updateClock { $0.advance(to: time) } }
       }
-      let window = options.window(of: writer.largestTime ?? 0)
-      for shard in shards where !shard.view.active.isEmpty {
-        shard.view.active.takeDelta { _ in }
-        shard.activeIsLogged = true
-        shard.view.active.window = window
-      }
-      largestTime.store(writer.largestTime ?? EntryTime.none, ordering: .releasing)
+    }
+    let window = options.window(of: clock.withLock { $0.largest } ?? 0)
+    for shard in shards where !shard.view.active.isEmpty {
+      shard.view.active.takeDelta { _ in }
+      shard.activeIsLogged = true
+      shard.view.active.window = window
     }
   }
 

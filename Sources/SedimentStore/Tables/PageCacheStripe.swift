@@ -1,63 +1,93 @@
+internal import Synchronization
+
+/// One frame of a `PageCache`: which page is in it.
+struct PageCacheFrame: ~Copyable {
+  var fileID: UInt64 = 0
+  /// The page's hash, so that moving a slot need not compute it.
+  var hash: UInt64 = 0
+  var unit: UInt32 = 0
+  var isUsed = false
+  /// The clock's mark: found since the hand last passed.
+  var isMarked = false
+  /// Who reads the page. Taken under the stripe's lock, given back without.
+  let pins = Atomic<UInt32>(0)
+}
+
 /// One stripe of a `PageCache`: which page is in which of its frames. Used under the stripe's lock.
 ///
 /// The table is open addressing with linear probing, at most half full, and has no tombstones: a
-/// removal moves later slots of the cluster back.
-struct PageCacheStripe {
-  private struct Frame {
-    var fileID: UInt64 = 0
-    var unit: UInt32 = 0
-    var isUsed = false
-    /// The clock's mark: found since the hand last passed.
-    var isMarked = false
-    /// The page's hash, so that moving a slot need not compute it.
-    var hash: UInt64 = 0
-  }
-
+/// removal moves later slots of the cluster back. A slot is 32 bits of the page's hash over the
+/// frame's number in the stripe plus 1, so that a page that is not here costs one cache line.
+///
+/// When all frames are in use a page gets in at its second coming: the first leaves a bit in the
+/// *doorkeeper*. Pages that are read evenly over far more than the cache holds would push each
+/// other out before they are read again, and taking one in costs as much as reading it. The bits
+/// are cleared after as many first comings as there are frames.
+///
+/// Source: Einziger, Friedman and Manes, "TinyLFU: A Highly Efficient Cache Admission Policy"
+/// (2017), for the doorkeeper.
+@safe
+struct PageCacheStripe: ~Copyable {
+  private let frames: UnsafeMutablePointer<PageCacheFrame>
+  private let frameCount: Int
   private let firstFrame: Int
-  private var frames: [Frame]
-  /// For each slot the frame's number in the stripe plus 1; 0 when empty.
-  private var slots: [UInt32]
+  private let slots: UnsafeMutablePointer<UInt64>
   private let mask: Int
+  private var framesUsed = 0
   private var hand = 0
+  private var doorkeeper: [UInt64]
+  private var comings = 0
   private(set) var statistics = PageCache.Statistics()
 
-  /// A stripe of the cache's frames from `firstFrame` on.
-  init(firstFrame: Int, frameCount: Int) {
+  /// A stripe of some of the cache's frames, with so many slots: a power of two, at least twice as
+  /// many as frames, all 0.
+  init(
+    frames: UnsafeMutablePointer<PageCacheFrame>, firstFrame: Int, frameCount: Int,
+    slots: UnsafeMutablePointer<UInt64>, slotCount: Int
+  ) {
+    unsafe self.frames = unsafe frames + firstFrame
     self.firstFrame = firstFrame
-    frames = Array(repeating: Frame(), count: frameCount)
-    var slotCount = 2
-    while slotCount < 2 * frameCount { slotCount *= 2 }
-    slots = Array(repeating: 0, count: slotCount)
+    self.frameCount = frameCount
+    unsafe self.slots = unsafe slots
     mask = slotCount - 1
+    // Four to eight bits a frame, a power of two of words.
+    doorkeeper = Array(repeating: 0, count: max(slotCount / 32, 1))
   }
 
   /// The cache's number of the frame that holds the page; marks it.
   mutating func find(fileID: UInt64, unit: UInt32, hash: UInt64) -> Int? {
-    guard let frame = position(fileID: fileID, unit: unit, hash: hash) else {
+    let frame = position(fileID: fileID, unit: unit, hash: hash)
+    guard frame >= 0 else {
       statistics.misses += 1
       return nil
     }
     statistics.hits += 1
-    frames[frame].isMarked = true
+    unsafe frames[frame].isMarked = true
     return firstFrame + frame
   }
 
   /// Gives a frame to a page that is to be copied in: the cache's number of it, or `nil` when the
-  /// page is here already or no frame is free.
-  mutating func claim(
-    fileID: UInt64, unit: UInt32, hash: UInt64, isUnpinned: (Int) -> Bool
-  ) -> Int? {
-    if position(fileID: fileID, unit: unit, hash: hash) != nil { return nil }
-    guard let frame = victim(isUnpinned: isUnpinned) else { return nil }
-    if frames[frame].isUsed {
+  /// page is here already, is not to be taken in yet, or no frame is free.
+  mutating func claim(fileID: UInt64, unit: UInt32, hash: UInt64) -> Int? {
+    guard framesUsed < frameCount || hasComeBefore(hash) else { return nil }
+    guard position(fileID: fileID, unit: unit, hash: hash) < 0, let frame = victim() else {
+      return nil
+    }
+    if unsafe frames[frame].isUsed {
       remove(frame)
       statistics.evictions += 1
+    } else {
+      framesUsed += 1
     }
-    // Without a mark: a page that is read once leaves before one that is read again.
-    frames[frame] = Frame(fileID: fileID, unit: unit, isUsed: true, hash: hash)
+    unsafe frames[frame].fileID = fileID
+    unsafe frames[frame].hash = hash
+    unsafe frames[frame].unit = unit
+    unsafe frames[frame].isUsed = true
+    // A page that is read once leaves before one that is read again.
+    unsafe frames[frame].isMarked = false
     var slot = home(hash)
-    while slots[slot] != 0 { slot = (slot + 1) & mask }
-    slots[slot] = UInt32(frame + 1)
+    while unsafe slots[slot] != 0 { slot = (slot + 1) & mask }
+    unsafe slots[slot] = tag(hash) | UInt64(frame + 1)
     statistics.insertions += 1
     return firstFrame + frame
   }
@@ -65,26 +95,49 @@ struct PageCacheStripe {
   @inline(__always)
   private func home(_ hash: UInt64) -> Int { Int(truncatingIfNeeded: hash) & mask }
 
-  private func position(fileID: UInt64, unit: UInt32, hash: UInt64) -> Int? {
+  /// Bits of the hash that choose neither the stripe nor, but in the largest caches, the slot.
+  @inline(__always)
+  private func tag(_ hash: UInt64) -> UInt64 { (hash &>> 28) &<< 32 }
+
+  /// The page's frame in the stripe; -1 when it has none.
+  private func position(fileID: UInt64, unit: UInt32, hash: UInt64) -> Int {
+    let tag = tag(hash)
     var slot = home(hash)
-    while slots[slot] != 0 {
-      let frame = Int(slots[slot]) - 1
-      if frames[frame].fileID == fileID && frames[frame].unit == unit { return frame }
-      slot = (slot + 1) & mask
+    while true {
+      let word = unsafe slots[slot]
+      if word == 0 { return -1 }
+      if word & ~0xFFFF_FFFF == tag {
+        let frame = Int(truncatingIfNeeded: word & 0xFFFF_FFFF) &- 1
+        if unsafe frames[frame].fileID == fileID && frames[frame].unit == unit { return frame }
+      }
+      slot = (slot &+ 1) & mask
     }
-    return nil
+  }
+
+  /// Whether the page has come since the bits were last cleared; notes that it has now.
+  private mutating func hasComeBefore(_ hash: UInt64) -> Bool {
+    let word = Int(truncatingIfNeeded: hash &>> 26) & (doorkeeper.count - 1)
+    let bit = UInt64(1) << ((hash &>> 20) & 63)
+    if doorkeeper[word] & bit != 0 { return true }
+    comings += 1
+    if comings > frameCount {
+      comings = 0
+      for index in doorkeeper.indices { doorkeeper[index] = 0 }
+    }
+    doorkeeper[word] |= bit
+    return false
   }
 
   /// The first frame from the hand on that is free, or neither marked nor pinned. Two rounds: the
   /// first may do no more than clear marks.
-  private mutating func victim(isUnpinned: (Int) -> Bool) -> Int? {
-    for _ in 0..<2 * frames.count {
+  private mutating func victim() -> Int? {
+    for _ in 0..<2 * frameCount {
       let frame = hand
-      hand = hand + 1 == frames.count ? 0 : hand + 1
-      if !frames[frame].isUsed { return frame }
-      if frames[frame].isMarked {
-        frames[frame].isMarked = false
-      } else if isUnpinned(firstFrame + frame) {
+      hand = hand + 1 == frameCount ? 0 : hand + 1
+      if unsafe !frames[frame].isUsed { return frame }
+      if unsafe frames[frame].isMarked {
+        unsafe frames[frame].isMarked = false
+      } else if unsafe frames[frame].pins.load(ordering: .acquiring) == 0 {
         return frame
       }
     }
@@ -92,19 +145,22 @@ struct PageCacheStripe {
   }
 
   /// Takes a frame's page out of the table.
-  private mutating func remove(_ frame: Int) {
-    var hole = home(frames[frame].hash)
-    while slots[hole] != UInt32(frame + 1) { hole = (hole + 1) & mask }
+  private func remove(_ frame: Int) {
+    var hole = unsafe home(frames[frame].hash)
+    while unsafe UInt32(truncatingIfNeeded: slots[hole]) != UInt32(frame + 1) {
+      hole = (hole + 1) & mask
+    }
     var slot = (hole + 1) & mask
-    while slots[slot] != 0 {
-      let home = home(frames[Int(slots[slot]) - 1].hash)
+    while unsafe slots[slot] != 0 {
+      let holder = unsafe Int(UInt32(truncatingIfNeeded: slots[slot])) - 1
+      let home = unsafe home(frames[holder].hash)
       // A slot may move into the hole unless its home lies behind the hole.
       if (slot - home) & mask >= (slot - hole) & mask {
-        slots[hole] = slots[slot]
+        unsafe slots[hole] = slots[slot]
         hole = slot
       }
       slot = (slot + 1) & mask
     }
-    slots[hole] = 0
+    unsafe slots[hole] = 0
   }
 }

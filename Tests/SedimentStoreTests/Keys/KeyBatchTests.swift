@@ -61,6 +61,34 @@ import Testing
     }
   }
 
+  @Test func keysOfOneLengthAreAppendedTogether() throws {
+    let keys = KeyBatch(reservingKeys: 1, bytes: 1)
+    try keys.append("before")
+    let bytes = [UInt8](0..<240)
+    try keys.append(contentsOf: bytes.span, width: 24)
+    try keys.append("behind")
+    #expect(keys.count == 12)
+    #expect(keys.byteCount == 252)
+    for index in 0..<10 {
+      let first = keys.withKey(at: index + 1) { unsafe $0.unsafeLoad(as: UInt8.self) }
+      #expect(Int(first) == index * 24)
+      keys.withKey(at: index + 1) { #expect($0.byteCount == 24) }
+    }
+    keys.withKey(at: 11) { #expect($0.byteCount == 6) }
+    try keys.append(contentsOf: [UInt8]().span, width: 24)
+    #expect(keys.count == 12)
+  }
+
+  @Test func keysOfOneLengthBeyondTheLargestCountLeaveTheBatchAsItWas() throws {
+    let keys = KeyBatch()
+    try keys.append("first")
+    let bytes = [UInt8](repeating: 7, count: KeyBatch.countMax)
+    #expect(throws: KeyBatch.LimitError.tooManyKeys) {
+      try keys.append(contentsOf: bytes.span, width: 1)
+    }
+    #expect(keys.count == 1 && keys.byteCount == 5)
+  }
+
   @Test func keysWrittenInPlaceAreKeysOnceCommitted() throws {
     let batch = KeyBatch(reservingKeys: 1, bytes: 1)
     for length in 0..<100 {

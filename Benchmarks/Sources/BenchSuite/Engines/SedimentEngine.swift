@@ -21,7 +21,7 @@ final class SedimentEngine: Engine {
   init(_ request: RunRequest, directory: String) throws {
     self.request = request
     var storeOptions = StoreOptions(memoryBudget: request.memory)
-    storeOptions.shards = request.threads
+    storeOptions.shards = request.threads * 2
     let keyspaceOptions = KeyspaceOptions(
       keyMode: request.mode == .exact ? .exact : .fingerprint,
       timeToLive: request.timeToLive.map { .milliseconds($0) } ?? .forever)
@@ -90,6 +90,9 @@ final class SedimentEngine: Engine {
     private let keys: KeyBatch
     private var decisions: [UInt8]
 
+    private static let accepting =
+      InsertDecision.new.rawValue...InsertDecision.lateUnprotected.rawValue
+
     init(_ keyspace: HashedKeyspace, capacity: Int) {
       self.keyspace = keyspace
       keys = KeyBatch(reservingKeys: capacity, bytes: capacity * EventBatch.keyBytes)
@@ -102,11 +105,7 @@ final class SedimentEngine: Engine {
         decisions = [UInt8](repeating: 0, count: batch.count)
       }
       try keyspace.insertIfAbsent(keys, times: batch.times, decisions: &decisions)
-      var accepted = 0
-      for decision in decisions where InsertDecision(rawValue: decision)?.isAccepted ?? false {
-        accepted += 1
-      }
-      return accepted
+      return decisions.count { Self.accepting.contains($0) }
     }
 
     func lookup(_ batch: EventBatch) throws -> Int {
@@ -116,7 +115,7 @@ final class SedimentEngine: Engine {
 
     private func take(_ batch: EventBatch) throws {
       keys.removeAll()
-      for index in 0..<batch.count { try keys.append(batch.key(at: index)) }
+      try keys.append(contentsOf: batch.allKeys.bytes, width: EventBatch.keyBytes)
     }
   }
 }

@@ -23,8 +23,9 @@ final class EventBatch {
 
   deinit { keys.deallocate() }
 
-  func key(at index: Int) -> UnsafeRawBufferPointer {
-    UnsafeRawBufferPointer(start: keys + index * Self.keyBytes, count: Self.keyBytes)
+  /// The keys, one behind the other.
+  var allKeys: UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(start: keys, count: count * Self.keyBytes)
   }
 
   /// Replaces the events by the next of a source; there are fewer than `capacity` at its end only.
