@@ -108,6 +108,15 @@ void sediment_siphash128_batch_portable(
     const uint8_t *bytes, const uint32_t *ends, size_t count, const uint8_t seed[16],
     uint64_t *out);
 
+// MARK: - Filter
+
+/// Sets in each of the eight little-endian words of `line` the bit `low >> 6·word & 63`, for all
+/// `count` words of `lows`.
+void sediment_bloom_fill(uint64_t line[8], const uint64_t *lows, size_t count);
+
+/// The portable twin of `sediment_bloom_fill`.
+void sediment_bloom_fill_portable(uint64_t line[8], const uint64_t *lows, size_t count);
+
 // MARK: - SHA-256
 
 /// A running SHA-256: state words, bytes taken so far, and the block being filled.

@@ -58,22 +58,20 @@ package struct BinaryFuseFilterBuilder: ~Copyable {
     return keys * perKey + layout.cellCount * perCell + layout.imageBytes
   }
 
-  /// Adds hashes. Repeats are dropped, those that follow each other at once.
-  package mutating func add(_ hashes: UnsafePointer<KeyHash>, count added: Int) {
+  /// Adds hashes, by their words. Repeats are dropped, those that follow each other at once.
+  package mutating func add(
+    highs: UnsafePointer<UInt64>, lows: UnsafePointer<UInt64>, count added: Int
+  ) {
     if count + added > capacity { grow(to: count + added) }
+    var kept = count
     for index in 0..<added {
-      let hash = unsafe hashes[index]
+      let hash = unsafe KeyHash(high: highs[index], low: lows[index])
       if hash == previous { continue }
       previous = hash
-      unsafe keys[count] = hash.low
-      count += 1
+      unsafe keys[kept] = hash.low
+      kept &+= 1
     }
-  }
-
-  /// Adds one hash; see `add(_:count:)`.
-  package mutating func add(_ hash: KeyHash) {
-    // SAFETY: one hash at the address, which is not kept.
-    unsafe withUnsafePointer(to: hash) { unsafe add($0, count: 1) }
+    count = kept
   }
 
   /// Ends the filter. The same hashes in the same order give the same bytes.

@@ -1,3 +1,5 @@
+internal import CSedimentKernels
+
 /// Builds a blocked Bloom filter in one pass over a table's hashes, which arrive in order.
 ///
 /// The lines are planned from the number of keys that are expected in the planned range; when the
@@ -36,26 +38,20 @@ package struct BlockedBloomFilterBuilder: ~Copyable {
   /// Bytes of memory in use.
   package var memoryBytes: Int { memory.count }
 
-  /// Adds hashes, all within the planned range. Repeats of the hash before are dropped; hashes in
-  /// order make the building fast, but any order is right.
-  package mutating func add(_ hashes: UnsafePointer<KeyHash>, count: Int) {
-    for index in 0..<count {
-      let hash = unsafe hashes[index]
-      precondition(
-        hash.high >= plan.rangeLow && hash.high <= plan.rangeHigh, "hash outside the range")
-      if hash == previous { continue }
-      previous = hash
-      keyCount += 1
-      let line = Int(truncatingIfNeeded: mapping.line(hash.high))
-      if line >= linesUsed { extend(through: line) }
-      unsafe setBits(of: hash.low, in: memory.base + line * BlockedBloomLayout.lineBytes)
+  /// Adds hashes, by their words, all within the planned range. Repeats of the hash before are
+  /// dropped; hashes in order make the building fast, but any order is right.
+  package mutating func add(
+    highs: UnsafePointer<UInt64>, lows: UnsafePointer<UInt64>, count: Int
+  ) {
+    var index = 0
+    while index < count {
+      let high = unsafe highs[index]
+      precondition(high >= plan.rangeLow && high <= plan.rangeHigh, "hash outside the range")
+      let line = mapping.line(high)
+      let end = unsafe countUp(to: line, highs, lows, from: index, to: count)
+      unsafe fill(Int(truncatingIfNeeded: line), with: lows + index, count: end - index)
+      index = end
     }
-  }
-
-  /// Adds one hash; see `add(_:count:)`.
-  package mutating func add(_ hash: KeyHash) {
-    // SAFETY: one hash at the address, which is not kept.
-    unsafe withUnsafePointer(to: hash) { unsafe add($0, count: 1) }
   }
 
   /// Ends the filter.
@@ -75,13 +71,34 @@ package struct BlockedBloomFilterBuilder: ~Copyable {
     memory.grow(to: min(max(needed, memory.count * 2), plan.imageBytes))
   }
 
-  @inline(__always)
-  private func setBits(of low: UInt64, in line: UnsafeMutableRawPointer) {
-    // SAFETY: the line is 64 bytes within the memory, aligned.
-    let words = unsafe line.assumingMemoryBound(to: UInt64.self)
-    for word in 0..<8 {
-      let bit = (low &>> UInt64(6 * word)) & 63
-      unsafe words[word] = (UInt64(littleEndian: words[word]) | (1 &<< bit)).littleEndian
+  /// Counts the hashes from `start` on that fall in a line, the first of which does; returns the
+  /// index of the next that does not.
+  private mutating func countUp(
+    to line: UInt64, _ highs: UnsafePointer<UInt64>, _ lows: UnsafePointer<UInt64>,
+    from start: Int, to end: Int
+  ) -> Int {
+    let mapping = mapping
+    var high = unsafe highs[start]
+    var repeats: UInt64 = unsafe KeyHash(high: high, low: lows[start]) == previous ? 1 : 0
+    var index = start &+ 1
+    while index < end {
+      let next = unsafe highs[index]
+      guard mapping.line(next) == line else { break }
+      if next == high, unsafe lows[index] == lows[index &- 1] { repeats &+= 1 }
+      high = next
+      index &+= 1
     }
+    previous = unsafe KeyHash(high: high, low: lows[index &- 1])
+    keyCount += UInt64(index &- start) - repeats
+    return index
+  }
+
+  /// Sets the bits of hashes of one line; those of a repeat are set already.
+  private mutating func fill(_ line: Int, with lows: UnsafePointer<UInt64>, count: Int) {
+    if line >= linesUsed { extend(through: line) }
+    // SAFETY: the line is 64 bytes within the memory, aligned.
+    let words = unsafe (memory.base + line * BlockedBloomLayout.lineBytes)
+      .assumingMemoryBound(to: UInt64.self)
+    unsafe sediment_bloom_fill(words, lows, count)
   }
 }

@@ -12,6 +12,9 @@
 //              whatever its time
 //
 // Readers apply the same rules, so dropping changes no answer.
+//
+// Hardly any two entries of a merge are of one hash. An insert that stands alone stays unless it is
+// expired, whatever came before: those are passed over in stretches, without a decision each.
 
 /// Decides for each entry of a merge whether it stays.
 package struct EntryRetention {
@@ -24,15 +27,15 @@ package struct EntryRetention {
   package struct Rules: Sendable {
     /// Whether keys count beside hashes.
     package var isExact: Bool
-    /// Milliseconds an entry lives; `nil` for ever.
-    package var ttl: Int64?
+    /// Milliseconds an entry lives; `.max` for ever.
+    package var ttl: Int64
     /// Times up to `watermark` − `ttl` are expired.
     package var watermark: Int64
     /// Whether no older run overlaps the merge, so that nothing is left for an entry to hide.
     package var isBottommost: Bool
 
     /// Rules of a merge; they stay the same to its end.
-    package init(isExact: Bool, ttl: Int64?, watermark: Int64, isBottommost: Bool) {
+    package init(isExact: Bool, ttl: Int64, watermark: Int64, isBottommost: Bool) {
       self.isExact = isExact
       self.ttl = ttl
       self.watermark = watermark
@@ -58,6 +61,8 @@ package struct EntryRetention {
   }
 
   private let rules: Rules
+  /// Times up to here are expired; `.min`, which no entry has, when none is.
+  private let expiredTime: Int64
   private var hasHash = false
   private var hash = KeyHash(high: 0, low: 0)
   /// Inserts of `hash` that were kept and are remembered: the first here, because mostly it is the
@@ -75,10 +80,52 @@ package struct EntryRetention {
   /// A decision for every entry of one merge, none made yet.
   package init(_ rules: Rules) {
     self.rules = rules
+    let (time, overflow) = rules.watermark.subtractingReportingOverflow(rules.ttl)
+    expiredTime = overflow ? .min : time
+  }
+
+  /// Leaves in the block the entries that stay. The merge's blocks come in their order.
+  package mutating func thin(_ block: inout EntryBlock) {
+    var kept = 0
+    var index = 0
+    while index < block.count {
+      let stretch = index..<endOfStretch(in: block, from: index)
+      block.move(stretch, to: kept)
+      kept += stretch.count
+      index = stretch.upperBound
+      guard index < block.count else { break }
+      if decide(block.entry(at: index)) == .keep {
+        block.move(index..<index + 1, to: kept)
+        kept += 1
+      }
+      index += 1
+    }
+    block.count = kept
+  }
+
+  /// One past the inserts from `start` on that share their `high` with no other entry and are not
+  /// expired. The last entry of a block is not among them: what shares its hash may be to come.
+  ///
+  /// SAFETY: `start` is below the block's count; what was moved lies in front of it, and the entry
+  /// just before it is still in its place unless it was left out, and then decided on.
+  @inline(__always)
+  private func endOfStretch(in block: borrowing EntryBlock, from start: Int) -> Int {
+    let (highs, times, last) = unsafe (block.highs, block.times, block.count - 1)
+    let (isPlain, expiredTime) = (block.isPlain, expiredTime)
+    if hasHash, unsafe highs[start] == hash.high { return start }
+    var index = start
+    var high = unsafe highs[start]
+    while index < last {
+      let next = unsafe highs[index &+ 1]
+      if unsafe next == high || times[index] <= expiredTime { break }
+      if !isPlain, unsafe block.rest[index].kind != .insert { break }
+      high = next
+      index &+= 1
+    }
+    return index
   }
 
   /// What becomes of the next entry. Entries come in order of hash, those of one hash newest first.
-  @inline(__always)
   package mutating func decide(_ entry: EntryReference) -> Decision {
     if !hasHash || entry.hash != hash { begin(entry.hash) }
     let key = rules.isExact ? number(of: entry) : 0
@@ -129,9 +176,7 @@ package struct EntryRetention {
 
   @inline(__always)
   private func isExpired(_ time: Int64) -> Bool {
-    guard let ttl = rules.ttl else { return false }
-    let (end, overflow) = time.addingReportingOverflow(ttl)
-    return !overflow && end <= rules.watermark
+    time <= expiredTime
   }
 
   /// The entry's key among those of the hash, added when it is new.

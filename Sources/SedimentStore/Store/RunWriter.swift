@@ -48,12 +48,19 @@ struct RunWriter: ~Copyable {
     entriesPerTable = plan.entries / Int(tables) + 1
   }
 
-  mutating func append(_ entry: EntryReference) throws {
-    let high = entry.hash.high
-    if untilCheck == 0 || high > tableHigh { try prepareTable(for: high) }
-    untilCheck &-= 1
-    lastHigh = high
-    try table?.append(entry)
+  /// Appends the entries of a block, behind those before.
+  mutating func append(_ block: borrowing EntryBlock) throws {
+    var index = 0
+    while index < block.count {
+      let high = unsafe block.highs[index]
+      if untilCheck == 0 || high > tableHigh { try prepareTable(for: high) }
+      var end = min(block.count, index + untilCheck)
+      while unsafe block.highs[end - 1] > tableHigh { end -= 1 }
+      try table?.append(block, index..<end)
+      untilCheck -= end - index
+      lastHigh = unsafe block.highs[end - 1]
+      index = end
+    }
   }
 
   /// Sees to it that a table is open to which `high` belongs. Entries of equal `high` stay
@@ -66,8 +73,8 @@ struct RunWriter: ~Copyable {
   }
 
   private static let checkInterval = 1024
-  /// Large keys fill a table quickly.
-  private static let exactCheckInterval = 16
+  /// Large keys fill a table quickly: 4 MiB at the most.
+  private static let exactCheckInterval = 64
 
   private mutating func beginTable(at high: UInt64) throws {
     // A span of all hashes is one part; any other leaves room for the addition.
@@ -136,15 +143,16 @@ struct RunMerge {
         run.tables.map { RunSegment(table: $0.reader, range: $0.clip) }, readAheadBytes: readAhead)
     }
     let smallest = inputs.map(\.smallestTime).min() ?? 0
+    let hasKinds = inputs.contains { $0.hasKinds }
     var output = RunWriter(
       store: store,
       plan: RunWriter.Plan(
-        groups: groups, layout: layout, hasKinds: inputs.contains { $0.hasKinds },
+        groups: groups, layout: layout, hasKinds: hasKinds,
         timeBounds: smallest...max(inputs.map(\.largestTime).max() ?? 0, smallest),
         entries: Int(inputs.reduce(0) { $0 + $1.state.entryCount }),
         bytes: inputs.reduce(0) { $0 + $1.fileBytes }, filters: filters))
     do {
-      try write(MergeCursor(sources), to: &output)
+      try write(MergeCursor(sources), hasKinds: hasKinds, to: &output)
       return try output.finish()
     } catch {
       output.abort()
@@ -152,18 +160,20 @@ struct RunMerge {
     }
   }
 
-  private func write(_ merge: consuming MergeCursor, to output: inout RunWriter) throws {
-    var ttl: Int64?
-    if case .milliseconds(let milliseconds) = timeToLive { ttl = milliseconds }
+  private func write(
+    _ merge: consuming MergeCursor, hasKinds: Bool, to output: inout RunWriter
+  ) throws {
     var retention = EntryRetention(
       EntryRetention.Rules(
-        isExact: layout.isExact, ttl: ttl, watermark: watermark, isBottommost: isBottommost))
+        isExact: layout.isExact, ttl: timeToLive.limit, watermark: watermark,
+        isBottommost: isBottommost))
+    var block = EntryBlock(layout: layout, hasKinds: hasKinds)
     var untilLook = Self.lookInterval
-    while try merge.advance() {
-      let entry = merge.current
-      if retention.decide(entry) == .keep { try output.append(entry) }
-      untilLook &-= 1
-      if untilLook == 0 {
+    while try merge.fill(&block) {
+      untilLook -= block.count
+      retention.thin(&block)
+      try output.append(block)
+      if untilLook <= 0 {
         // Whoever closes the store does not wait for the end of a long merge.
         if store.monitor.withLock({ store.isStopping }) { throw StoreCore.closed }
         untilLook = Self.lookInterval

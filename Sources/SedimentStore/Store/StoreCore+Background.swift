@@ -112,7 +112,11 @@ extension StoreCore {
     }
     let start = options.clock.monotonicNanos()
     let watermark = monitor.withLock { makePicker(keyspace, shard).watermark }
-    let ttl = keyspace.options.timeToLive.limit
+    // Nothing can be left out for being at the bottom: older entries lie in runs.
+    var retention = EntryRetention(
+      EntryRetention.Rules(
+        isExact: keyspace.options.layout.isExact, ttl: keyspace.options.timeToLive.limit,
+        watermark: watermark, isBottommost: false))
     let counters = frozen.memtable.counters
     var output = RunWriter(
       store: self,
@@ -123,9 +127,10 @@ extension StoreCore {
         bytes: UInt64(counters.live * frozen.memtable.layout.fixedEntryBytes + counters.arena)))
     do {
       var cursor = MemtableCursor(frozen.memtable)
-      while let entry = cursor.advance() {
-        if entry.kind == .insert && watermark &- entry.time >= ttl { continue }
-        try output.append(entry)
+      var block = EntryBlock(layout: frozen.memtable.layout, hasKinds: counters.hasKinds)
+      while cursor.fill(&block) {
+        retention.thin(&block)
+        try output.append(block)
       }
       let tables = try output.finish()
       let run = try makeRun(

@@ -68,8 +68,9 @@ package struct PageShape: Sendable, Equatable {
 package struct PageView {
   /// Entries in the page.
   package let count: Int
-  private let highs: UnsafePointer<UInt64>
-  private let lows: UnsafePointer<UInt64>
+  /// Little-endian, as the two columns lie in the page.
+  let highs: UnsafePointer<UInt64>
+  let lows: UnsafePointer<UInt64>
   private let times: UnsafeRawPointer
   private let kinds: UnsafeRawPointer
   private let values: UnsafeRawPointer
@@ -133,6 +134,11 @@ package struct PageView {
     return timeBase &+ Int64(bitPattern: word >> UInt64(64 - 8 * timeWidth))
   }
 
+  /// The column of times.
+  var pageTimes: PageTimes {
+    unsafe PageTimes(times, base: timeBase, width: timeWidth)
+  }
+
   /// The kind of entry `index`; `nil` for a number that is none.
   @inline(__always)
   package func kind(at index: Int) -> EntryKind? {
@@ -172,6 +178,35 @@ package struct PageView {
   @inline(__always)
   private func check(_ index: Int) {
     precondition(index >= 0 && index < count, "entry index out of the page")
+  }
+}
+
+/// The times of one checked page, without the checks of a `PageView`: for whoever goes through all.
+@safe
+struct PageTimes {
+  /// 8 bytes before the end of the first time.
+  private let words: UnsafeRawPointer
+  private let base: Int64
+  private let width: Int
+  private let shift: UInt64
+  private let mask: UInt64
+
+  /// SAFETY: `times` is the column of a checked page.
+  fileprivate init(_ times: UnsafeRawPointer, base: Int64, width: Int) {
+    unsafe words = times + width - 8
+    self.base = base
+    self.width = width
+    // A width of 0 would be a shift by 64.
+    shift = UInt64(64 - 8 * width) & 63
+    mask = width == 0 ? 0 : .max
+  }
+
+  /// SAFETY: `index` is an entry of the page. The 8 bytes that end with its time begin in the
+  /// columns of words at the earliest.
+  @inline(__always)
+  subscript(index: Int) -> Int64 {
+    let word = unsafe words.loadLittle(UInt64.self, at: index &* width)
+    return base &+ Int64(bitPattern: (word & mask) &>> shift)
   }
 }
 
@@ -242,14 +277,12 @@ extension PageView {
 
   /// The first entry that stands before its predecessor, `nil` when the page is in order.
   var firstDisorder: Int? {
-    var index = 1
-    while index < count {
-      let before = high(at: index - 1)
-      let here = high(at: index)
-      if here < before || (here == before && hash(at: index) < hash(at: index - 1)) {
-        return index
-      }
-      index += 1
+    guard var before = count > 0 ? high(at: 0) : nil else { return nil }
+    for index in 1..<count {
+      // SAFETY: the index is below `count`.
+      let here = unsafe UInt64(littleEndian: highs[index])
+      if here <= before, hash(at: index) < hash(at: index - 1) { return index }
+      before = here
     }
     return nil
   }

@@ -31,12 +31,13 @@ struct TableFilterBuilder: ~Copyable {
     }
   }
 
-  /// Adds the next hash of the table; repeats are dropped.
-  @inline(__always)
-  mutating func add(_ hash: KeyHash) {
-    hashCount += 1
-    bloom?.add(hash)
-    fuse?.add(hash)
+  /// Adds the next hashes of the table; repeats are dropped.
+  mutating func add(
+    highs: UnsafePointer<UInt64>, lows: UnsafePointer<UInt64>, count: Int
+  ) {
+    hashCount += count
+    unsafe bloom?.add(highs: highs, lows: lows, count: count)
+    unsafe fuse?.add(highs: highs, lows: lows, count: count)
   }
 
   /// Ends the filter.

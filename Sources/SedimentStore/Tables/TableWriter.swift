@@ -1,16 +1,16 @@
 // Writes one table: entries in, a synchronised file out.
 //
-// 1. `append` puts an entry into the columns of the page being filled.
-// 2. When an entry does not fit the unit, all quanta before its own become a page; the entries of
-//    its own quantum move to the front of the next. A quantum that alone is larger than a unit
-//    grows into a jumbo page, which ends with its quantum.
+// 1. `append` checks a block of entries and copies it behind the columns of those before.
+// 2. As long as more is staged than fits a unit, the quanta before that of the first entry that
+//    does not fit become a page. A quantum that alone is larger than a unit waits until its end is
+//    there, and becomes a jumbo page.
 // 3. Pages are assembled in a buffer of 1 MiB and written when it is full.
 // 4. `finish` writes what is left, the filter, the index and the footer, and synchronises the file.
 //    The directory is the caller's to synchronise.
 //
 // Invariants
 // 1. The staged entries are whole quanta, but for the last, which may go on.
-// 2. More than a unit is staged only when all of it is one quantum.
+// 2. Between two calls, more than a unit is staged only when all of it is one quantum.
 // 3. `index` has one element for every unit handed to `output`.
 // 4. Unless `finish` returned, no file of the table's name is left (as far as the file system lets
 //    us remove it).
@@ -22,7 +22,7 @@ package import SedimentIO
 /// Writes a table's entries, in order, into a new file.
 ///
 ///     var writer = try TableWriter(directory: directory, number: number, …)
-///     while try merge.advance() { try writer.append(merge.current) }
+///     while try merge.fill(&block) { try writer.append(block, 0..<block.count) }
 ///     let metadata = try writer.finish()
 package struct TableWriter: ~Copyable {
   /// What is decided about a table before its first entry.
@@ -79,12 +79,8 @@ package struct TableWriter: ~Copyable {
   private var index: [UInt32] = []
   private let quanta: TableQuanta
   private let timeBase: Int64
-  private let timeSpread: UInt64
   private var isFinished = false
 
-  /// The quantum of the entry appended last, and where its entries begin in the staging.
-  private var quantum: UInt32 = 0
-  private var quantumStart = 0
   private var last = KeyHash(high: 0, low: 0)
   private var smallestHigh: UInt64 = 0
   private var smallestTime = Int64.max
@@ -102,7 +98,6 @@ package struct TableWriter: ~Copyable {
     else { preconditionFailure("a closed range is never upside down") }
     self.quanta = quanta
     timeBase = plan.timeBounds.lowerBound
-    timeSpread = UInt64(bitPattern: plan.timeBounds.upperBound &- timeBase)
     let shape = PageShape(
       layout: plan.layout, hasKinds: plan.hasKinds, timeBase: timeBase,
       timeWidth: PageShape.timeWidth(for: plan.timeBounds))
@@ -117,38 +112,34 @@ package struct TableWriter: ~Copyable {
 
   /// About the size of the file if it were finished now.
   package var estimatedFileBytes: UInt64 {
-    let staged = staging.pageBytes(count: staging.count, keyBytes: staging.keyBytes)
+    let staged = staging.pageBytes(ofFirst: staging.count)
     return output.offset
       + UInt64(staged + filter.imageBytesEstimate + index.count * 4 + 2 * TableFormat.footerBytes)
   }
 
-  /// Appends an entry. Entries come in order of hash; those of one hash newest first.
+  /// Appends entries of a block. Entries come in order of hash; those of one hash newest first.
   ///
-  /// The key and value are copied. Throws `TableWriteError` when the entry cannot stand here, or
+  /// Keys and values are copied. Throws `TableWriteError` when an entry cannot stand here, or
   /// `FileError`; the file is gone after either, and the writer only to be dropped.
-  package mutating func append(_ entry: EntryReference) throws {
-    let high = entry.hash.high
-    let delta = UInt64(bitPattern: entry.time &- timeBase)
-    // Unsigned: a time below the base is far above the spread.
-    guard
-      delta <= timeSpread, quanta.contains(high), entryCount == 0 || !(entry.hash < last),
-      entry.keyLength <= EntryLayout.keyBytesMax, plan.hasKinds || entry.kind == .insert
-    else { throw refuse(entry) }
-    let quantum = quanta.quantum(of: high)
-    if quantum != self.quantum {
-      self.quantum = quantum
-      quantumStart = staging.count
+  ///
+  /// - Precondition: the range lies within the block.
+  package mutating func append(_ block: borrowing EntryBlock, _ range: Range<Int>) throws {
+    precondition(range.lowerBound >= 0 && range.upperBound <= block.count, "beyond the block")
+    if range.isEmpty { return }
+    guard let extent = block.extent(of: range), admits(extent) else {
+      throw misfit(in: block, range)
     }
-    let keyLength = plan.layout.isExact ? Int(entry.keyLength) : 0
-    let bytes = staging.pageBytes(
-      count: staging.count + 1, keyBytes: staging.keyBytes + keyLength)
-    if bytes > TableFormat.unitBytes { try makeRoom(keyLength: keyLength) }
-    staging.append(entry, delta: delta)
-    if entryCount == 0 { smallestHigh = high }
-    last = entry.hash
-    smallestTime = min(smallestTime, entry.time)
-    largestTime = max(largestTime, entry.time)
-    entryCount &+= 1
+    staging.append(block, range, keyBytes: extent.keyBytes)
+    if entryCount == 0 { smallestHigh = staging.high(at: 0) }
+    last = extent.last
+    smallestTime = min(smallestTime, extent.smallestTime)
+    largestTime = max(largestTime, extent.largestTime)
+    entryCount &+= UInt64(range.count)
+    while staging.pageBytes(ofFirst: staging.count) > TableFormat.unitBytes,
+      let count = try nextPage()
+    {
+      try emitPage(of: count)
+    }
   }
 
   /// Ends the table and makes its content durable.
@@ -182,25 +173,48 @@ package struct TableWriter: ~Copyable {
 }
 
 extension TableWriter {
-  /// The staged page is full: emits the quanta before the last, and grows for the last if need be.
-  @inline(never)
-  private mutating func makeRoom(keyLength: Int) throws {
-    if quantumStart > 0 {
-      try emitPage(of: quantumStart)
-      quantumStart = 0
+  /// Whether entries may be appended.
+  @inline(__always)
+  private func admits(_ extent: EntryBlock.Extent) -> Bool {
+    (entryCount == 0 || !(extent.first < last))
+      && quanta.contains(extent.first.high) && quanta.contains(extent.last.high)
+      && extent.smallestTime >= plan.timeBounds.lowerBound
+      && extent.largestTime <= plan.timeBounds.upperBound
+      && extent.longestKey <= EntryLayout.keyBytesMax && (plan.hasKinds || !extent.hasKinds)
+  }
+
+  /// How many of the staged entries, which are more than fit a unit, are the next page; `nil` when
+  /// that depends on what comes.
+  private func nextPage() throws -> Int? {
+    let fitting = staging.countFittingUnit()
+    var end = fitting
+    while end > 0, stagedQuantum(end) == stagedQuantum(end - 1) { end -= 1 }
+    if end > 0 { return end }
+    let first = stagedQuantum(0)
+    if stagedQuantum(staging.count - 1) == first {
+      try checkPageUnits(ofFirst: staging.count)
+      return nil
     }
-    let bytes = staging.pageBytes(
-      count: staging.count + 1, keyBytes: staging.keyBytes + keyLength)
-    guard bytes <= TableFormat.pageUnitsMax * TableFormat.unitBytes else {
-      throw TableWriteError.pageTooLarge
-    }
-    staging.ensureRoom(keyLength: keyLength)
+    end = fitting + 1
+    while stagedQuantum(end) == first { end += 1 }
+    return end
+  }
+
+  @inline(__always)
+  private func stagedQuantum(_ index: Int) -> UInt32 { quanta.quantum(of: staging.high(at: index)) }
+
+  /// The units that a page of the first `count` staged entries takes.
+  @discardableResult
+  private func checkPageUnits(ofFirst count: Int) throws -> Int {
+    let bytes = staging.pageBytes(ofFirst: count)
+    let units = (bytes + TableFormat.unitBytes - 1) / TableFormat.unitBytes
+    guard units <= TableFormat.pageUnitsMax else { throw TableWriteError.pageTooLarge }
+    return units
   }
 
   /// Makes the first `count` staged entries a page.
   private mutating func emitPage(of count: Int) throws {
-    let bytes = staging.pageBytes(count: count, keyBytes: staging.keyBytes(ofFirst: count))
-    let units = (bytes + TableFormat.unitBytes - 1) / TableFormat.unitBytes
+    let units = try checkPageUnits(ofFirst: count)
     let pageBytes = units * TableFormat.unitBytes
     guard output.offset + UInt64(pageBytes) <= TableFormat.fileBytesMax else {
       throw TableWriteError.tableTooLarge
@@ -212,8 +226,7 @@ extension TableWriter {
       UnsafeRawBufferPointer(start: page + 8, count: pageBytes - 8),
       seed: Checksum.seed(fileID: plan.fileID, place: first))
     unsafe page.storeLittle(sum, at: 0)
-    let begin = unsafe quanta.quantum(
-      of: UnsafeRawPointer(page).loadLittle(UInt64.self, at: TableFormat.pageHeaderBytes))
+    let begin = stagedQuantum(0)
     output.commit(pageBytes)
     for _ in 0..<units { index.append(begin) }
     staging.addHashes(ofFirst: count, to: &filter)
@@ -245,13 +258,19 @@ extension TableWriter {
       indexChecksum: indexChecksum)
   }
 
-  /// Names the reason for which `append` does not take `entry`.
+  /// Names the reason for which `append` does not take the range: that of its first misfit.
   @inline(never)
-  private func refuse(_ entry: EntryReference) -> TableWriteError {
-    if entryCount > 0 && entry.hash < last { return .outOfOrder }
-    if !quanta.contains(entry.hash.high) { return .hashOutOfRange }
-    if entry.keyLength > EntryLayout.keyBytesMax { return .keyTooLong }
-    if !plan.hasKinds && entry.kind != .insert { return .kindNotStored }
+  private func misfit(in block: borrowing EntryBlock, _ range: Range<Int>) -> TableWriteError {
+    var before = entryCount > 0 ? last : KeyHash(high: 0, low: 0)
+    for index in range {
+      let entry = block.entry(at: index)
+      if entry.hash < before { return .outOfOrder }
+      if !quanta.contains(entry.hash.high) { return .hashOutOfRange }
+      if entry.keyLength > EntryLayout.keyBytesMax { return .keyTooLong }
+      if !plan.hasKinds && entry.kind != .insert { return .kindNotStored }
+      if !plan.timeBounds.contains(entry.time) { break }
+      before = entry.hash
+    }
     return .timeOutOfBounds
   }
 

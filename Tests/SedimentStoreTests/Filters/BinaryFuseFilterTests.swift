@@ -4,9 +4,7 @@ import Testing
 @Suite struct BinaryFuseFilterTests {
   private func image(_ hashes: [KeyHash], planes: Int = 10) throws -> FilterImage {
     var builder = BinaryFuseFilterBuilder(expectedKeys: hashes.count, planes: planes)
-    unsafe hashes.withUnsafeBufferPointer { buffer in
-      if let base = buffer.baseAddress { unsafe builder.add(base, count: buffer.count) }
-    }
+    builder.add(hashes)
     return try builder.finish()
   }
 

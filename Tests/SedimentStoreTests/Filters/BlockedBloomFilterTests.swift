@@ -1,3 +1,4 @@
+import CSedimentKernels
 import SedimentStore
 import Testing
 
@@ -38,7 +39,7 @@ import Testing
     let all = sortedHashes(10_000, seed: 3)
     let half = Array(all.prefix(5000))
     var builder = BlockedBloomFilterBuilder(expectedKeys: 10_000)
-    for hash in half { builder.add(hash) }
+    for hash in half { builder.add([hash]) }
     let image = builder.finish()
     #expect(image.geometry.imageBytes < 10_000 * 12 / 8 * 52 / 100)
     let filter = try LoadedFilter.load(image)
@@ -50,6 +51,44 @@ import Testing
     let hash = KeyHash(high: 5, low: 6)
     let image = bloomImage([hash, hash, hash])
     #expect(image.geometry.keyCount == 1)
+  }
+
+  @Test func repeatsAcrossCallsCountOnce() {
+    let hashes = sortedHashes(50, seed: 9)
+    var builder = BlockedBloomFilterBuilder(expectedKeys: 100)
+    for hash in hashes {
+      builder.add([hash])
+      builder.add([hash, hash])
+    }
+    let image = builder.finish()
+    #expect(image.geometry.keyCount == 50)
+    let repeats = Array(repeating: hashes[49], count: 50)
+    #expect(imageBytes(image) == imageBytes(bloomImage(hashes + repeats)))
+  }
+
+  @Test func theKernelSetsTheBitsOfItsPortableTwin() {
+    let lows = sortedHashes(1_000, seed: 10).map(\.low)
+    for count in [0, 1, 2, 41, 1_000] {
+      var fast = [UInt64](repeating: 1 << 40, count: 8)
+      var portable = fast
+      unsafe sediment_bloom_fill(&fast, lows, count)
+      unsafe sediment_bloom_fill_portable(&portable, lows, count)
+      #expect(fast == portable)
+      #expect(count == 0 || fast[7] != 1 << 40)
+    }
+  }
+
+  @Test func aFilterOfManyMegabytesGrowsAsItsKeysCome() throws {
+    let step = UInt64.max / 3_000_000
+    let hashes = (0..<3_000_000).map {
+      KeyHash(high: $0 * step, low: $0 &* 0x9E37_79B9_7F4A_7C15)
+    }
+    let image = bloomImage(hashes)
+    #expect(image.geometry.imageBytes > 4 << 20)
+    let filter = try LoadedFilter.load(image)
+    #expect(possibleCount(hashes, in: filter) == hashes.count)
+    let others = hashes.prefix(100_000).map { KeyHash(high: $0.high, low: ~$0.low) }
+    #expect(possibleCount(others, in: filter) < 2_000)
   }
 
   @Test func anEmptyFilterExcludesNothingAndTakesNothing() throws {

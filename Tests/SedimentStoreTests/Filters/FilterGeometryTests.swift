@@ -5,7 +5,7 @@ import Testing
   static func images() throws -> [FilterImage] {
     let hashes = sortedHashes(1000, seed: 1)
     var fuse = BinaryFuseFilterBuilder(expectedKeys: 1000)
-    for hash in hashes { fuse.add(hash) }
+    fuse.add(hashes)
     return [FilterImage(), bloomImage(hashes), try fuse.finish()]
   }
 

@@ -25,6 +25,20 @@ func sortedHashes(
   }.sorted()
 }
 
+extension BlockedBloomFilterBuilder {
+  /// Adds hashes, all at once.
+  mutating func add(_ hashes: [KeyHash]) {
+    unsafe add(highs: hashes.map(\.high), lows: hashes.map(\.low), count: hashes.count)
+  }
+}
+
+extension BinaryFuseFilterBuilder {
+  /// Adds hashes, all at once.
+  mutating func add(_ hashes: [KeyHash]) {
+    unsafe add(highs: hashes.map(\.high), lows: hashes.map(\.low), count: hashes.count)
+  }
+}
+
 /// A blocked Bloom filter of `hashes`.
 func bloomImage(
   _ hashes: [KeyHash], bitsPerKey: Int = 12, in range: ClosedRange<UInt64> = 0 ... .max
@@ -32,9 +46,7 @@ func bloomImage(
   var builder = BlockedBloomFilterBuilder(
     expectedKeys: hashes.count, bitsPerKey: bitsPerKey, rangeLow: range.lowerBound,
     rangeHigh: range.upperBound)
-  unsafe hashes.withUnsafeBufferPointer { buffer in
-    if let base = buffer.baseAddress { unsafe builder.add(base, count: buffer.count) }
-  }
+  builder.add(hashes)
   return builder.finish()
 }
 

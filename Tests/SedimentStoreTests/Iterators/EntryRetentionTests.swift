@@ -10,7 +10,7 @@ struct EntryRetentionTests {
   struct Case: Sendable, CustomTestStringConvertible {
     var claim: String
     var isExact = false
-    var ttl: Int64? = 100
+    var ttl: Int64 = 100
     var isBottommost = false
     var steps: [(entry: String, decision: EntryRetention.Decision)]
     var testDescription: String { claim }
@@ -33,11 +33,8 @@ struct EntryRetentionTests {
       claim: "an insert is expired from time + ttl = watermark on",
       steps: [("i 1 901", .keep), ("i 1 900", .expired), ("i 2 -5000", .expired)]),
     Case(
-      claim: "nothing expires for ever", ttl: nil,
+      claim: "nothing expires for ever", ttl: .max,
       steps: [("i 1 901", .keep), ("i 1 -5000", .keep), ("p 1 -5000", .keep)]),
-    Case(
-      claim: "a ttl that runs past the end of time does not wrap", ttl: .max,
-      steps: [("i 1 901", .keep)]),
     Case(
       claim: "a put hides what is older and not what is newer",
       steps: [
@@ -90,12 +87,64 @@ struct EntryRetentionTests {
   @Test("more inserts of one key than are remembered are kept, none lost")
   func manyInserts() {
     var retention = EntryRetention(
-      EntryRetention.Rules(isExact: false, ttl: nil, watermark: 0, isBottommost: true))
+      EntryRetention.Rules(isExact: false, ttl: .max, watermark: 0, isBottommost: true))
     for time in 0..<1_000 {
       let entry = EntryReference(hash: KeyHash(high: 1, low: 1), time: Int64(time))
       #expect(retention.decide(entry) == .keep)
     }
   }
+
+  @Test(
+    "a block keeps the entries that are kept one by one",
+    arguments: [false, true], [false, true])
+  func blocksAgreeWithEntries(isExact: Bool, hasKinds: Bool) {
+    for seed in UInt64(0)..<40 {
+      var generator = SeededGenerator(seed: seed)
+      let rules = EntryRetention.Rules(
+        isExact: isExact, ttl: seed % 4 == 0 ? .max : 100, watermark: 1_000,
+        isBottommost: seed % 3 == 0)
+      var byBlock = EntryRetention(rules)
+      var oneByOne = EntryRetention(rules)
+      // From hardly any to hardly any but repeated hashes.
+      let hashes = 3_000 >> (seed % 10)
+      var high: UInt64 = 0
+      var kept: [TestEntry] = []
+      var expected: [TestEntry] = []
+      for _ in 0..<8 {
+        var block = EntryBlock(
+          layout: EntryLayout(isExact: isExact, valueWidth: 0), hasKinds: hasKinds)
+        var references: [EntryReference] = []
+        for _ in 0..<Int.random(in: 0...300, using: &generator) {
+          if UInt64.random(in: 0..<3_000, using: &generator) < hashes { high += 1 }
+          let kind = UInt8.random(in: 0..<20, using: &generator)
+          references.append(
+            unsafe EntryReference(
+              hash: KeyHash(high: high, low: generator.next() >> 63),
+              time: Int64.random(in: 880...950, using: &generator),
+              kind: hasKinds ? EntryKind(rawValue: kind) ?? .insert : .insert, value: nil,
+              key: isExact ? Self.keys.baseAddress : nil,
+              keyLength: isExact ? UInt32.random(in: 1...2, using: &generator) : 0))
+        }
+        references.sort { $0.hash < $1.hash }
+        for reference in references {
+          block.append(reference)
+          if oneByOne.decide(reference) == .keep {
+            expected.append(TestEntry(reference, valueWidth: 0))
+          }
+        }
+        byBlock.thin(&block)
+        kept += block.entries(valueWidth: 0)
+      }
+      #expect(kept == expected, "seed \(seed)")
+    }
+  }
+
+  /// Bytes of keys, which live as long as the process.
+  private nonisolated(unsafe) static let keys: UnsafeRawBufferPointer = {
+    let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: 2, alignment: 1)
+    unsafe bytes.copyBytes(from: [7, 7])
+    return UnsafeRawBufferPointer(bytes)
+  }()
 
   private func parse(_ text: String) -> TestEntry? {
     let words = text.split(separator: " ")

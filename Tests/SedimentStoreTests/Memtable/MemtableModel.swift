@@ -197,11 +197,7 @@ struct MemtableScript {
 
   /// The memtable as a flush sees it: all that counts, in the order of tables.
   func checkCursor() throws {
-    var cursor = MemtableCursor(memtable)
-    var all: [TestEntry] = []
-    while let entry = cursor.advance() {
-      all.append(TestEntry(entry, valueWidth: Int(layout.valueWidth)))
-    }
+    let all = flushed(memtable)
     #expect(all.count == memtable.counters.live)
     #expect(memtable.isEmpty == all.isEmpty)
     #expect(all.map(\.hash) == all.map(\.hash).sorted())
@@ -223,4 +219,15 @@ struct MemtableScript {
       #expect(current.count == model.current(key).count)
     }
   }
+}
+
+/// The entries of a memtable as a flush sees them.
+func flushed(_ memtable: Memtable) -> [TestEntry] {
+  var cursor = MemtableCursor(memtable)
+  var block = EntryBlock(layout: memtable.layout, hasKinds: memtable.counters.hasKinds)
+  var entries: [TestEntry] = []
+  while cursor.fill(&block) {
+    entries += block.entries(valueWidth: Int(memtable.layout.valueWidth))
+  }
+  return entries
 }

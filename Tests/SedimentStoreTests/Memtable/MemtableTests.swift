@@ -118,13 +118,30 @@ struct MemtableTests {
   }
 
   private func contents(of memtable: Memtable, _ layout: EntryLayout) -> [TestEntry] {
-    var cursor = MemtableCursor(memtable)
-    var entries: [TestEntry] = []
-    while let entry = cursor.advance() {
-      entries.append(TestEntry(entry, valueWidth: Int(layout.valueWidth)))
-    }
+    let entries = flushed(memtable)
     // In exact mode keys of one hash have no order.
     return entries.sorted { ($0.hash, $0.time, $0.key.count) < ($1.hash, $1.time, $1.key.count) }
+  }
+
+  @Test("a cluster is sorted however long it is")
+  func longClustersAreSorted() throws {
+    let layout = EntryLayout(isExact: false, valueWidth: 0)
+    for count in [1, 511, 512, 513, 1_024, 1_025, 3_000] {
+      let memtable = try Memtable(
+        layout: layout, geometry: MemtableGeometry(slots: 8_192, range: 0...UInt64.max),
+        arenaBytes: 0)
+      var generator = SeededGenerator(seed: UInt64(count))
+      var expected: [TestEntry] = []
+      // All at home in the first slot, and some of one hash.
+      for time in 0..<count {
+        let entry = TestEntry(
+          KeyHash(high: generator.next() >> 50, low: generator.next() >> 62), time: Int64(time))
+        #expect(entry.withReference { memtable.replay($0) })
+        expected.append(entry)
+      }
+      expected.sort { ($0.hash, -$0.time) < ($1.hash, -$1.time) }
+      #expect(flushed(memtable) == expected)
+    }
   }
 
   // MARK: - Full

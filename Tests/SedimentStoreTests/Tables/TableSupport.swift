@@ -42,6 +42,27 @@ struct TestEntry: Hashable {
   }
 }
 
+extension EntryBlock {
+  /// Copies of all entries.
+  func entries(valueWidth: Int) -> [TestEntry] {
+    (0..<count).map { TestEntry(entry(at: $0), valueWidth: valueWidth) }
+  }
+}
+
+extension TableWriter {
+  /// Appends entries one by one.
+  mutating func append(_ entries: [TestEntry]) throws {
+    var block = EntryBlock(layout: EntryLayout(isExact: true, valueWidth: 1), hasKinds: true)
+    for entry in entries {
+      try entry.withReference { entry in
+        block.removeAll()
+        block.append(entry)
+        try append(block, 0..<1)
+      }
+    }
+  }
+}
+
 /// What a random table is made of.
 struct TableShape: Sendable, CustomTestStringConvertible {
   var count = 1_000
@@ -113,7 +134,7 @@ struct TestTable {
       try directory ?? MemoryFileSystem().openDirectory(at: "/tables", creating: true)
     var writer = try TableWriter(
       directory: directory, plan: Self.plan(shape, fileID: fileID, number: number))
-    for entry in entries { try entry.withReference { try writer.append($0) } }
+    try writer.append(entries)
     self.metadata = try #require(try writer.finish())
     self.directory = directory
     self.entries = entries
