@@ -4,7 +4,7 @@ extension MicroCase {
   /// Both filters: building from a table's hashes, and probing, with every second hash there.
   static let filterCases = [
     MicroCase("bloom-build", item: "hash") { input in
-      let hashes = input.sortedHashes
+      let hashes = Columns(input.sortedHashes)
       return {
         try WrongAnswer.check(Int(bloom(of: hashes).geometry.keyCount), input.items)
       }
@@ -13,7 +13,7 @@ extension MicroCase {
       try probing(input) { bloom(of: $0) }
     },
     MicroCase("fuse-build", item: "hash") { input in
-      let hashes = input.sortedHashes
+      let hashes = Columns(input.sortedHashes)
       return {
         try WrongAnswer.check(Int(fuse(of: hashes).geometry.keyCount), input.items)
       }
@@ -23,29 +23,49 @@ extension MicroCase {
     },
   ]
 
-  private static func bloom(of hashes: [KeyHash]) -> FilterImage {
-    var builder = BlockedBloomFilterBuilder(expectedKeys: hashes.count)
-    unsafe hashes.withUnsafeBufferPointer { hashes in
-      if let base = hashes.baseAddress { unsafe builder.add(base, count: hashes.count) }
+  /// Hashes in columns, as a table's writer has them.
+  private struct Columns {
+    let highs: [UInt64]
+    let lows: [UInt64]
+
+    init(_ hashes: [KeyHash]) {
+      highs = hashes.map(\.high)
+      lows = hashes.map(\.low)
+    }
+
+    func with(_ body: (UnsafePointer<UInt64>, UnsafePointer<UInt64>) -> Void) {
+      unsafe highs.withUnsafeBufferPointer { highs in
+        unsafe lows.withUnsafeBufferPointer { lows in
+          guard let highs = highs.baseAddress, let lows = lows.baseAddress else { return }
+          unsafe body(highs, lows)
+        }
+      }
+    }
+  }
+
+  private static func bloom(of columns: Columns) -> FilterImage {
+    var builder = BlockedBloomFilterBuilder(expectedKeys: columns.highs.count)
+    unsafe columns.with { highs, lows in
+      unsafe builder.add(highs: highs, lows: lows, count: columns.highs.count)
     }
     return builder.finish()
   }
 
-  private static func fuse(of hashes: [KeyHash]) throws -> FilterImage {
-    var builder = BinaryFuseFilterBuilder(expectedKeys: hashes.count)
-    unsafe hashes.withUnsafeBufferPointer { hashes in
-      if let base = hashes.baseAddress { unsafe builder.add(base, count: hashes.count) }
+  private static func fuse(of columns: Columns) throws -> FilterImage {
+    var builder = BinaryFuseFilterBuilder(expectedKeys: columns.highs.count)
+    unsafe columns.with { highs, lows in
+      unsafe builder.add(highs: highs, lows: lows, count: columns.highs.count)
     }
     return try builder.finish()
   }
 
   private static func probing(
-    _ input: MicroInput, _ build: ([KeyHash]) throws -> FilterImage
+    _ input: MicroInput, _ build: (Columns) throws -> FilterImage
   ) throws -> MicroRound {
     let present = input.hashes
     let absent = MicroInput.hashes(input.items, stream: 1)
     let hashes = (0..<input.items).map { $0 % 2 == 0 ? present[$0] : absent[$0] }
-    let filter = try LoadedFilter.load(build(present.sorted()))
+    let filter = try LoadedFilter.load(build(Columns(present.sorted())))
     let candidates = (0..<input.items).map { UInt32($0) }
     var survivors = candidates
     // What passes besides is the same every time, so it is counted once, one by one.

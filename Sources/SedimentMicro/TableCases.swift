@@ -25,6 +25,8 @@ extension MicroCase {
     MicroCase("merge", item: "entry of one of eight runs", merge),
   ]
 
+  private static let layout = EntryLayout(isExact: false, valueWidth: 0)
+
   private static func openDirectory(_ input: MicroInput) throws -> any Directory {
     try PosixFileSystem().openDirectory(at: input.directory, creating: true)
   }
@@ -37,10 +39,17 @@ extension MicroCase {
       directory: directory,
       plan: TableWriter.Plan(
         number: FileNumber(number), fileID: number,
-        layout: EntryLayout(isExact: false, valueWidth: 0), hasKinds: false,
+        layout: layout, hasKinds: false,
         timeBounds: MicroInput.time...MicroInput.time, hashRange: 0...UInt64.max,
         expectedEntries: hashes.count, filter: .none))
-    for hash in hashes { try writer.append(EntryReference(hash: hash, time: MicroInput.time)) }
+    var block = EntryBlock(layout: layout, hasKinds: false)
+    for hash in hashes {
+      block.append(EntryReference(hash: hash, time: MicroInput.time))
+      if block.count < EntryBlock.capacity { continue }
+      try writer.append(block, 0..<block.count)
+      block.removeAll()
+    }
+    if block.count > 0 { try writer.append(block, 0..<block.count) }
     guard let metadata = try writer.finish() else {
       throw WrongAnswer(found: 0, expected: hashes.count)
     }
@@ -59,13 +68,15 @@ extension MicroCase {
       return RunCursor([RunSegment(table: table)])
     }
     let rules = EntryRetention.Rules(
-      isExact: false, ttl: nil, watermark: MicroInput.time, isBottommost: true)
+      isExact: false, ttl: .max, watermark: MicroInput.time, isBottommost: true)
     return {
       var cursor = MergeCursor(sources)
       var retention = EntryRetention(rules)
+      var block = EntryBlock(layout: layout, hasKinds: false)
       var kept = 0
-      while try cursor.advance() {
-        kept += retention.decide(cursor.current) == .keep ? 1 : 0
+      while try cursor.fill(&block) {
+        retention.thin(&block)
+        kept += block.count
       }
       try WrongAnswer.check(kept, input.items)
     }
@@ -83,13 +94,16 @@ private final class LoadedPages {
     unsafe memory = .allocate(byteCount: Int(table.metadata.fileBytes), alignment: 64)
     var cursor = MergeCursor([TableCursor(table: table)])
     var read: UInt32 = 0
-    while try cursor.advance() {
-      let (first, count) = table.probe.pageUnits(for: cursor.current.hash)
-      guard first >= read else { continue }
-      // SAFETY: the units of a table's pages are part of its file.
-      _ = try unsafe table.readPage(
-        first: first, count: count, into: memory + Int(first) * TableFormat.unitBytes)
-      read = first + count
+    var block = EntryBlock(layout: table.metadata.layout, hasKinds: false)
+    while try cursor.fill(&block) {
+      for index in 0..<block.count {
+        let (first, count) = table.probe.pageUnits(for: block.entry(at: index).hash)
+        guard first >= read else { continue }
+        // SAFETY: the units of a table's pages are part of its file.
+        _ = try unsafe table.readPage(
+          first: first, count: count, into: memory + Int(first) * TableFormat.unitBytes)
+        read = first + count
+      }
     }
   }
 

@@ -11,7 +11,7 @@ final class BatchScratch: @unchecked Sendable {
   private(set) var hashes: UnsafeMutablePointer<KeyHash>
   /// The watermark at each record; only with a time to live.
   private(set) var watermarks: UnsafeMutablePointer<Int64>
-  /// Records (indices in the batch) in the order of their hashes, and so shard by shard.
+  /// Records dealt (indices in the batch) in the order of their hashes, and so shard by shard.
   private(set) var order: UnsafeMutablePointer<UInt32>
   /// Their hashes.
   private(set) var dealt: UnsafeMutablePointer<KeyHash>
@@ -82,13 +82,14 @@ final class BatchScratch: @unchecked Sendable {
     unsafe dealt = .allocate(capacity: count)
   }
 
-  /// Deals the first `count` records, whose `hashes` are there, to the shards, each shard's in the
-  /// order of their hashes: memtables, filters and pages then are walked from end to end, and
-  /// neighbours share what was fetched. Records of equal hash stay in the order of the batch.
+  /// Deals records of the batch, whose `hashes` are there, to the shards, each shard's in the order
+  /// of their hashes: memtables, filters and pages then are walked from end to end, and neighbours
+  /// share what was fetched. Records of equal hash stay in the order of the batch.
   ///
   /// - Parameter ends: behind the last key group of each shard.
-  func deal(count: Int, shardEnds ends: [UInt32]) {
-    distribute(count: count)
+  func deal(_ records: Range<Int>, shardEnds ends: [UInt32]) {
+    let count = records.count
+    distribute(records)
     if !settleNeighbours(count: count) { sortWhole(count: count) }
     var start = 0
     for shard in 0..<ends.count {
@@ -99,13 +100,14 @@ final class BatchScratch: @unchecked Sendable {
   }
 
   /// One pass of a radix sort by the highest bits, about one record a bucket.
-  private func distribute(count: Int) {
+  private func distribute(_ records: Range<Int>) {
+    let count = records.count
     let bits = min(max(Int.bitWidth - (count - 1).leadingZeroBitCount, 1), Self.bucketBitsMax)
     let shift = UInt64(64 - bits)
     let (hashes, buckets) = unsafe (self.hashes, self.buckets)
     unsafe buckets.update(repeating: 0, count: 1 << bits)
-    for index in 0..<count {
-      unsafe buckets[Int(truncatingIfNeeded: hashes[index].high &>> shift)] &+= 1
+    for record in records {
+      unsafe buckets[Int(truncatingIfNeeded: hashes[record].high &>> shift)] &+= 1
     }
     var sum: UInt32 = 0
     for bucket in 0..<1 << bits {
@@ -114,12 +116,12 @@ final class BatchScratch: @unchecked Sendable {
       sum &+= size
     }
     let (order, dealt) = unsafe (self.order, self.dealt)
-    for index in 0..<count {
-      let hash = unsafe hashes[index]
+    for record in records {
+      let hash = unsafe hashes[record]
       let bucket = Int(truncatingIfNeeded: hash.high &>> shift)
       let place = unsafe Int(buckets[bucket])
       unsafe buckets[bucket] &+= 1
-      unsafe order[place] = UInt32(truncatingIfNeeded: index)
+      unsafe order[place] = UInt32(truncatingIfNeeded: record)
       unsafe dealt[place] = hash
     }
   }
@@ -175,7 +177,7 @@ final class BatchScratch: @unchecked Sendable {
 
   private static let bucketBitsMax = 14
 
-  /// Whether the batch has records of a shard.
+  /// Whether records were dealt to a shard.
   func hasRecords(ofShard shard: Int) -> Bool {
     unsafe starts[shard] < starts[shard + 1]
   }

@@ -80,7 +80,6 @@ extension HashedKeyspace {
     let scratch = scratch.take(shards: shards.count, count: count)
     defer { self.scratch.give(scratch) }
     unsafe hasher.hash(keys, into: scratch.hashes)
-    scratch.deal(count: count, shardEnds: shardEnds)
     let insertion = unsafe Insertion(
       keys: keys, times: times, values: values, late: late, decisions: decisions,
       largestTime: largest)
@@ -158,14 +157,31 @@ extension HashedKeyspace {
       count: count, times: insertion.times, watermarks: scratch.watermarks, keys: insertion.keys,
       values: insertion.values, decisions: insertion.decisions, ttl: options.timeToLive.limit,
       late: insertion.late, layout: options.layout, refreshesOnSeen: options.refreshesOnSeen)
-    let part = BatchPart(
-      columns: columns, scratch: scratch, largestTime: max(start, insertion.largestTime),
-      options: options)
-    if inParallel && count >= Self.parallelRecordsMin && shards.count > 1 {
-      try decideInParallel(part)
-    } else {
-      try decideInTurn(part)
+    var next = 0
+    while next < count {
+      let records = next..<min(next + stretchMax, count)
+      next = records.upperBound
+      scratch.deal(records, shardEnds: shardEnds)
+      let largest =
+        options.timeToLive == .forever
+        ? max(start, insertion.largestTime)
+        : unsafe scratch.watermarks[next - 1] &+ options.allowedLateness
+      let stretch = Stretch(
+        columns: columns, scratch: scratch, largestTime: largest, options: options)
+      if inParallel && records.count >= Self.parallelRecordsMin && shards.count > 1 {
+        try decideInParallel(stretch)
+      } else {
+        try decideInTurn(stretch)
+      }
     }
+  }
+
+  /// How many records are dealt to the shards at once: few enough to be a small part of what their
+  /// memtables hold. Records are decided in the order of their hashes, so a memtable that is frozen
+  /// within a stretch holds more of the lower hashes, for which neither slots nor filters are made.
+  private var stretchMax: Int {
+    let room = shards[0].view.active.geometry.fillLimit * shards.count / 8
+    return min(max(room, 1024), 65_536)
   }
 
   /// Advances the watermark record by record.
@@ -180,12 +196,12 @@ extension HashedKeyspace {
     }
   }
 
-  /// A batch as its shards are given it.
+  /// Part of a batch as its shards are given it.
   // @unchecked because the columns outlive the call, and each shard writes its own records only.
-  private struct BatchPart: @unchecked Sendable {
+  private struct Stretch: @unchecked Sendable {
     let columns: BatchColumns
     let scratch: BatchScratch
-    /// The largest time up to the batch's last record.
+    /// The largest time up to its last record.
     let largestTime: Int64
     let options: KeyspaceOptions
   }
@@ -194,13 +210,13 @@ extension HashedKeyspace {
   private static let parallelRecordsMin = 1024
 
   /// Decides all shards side by side, on the store's threads too.
-  private func decideInParallel(_ part: BatchPart) throws {
+  private func decideInParallel(_ stretch: Stretch) throws {
     let failures = Mutex<(any Error)?>(nil)
     store.workers.run(shards.count) { [self] index in
       shards[index].holder.lock()
       defer { shards[index].holder.unlock() }
       do {
-        try decide(shards[index], part)
+        try decide(shards[index], stretch)
       } catch {
         failures.withLock { $0 = $0 ?? error }
       }
@@ -209,45 +225,45 @@ extension HashedKeyspace {
   }
 
   /// Decides one shard after the other, first those that no other batch holds.
-  private func decideInTurn(_ part: BatchPart) throws {
+  private func decideInTurn(_ stretch: Stretch) throws {
     let count = shards.count
-    let first = part.scratch.ordinal % count
+    let first = stretch.scratch.ordinal % count
     var waiting = 0
     for turn in 0..<count {
       let shard = shards[(first + turn) % count]
-      guard part.scratch.hasRecords(ofShard: shard.index) else { continue }
+      guard stretch.scratch.hasRecords(ofShard: shard.index) else { continue }
       if shard.holder.tryLock() {
         defer { shard.holder.unlock() }
-        try decide(shard, part)
+        try decide(shard, stretch)
       } else {
-        part.scratch.postpone(shard: shard.index, at: &waiting)
+        stretch.scratch.postpone(shard: shard.index, at: &waiting)
       }
     }
     for index in 0..<waiting {
-      let shard = shards[part.scratch.postponedShard(at: index)]
-      try shard.holder.withLock { try decide(shard, part) }
+      let shard = shards[stretch.scratch.postponedShard(at: index)]
+      try shard.holder.withLock { try decide(shard, stretch) }
     }
   }
 
   // MARK: - Holding a shard
 
   /// Decides the records of one shard, chunk by chunk.
-  private func decide(_ shard: Shard, _ part: BatchPart) throws {
-    var columns = part.columns
+  private func decide(_ shard: Shard, _ stretch: Stretch) throws {
+    var columns = stretch.columns
     // Another batch may have come to this shard first, though it began later.
-    let latest = max(shard.largestTime ?? part.largestTime, part.largestTime)
+    let latest = max(shard.largestTime ?? stretch.largestTime, stretch.largestTime)
     columns.watermarkMin = StoreState.watermark(
-      largestTime: shard.largestTime, options: part.options)
+      largestTime: shard.largestTime, options: stretch.options)
     shard.largestTime = latest
-    let window = part.options.window(of: latest)
-    try startWindow(window, of: shard)
+    let window = stretch.options.window(of: latest)
+    var next = unsafe stretch.scratch.starts[shard.index]
+    let end = unsafe stretch.scratch.starts[shard.index + 1]
+    try prepare(shard, window: window, records: end - next)
     var counts = ShardDecider.Counts()
     defer { note(counts) }
-    var next = unsafe part.scratch.starts[shard.index]
-    let end = unsafe part.scratch.starts[shard.index + 1]
     var left = 0
     while next < end || left > 0 {
-      let chunk = takeChunk(shard, columns, part.scratch, from: &next, to: end, left: left)
+      let chunk = takeChunk(shard, columns, stretch.scratch, from: &next, to: end, left: left)
       if left > 0 || !shard.view.active.fits(count: chunk.count, keyBytes: chunk.keyBytes) {
         try store.freeze(shard, of: self)
         shard.view.active.window = window
@@ -259,13 +275,15 @@ extension HashedKeyspace {
     }
   }
 
-  /// Freezes a memtable of an earlier window once it is worth a table, so that runs, and with them
-  /// whole files, belong to one window.
-  private func startWindow(_ window: Int64, of shard: Shard) throws {
+  /// Freezes a memtable that the records of a stretch would fill to the brim, and one of an earlier
+  /// window once it is worth a table, so that runs, and with them whole files, belong to one window.
+  private func prepare(_ shard: Shard, window: Int64, records: Int) throws {
     let active = shard.view.active
-    if active.window != window && active.counters.live >= Self.windowEntriesMin {
-      try store.freeze(shard, of: self)
-    }
+    let isOfAnother = active.window != window && active.counters.live >= Self.windowEntriesMin
+    let isFull =
+      active.counters.used + records > active.geometry.fillLimit
+      && records <= active.geometry.fillLimit / 4
+    if isOfAnother || isFull { try store.freeze(shard, of: self) }
     shard.view.active.window = window
     store.prepareNext(shard)
   }

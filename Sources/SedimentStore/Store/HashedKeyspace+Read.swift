@@ -47,7 +47,7 @@ extension HashedKeyspace {
     let scratch = scratch.take(shards: shards.count, count: count)
     defer { self.scratch.give(scratch) }
     unsafe hasher.hash(keys, into: scratch.hashes)
-    scratch.deal(count: count, shardEnds: shardEnds)
+    scratch.deal(0..<count, shardEnds: shardEnds)
     let watermark = currentWatermark
     unsafe scratch.watermarks.update(repeating: watermark, count: count)
     let columns = unsafe BatchColumns(
