@@ -188,7 +188,7 @@ package struct FilterProbe: BitwiseCopyable {
   }
 
   /// How many candidates ahead memory is asked for: about the misses a core can have in flight.
-  private static let prefetchDistance = 16
+  private static let prefetchDistance = 32
 }
 
 // @unchecked because the memory behind the address never changes.

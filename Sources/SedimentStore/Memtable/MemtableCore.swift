@@ -123,7 +123,9 @@ package struct MemtableCore {
 
   @inline(__always)
   func prefetch(_ hash: KeyHash) {
-    unsafe sediment_prefetch_write(slots + geometry.home(hash.high))
+    let home = unsafe slots + geometry.home(hash.high)
+    unsafe sediment_prefetch_write(home)
+    unsafe sediment_prefetch_write(home + 2)
   }
 
   @inline(__always)

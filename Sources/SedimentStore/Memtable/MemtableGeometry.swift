@@ -15,12 +15,13 @@ package struct MemtableGeometry: Sendable, Equatable {
   /// - Parameters:
   ///   - slots: slots wanted in all; at least 64 are made.
   ///   - range: the hash range the memtable covers.
-  package init(slots: Int, range: ClosedRange<UInt64>) {
+  ///   - fillShare: how much of what it can hold it is to be full at, above 0 to 1.
+  package init(slots: Int, range: ClosedRange<UInt64>, fillShare: Double = 1) {
     let wanted = max(slots, Self.slotsMin)
     let slack = max(wanted / 64, 32)
     homeCount = wanted - slack
     slotCount = wanted
-    fillLimit = homeCount / 4 * 3
+    fillLimit = max(Int(Double(homeCount / 4 * 3) * min(fillShare, 1)), 1)
     rangeLow = range.lowerBound
     let last = range.upperBound - range.lowerBound
     shift = UInt64(last.leadingZeroBitCount)

@@ -276,7 +276,8 @@ extension HashedKeyspace {
   }
 
   /// Freezes a memtable that the records of a stretch would fill to the brim, and one of an earlier
-  /// window once it is worth a table, so that runs, and with them whole files, belong to one window.
+  /// window once it is worth a table, so that runs, and with them whole files, belong to one
+  /// window.
   private func prepare(_ shard: Shard, window: Int64, records: Int) throws {
     let active = shard.view.active
     let isOfAnother = active.window != window && active.counters.live >= Self.windowEntriesMin

@@ -27,6 +27,8 @@ final class Shard: @unchecked Sendable {
   var largestTime: Int64?
   /// Whether the active memtable holds entries that a log holds too.
   var activeIsLogged = false
+  /// Whether it has had a memtable of full size that was filled to its own share.
+  var takesTurns = false
   /// Whether the memory of the memtable after the active one was asked for.
   var hasPrepared = false
 

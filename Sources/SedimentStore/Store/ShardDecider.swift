@@ -39,7 +39,7 @@ struct ShardDecider {
   private var bounds = Bounds()
 
   /// How many records ahead the active memtable's slots are asked for.
-  private static let slotsAhead = 20
+  private static let slotsAhead = 32
 
   /// Bounds of the times and the smallest watermark of the open records of a round.
   private struct Bounds {

@@ -12,9 +12,14 @@ extension StoreCore {
   /// - Throws: `noSpace` when the disk stays full for longer than the options allow.
   func freeze(_ shard: Shard, of keyspace: HashedKeyspace, waits: Bool = true) throws {
     let view = shard.view
+    let slots = view.active.geometry.slotCount
+    // Shards fill evenly and would all be frozen at once, again and again: their first memtables of
+    // full size are filled to different shares, and from then on the shards take turns.
+    let share = Double(shard.index + 1) / Double(keyspace.shards.count)
     let fresh = try makeMemtable(
       layout: view.active.layout, groups: shard.groups,
-      slotsMax: view.active.geometry.slotCount * MemoryPlan.memtableGrowth)
+      slotsMax: slots * MemoryPlan.memtableGrowth, fillShare: shard.takesTurns ? 1 : share)
+    if fresh.geometry.slotCount < slots * MemoryPlan.memtableGrowth { shard.takesTurns = true }
     if waits { try waitForRoom(shard, keyspace) }
     let isLogged = shard.activeIsLogged
     monitor.withLock {

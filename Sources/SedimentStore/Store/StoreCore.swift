@@ -248,10 +248,17 @@ final class StoreCore: @unchecked Sendable {
   /// A new memtable for a shard of a keyspace, of at most `slotsMax` slots.
   ///
   /// Those of full size share their memory; see `MemtableMemory`.
+  ///
+  /// - Parameter fillShare: how much of one of full size is used before it is frozen, 0 to 1.
   func makeMemtable(
-    layout: EntryLayout, groups: KeyGroupRange, keyspaces: Int? = nil, slotsMax: Int
+    layout: EntryLayout, groups: KeyGroupRange, keyspaces: Int? = nil, slotsMax: Int,
+    fillShare: Double = 1
   ) throws(AllocationError) -> Memtable {
-    let (geometry, arenaBytes, isFull) = memtableShape(layout, groups, keyspaces, slotsMax)
+    var (geometry, arenaBytes, isFull) = memtableShape(layout, groups, keyspaces, slotsMax)
+    if isFull && fillShare < 1 {
+      geometry = MemtableGeometry(
+        slots: geometry.slotCount, range: groups.hashRange, fillShare: fillShare)
+    }
     return try Memtable(
       layout: layout, geometry: geometry, arenaBytes: arenaBytes,
       pool: isFull ? memtableMemory : nil)
