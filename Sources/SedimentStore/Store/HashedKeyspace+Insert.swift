@@ -6,7 +6,7 @@ extension HashedKeyspace {
   ///
   /// A record is a duplicate iff an unexpired entry of its key lies less than the TTL from its
   /// time; of equal keys in one batch the first wins. The keyspace's watermark advances record by
-  /// record.
+  /// record. Batches of several threads are decided side by side; see **Thread safety**.
   ///
   /// - Parameters:
   ///   - keys: up to 1,048,576 keys of 0 to 65,536 bytes.
@@ -276,7 +276,8 @@ extension HashedKeyspace {
   }
 
   /// Freezes a memtable that the records of a stretch would fill to the brim, and one of an earlier
-  /// window once it is worth a table, so that runs, and with them whole files, belong to one window.
+  /// window once it is worth a table, so that runs, and with them whole files, belong to one
+  /// window.
   private func prepare(_ shard: Shard, window: Int64, records: Int) throws {
     let active = shard.view.active
     let isOfAnother = active.window != window && active.counters.live >= Self.windowEntriesMin
