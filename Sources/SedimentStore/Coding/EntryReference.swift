@@ -1,6 +1,7 @@
 /// A borrowed view of one entry: valid until the source that gave it advances or is closed.
 ///
-/// Trivially copyable, so that it passes through hot loops in registers. The pointers are the
+/// Trivially copyable, so that it passes in registers. Flushes and merges pass entries in an
+/// `EntryBlock` instead. The pointers are the
 /// source's memory: copy what must live longer.
 @safe
 package struct EntryReference {

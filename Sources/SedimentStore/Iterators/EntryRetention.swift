@@ -1,4 +1,4 @@
-// Which entries a merge keeps.
+// Which entries a merge keeps; a flush goes by the rules of a merge that is not at the bottom.
 //
 // The merge visits the entries of one hash newest first and asks for each. An entry is of the key
 // of an earlier one when the hashes are equal and, in exact mode, the key bytes too.

@@ -19,9 +19,9 @@
 // 3. A slot is in the delta list iff it is live and dirty: changed since the last epoch's cut.
 // 4. `counters.used` = slots that are not empty ≤ slotCount.
 //
-// Concurrency: one writer at a time (the shard's lock). Readers on any thread see live slots only:
-// they load `meta` (acquire), copy the slot, and load `meta` again; a difference means try again.
-// After `freeze` nothing changes, and cursors may walk it.
+// Concurrency: one writer at a time, who holds the shard. Readers on any thread see live slots
+// only: they load `meta` (acquire), copy the slot, and load `meta` again; a difference means try
+// again. After `freeze` nothing changes, and cursors may walk it.
 
 internal import CSedimentKernels
 package import SedimentIO

@@ -38,7 +38,7 @@ struct BatchColumns: @unchecked Sendable {
   let keys: KeyBatchView
   /// `valueWidth` bytes a record; `nil` for zeros.
   let values: UnsafeRawPointer?
-  /// One `InsertDecision` a record, written by the shard that owns the record.
+  /// One `InsertDecision` a record, written by the shard that owns the record; of a lookup 1 or 0.
   let decisions: UnsafeMutablePointer<UInt8>
   let ttl: Int64
   let late: LatePolicy

@@ -1,6 +1,6 @@
 // Epochs: one atomic step of a store.
 //
-// The cut happens between two batches, under the writer locks of all keyspaces, and takes no I/O
+// The cut happens between two batches, with the gates of all keyspaces closed, and takes no I/O
 // (but what a log of batches has not handed over yet):
 //
 //   1. choose the memtables to freeze: the well filled ones; and when the logs must rotate, every
@@ -159,7 +159,7 @@ extension StoreCore {
     }
   }
 
-  /// Runs `body` while every keyspace's writer waits.
+  /// Runs `body` while no batch is in any keyspace.
   private func withWriters(_ keyspaces: ArraySlice<HashedKeyspace>, _ body: () throws -> Void)
     throws
   {
@@ -201,8 +201,7 @@ extension StoreCore {
     return EpochID(epoch: epoch, writerEpoch: state.writerEpoch)
   }
 
-  /// The writers go on as if the epoch had not been cut; what it would have logged is flushed
-  /// later.
+  /// Batches go on as if the epoch had not been cut; what it would have logged is flushed later.
   func giveUp(_ keyspaceCuts: [PendingEpoch.KeyspaceCut]) {
     for cut in keyspaceCuts {
       cut.keyspace.withWriter { writer in
@@ -353,7 +352,7 @@ extension HashedKeyspace {
 
   /// A memtable filled further than this is flushed by an epoch rather than logged.
   private static let flushFill = 0.5
-  /// More changed entries than this are not copied under the writer's lock, but flushed.
+  /// More changed entries than this are not copied while batches wait, but flushed.
   private static let deltaEntriesMax = 131_072
 
   /// The keyspace's part of an epoch's cut. The caller has closed the gate.

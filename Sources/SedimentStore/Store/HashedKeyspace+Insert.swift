@@ -6,7 +6,7 @@ extension HashedKeyspace {
   ///
   /// A record is a duplicate iff an unexpired entry of its key lies less than the TTL from its
   /// time; of equal keys in one batch the first wins. The keyspace's watermark advances record by
-  /// record.
+  /// record. Batches of several threads are decided side by side; see **Thread safety**.
   ///
   /// - Parameters:
   ///   - keys: up to 1,048,576 keys of 0 to 65,536 bytes.

@@ -1,4 +1,4 @@
-// Lookups: any thread, beside the writer. A lookup sees every record whole, and those of batches
+// Lookups: any thread, beside batches. A lookup sees every record whole, and those of batches
 // that returned before it began.
 
 internal import SedimentIO
@@ -13,7 +13,8 @@ public struct StoredEntry: Sendable, Equatable {
 }
 
 extension HashedKeyspace {
-  /// For each key, whether `insertIfAbsent` at that time would find it a duplicate now.
+  /// For each key, whether `insertIfAbsent` at that time would find it a duplicate now. While
+  /// batches are under way, what has expired is told by the time that the earliest of them found.
   public func contains(_ keys: KeyBatch, times: [Int64]) throws(StoreError) -> [Bool] {
     guard times.count == keys.count else {
       throw StoreError(.invalidArgument, "\(keys.count) keys need as many times")

@@ -1,13 +1,15 @@
 // A hashed keyspace: batches in, decisions out.
 //
 // A batch is hashed, its watermarks are computed record by record, then its records are dealt to
-// shards, each of which decides its part. Whatever the number of shards, chunks or threads, the
-// answers are those of deciding record by record in input order.
+// shards in the order of their hashes, stretch by stretch, and each shard decides its part.
+// Whatever the number of shards, stretches, chunks or store's threads, the answers to a batch that
+// has no company are those of deciding record by record in the order of the batch.
 //
 // Batches of several threads are under way side by side: each takes the shards in turn, and a shard
-// is held by one at a time. Of two such batches either may come first, and not at every shard the
-// same; a key belongs to one shard, so each key sees them one after the other. A shard's watermark
-// never goes back: a batch that comes to it second is judged by no earlier one than the first.
+// is held by one at a time, for its part of a stretch. Of two such batches either may come first,
+// and not at every shard the same; a key belongs to one shard, so its records are decided one after
+// the other. A shard's watermark never goes back: a batch that comes to it second is judged by no
+// earlier one than the first.
 //
 // Lock order: gate of the keyspace (several: by id) ─▶ a shard ─▶ store monitor ─▶ view of a shard.
 // A thread holds one shard at a time.
@@ -36,8 +38,10 @@ internal import Synchronization
 /// `LogPolicy.everyBatch` a batch is in the log before its call returns.
 ///
 /// **Thread safety.** Any thread may call anything. Batches of one thread are decided by all shards
-/// in parallel, those of several threads side by side; lookups run beside them and see each record
-/// whole.
+/// in parallel, those of several threads side by side (with `LogPolicy.everyBatch`, in turn). Of
+/// batches that overlap either may come first, for one key this one and for another that one; each
+/// key has one order, so of all that bring a new key one is told so. Lookups run beside them and
+/// see each record whole.
 public final class HashedKeyspace: Sendable {
   /// Times that entries can have: no difference of two, nor one with a TTL, overflows.
   public static let timeRange: ClosedRange<Int64> = StoreState.timeMin...StoreState.timeMax
@@ -50,14 +54,15 @@ public final class HashedKeyspace: Sendable {
   let shards: [Shard]
   /// Where the key groups of each shard end.
   let shardEnds: [UInt32]
-  /// Batches are inside side by side; an epoch's cut and whatever writes a log is alone.
+  /// Batches are inside side by side; an epoch's cut, a `put` or `remove`, and a batch that goes to
+  /// a log are alone.
   let gate = BatchGate()
   private let writer: WriterBox
   let scratch = BatchScratchPool()
   /// What times batches judge by. Held for a moment, within the gate.
   let clock: Mutex<EventClock>
-  /// The largest time seen as of the last batch, for background work; `EntryTime.none` before the
-  /// first.
+  /// How far the clock has settled: what background work and lookups go by. `EntryTime.none` before
+  /// the first batch.
   let largestTime: Atomic<Int64>
   /// The options in force; a TTL change replaces them.
   private let currentOptions: Mutex<KeyspaceOptions>
@@ -78,7 +83,7 @@ public final class HashedKeyspace: Sendable {
     currentOptions = Mutex(state.options)
   }
 
-  /// Runs `body` as the keyspace's only writer.
+  /// Runs `body` alone in the keyspace: no batch is under way.
   func withWriter<Answer, Failure: Error>(
     _ body: (inout KeyspaceWriter) throws(Failure) -> Answer
   ) throws(Failure) -> Answer {
@@ -100,8 +105,8 @@ public final class HashedKeyspace: Sendable {
     set { currentOptions.withLock { $0 = newValue } }
   }
 
-  /// The largest time seen as of the last batch, in this run and those before; `nil` before the
-  /// first.
+  /// The largest time seen, in this run and those before; `nil` before the first batch. While
+  /// batches are under way, the one that the earliest begun of them found.
   public var largestTimeSeen: Int64? {
     let time = largestTime.load(ordering: .acquiring)
     return time == EntryTime.none ? nil : time

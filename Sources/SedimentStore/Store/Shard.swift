@@ -19,11 +19,11 @@ final class Shard: @unchecked Sendable {
   private let scratchMemory: AlignedBuffer
   private let published: Mutex<ShardView>
 
-  /// Held by the batch that is being decided here.
+  /// Held by the batch of which a part is being decided here.
   let holder = Monitor()
 
   // The writer's.
-  /// The largest time of the batches decided here; `nil` before the first of this run.
+  /// The largest time by which records were decided here; `nil` before the first of this run.
   var largestTime: Int64?
   /// Whether the active memtable holds entries that a log holds too.
   var activeIsLogged = false

@@ -16,7 +16,10 @@
 // 3. Answers do not depend on how a batch is cut into chunks: records of one key are settled in
 //    the order of the batch.
 //
-// Concurrency: the shard's writer only.
+// `find` is steps 1 to 3 as a reader, who enters nothing.
+//
+// Concurrency: `decide` is for whoever holds the shard; `find` for any thread, with scratch and
+// pages of its own.
 
 internal import CSedimentKernels
 internal import SedimentIO

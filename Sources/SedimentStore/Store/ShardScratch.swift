@@ -10,7 +10,7 @@ struct PageRead {
   var position: UInt32
 }
 
-/// Arrays a shard needs to decide a chunk of a batch: taken once, reused for ever.
+/// Arrays that deciding or looking up a chunk of a batch takes: taken once, reused for ever.
 ///
 /// A *position* is a record's place in the chunk, 0 to `chunkRecords` − 1; records are in the order
 /// of their hashes.

@@ -1,6 +1,7 @@
-// The heart of an open store: what writers, readers, background threads and epochs share.
+// The heart of an open store: what batches, lookups, background threads and epochs share.
 //
-// Lock order: `commitLock` ─▶ writer locks of keyspaces, by id ─▶ `monitor` ─▶ a shard's view.
+// Lock order: `commitLock` ─▶ gates of keyspaces, by id ─▶ a shard ─▶ `monitor` ─▶ a shard's view;
+// in full in ARCHITECTURE.md §7.
 //
 // Invariants
 // 1. `durable` is the state of the last manifest record that was synchronised.

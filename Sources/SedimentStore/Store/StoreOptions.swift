@@ -6,8 +6,9 @@ public struct StoreOptions: Sendable {
   ///
   /// Default: a quarter of the machine's or control group's memory, at most 2 GiB.
   public var memoryBudget: Int
-  /// Shards of each keyspace, 1 to 256: how many threads decide a batch side by side. Another
-  /// number than last time is a change of the manifest, not of the tables.
+  /// Shards of each keyspace, 1 to 256: how many threads at most decide side by side, parts of one
+  /// batch or batches of several threads. Another number than last time is a change of the
+  /// manifest, not of the tables.
   public var shards: Int
   /// Threads that flush and merge, 1 to 16.
   public var backgroundThreads: Int
