@@ -17,6 +17,11 @@ package struct KeyBatchView {
     unsafe self.count = count
   }
 
+  /// Mean bytes of a key, rounded up; 0 without keys.
+  package var meanBytes: Int {
+    unsafe count == 0 ? 0 : (Int(ends[count - 1]) + count - 1) / count
+  }
+
   /// The bytes of the key at `index`.
   @inline(__always)
   package func key(at index: Int) -> UnsafeRawBufferPointer {

@@ -124,6 +124,14 @@ package final class Memtable: @unchecked Sendable {
       || counters.arena + keyBytes + count * MemtableCore.keyOverhead <= core.arenaBytes
   }
 
+  /// About how many entries with keys of so many bytes fit one of this shape that is empty and
+  /// filled to the full.
+  package func roomWhenEmpty(keyBytes: Int) -> Int {
+    let room = geometry.homeCount / 4 * 3
+    return layout.isExact
+      ? min(room, core.arenaBytes / (keyBytes + MemtableCore.keyOverhead)) : room
+  }
+
   package var isEmpty: Bool { counters.live == 0 }
 
   /// Live entries as of the writer's last chunk; unlike `counters`, for any thread.

@@ -29,7 +29,6 @@ public enum LatePolicy: UInt8, Hashable, Sendable {
 /// The columns of a batch as the shards see them; borrowed from the caller for the call.
 @safe
 struct BatchColumns: @unchecked Sendable {
-  let count: Int
   let times: UnsafePointer<Int64>
   /// The watermark at each record; read with a time to live only.
   let watermarks: UnsafePointer<Int64>

@@ -154,9 +154,10 @@ extension HashedKeyspace {
         into: scratch.watermarks)
     }
     let columns = unsafe BatchColumns(
-      count: count, times: insertion.times, watermarks: scratch.watermarks, keys: insertion.keys,
+      times: insertion.times, watermarks: scratch.watermarks, keys: insertion.keys,
       values: insertion.values, decisions: insertion.decisions, ttl: options.timeToLive.limit,
       late: insertion.late, layout: options.layout, refreshesOnSeen: options.refreshesOnSeen)
+    let stretchMax = unsafe stretchMax(insertion.keys)
     var next = 0
     while next < count {
       let records = next..<min(next + stretchMax, count)
@@ -179,9 +180,9 @@ extension HashedKeyspace {
   /// How many records are dealt to the shards at once: few enough to be a small part of what their
   /// memtables hold. Records are decided in the order of their hashes, so a memtable that is frozen
   /// within a stretch holds more of the lower hashes, for which neither slots nor filters are made.
-  private var stretchMax: Int {
-    let room = shards[0].view.active.geometry.fillLimit * shards.count / 8
-    return min(max(room, 1024), 65_536)
+  private func stretchMax(_ keys: KeyBatchView) -> Int {
+    let room = shards[0].view.active.roomWhenEmpty(keyBytes: unsafe keys.meanBytes)
+    return min(max(room * shards.count / 8, 1024), 65_536)
   }
 
   /// Advances the watermark record by record.
@@ -258,7 +259,8 @@ extension HashedKeyspace {
     let window = stretch.options.window(of: latest)
     var next = unsafe stretch.scratch.starts[shard.index]
     let end = unsafe stretch.scratch.starts[shard.index + 1]
-    try prepare(shard, window: window, records: end - next)
+    try unsafe prepare(
+      shard, window: window, records: end - next, keyBytes: columns.keys.meanBytes)
     var counts = ShardDecider.Counts()
     defer { note(counts) }
     var left = 0
@@ -278,12 +280,14 @@ extension HashedKeyspace {
   /// Freezes a memtable that the records of a stretch would fill to the brim, and one of an earlier
   /// window once it is worth a table, so that runs, and with them whole files, belong to one
   /// window.
-  private func prepare(_ shard: Shard, window: Int64, records: Int) throws {
+  private func prepare(
+    _ shard: Shard, window: Int64, records: Int, keyBytes: Int
+  ) throws {
     let active = shard.view.active
     let isOfAnother = active.window != window && active.counters.live >= Self.windowEntriesMin
     let isFull =
-      active.counters.used + records > active.geometry.fillLimit
-      && records <= active.geometry.fillLimit / 4
+      !active.fits(count: records, keyBytes: records * keyBytes)
+      && records <= active.roomWhenEmpty(keyBytes: keyBytes) / 4
     if isOfAnother || isFull { try store.freeze(shard, of: self) }
     shard.view.active.window = window
     store.prepareNext(shard)

@@ -52,7 +52,7 @@ extension HashedKeyspace {
     let watermark = currentWatermark
     unsafe scratch.watermarks.update(repeating: watermark, count: count)
     let columns = unsafe BatchColumns(
-      count: count, times: times, watermarks: scratch.watermarks, keys: keys, values: nil,
+      times: times, watermarks: scratch.watermarks, keys: keys, values: nil,
       decisions: answers, ttl: options.timeToLive.limit, late: .keep, layout: options.layout,
       refreshesOnSeen: options.refreshesOnSeen)
     let (chunk, pages) = try scratch.makeChunk(store.cache)
@@ -119,7 +119,7 @@ extension HashedKeyspace {
       unsafe hashes.withUnsafeMutableBufferPointer { buffer in
         if let base = buffer.baseAddress { unsafe hasher.hash(keys, into: base) }
       }
-      var reader = try KeyReader(layout: layout, cache: store.cache)
+      var reader = try KeyReader(layout: layout, pages: PageReader(cache: store.cache))
       let columns = unsafe keys.view
       for index in 0..<keys.count {
         let key =
@@ -136,26 +136,25 @@ extension HashedKeyspace {
 @safe
 struct KeyReader {
   private let layout: EntryLayout
-  private let cache: PageCache
-  /// One unit for a page, then the values of the entry found last and of one that may follow it.
+  private let pages: PageReader
+  /// The values of the entry found last and of one that may follow it.
   private let memory: AlignedBuffer
-  private let page: UnsafeMutableRawPointer
   private var valueMemory: UnsafeMutableRawPointer
   private var spareMemory: UnsafeMutableRawPointer
   private var hash = KeyHash(high: 0, low: 0)
   private var key: UnsafeRawBufferPointer
   private var view: ShardView?
 
-  init(layout: EntryLayout, cache: PageCache) throws(AllocationError) {
+  init(layout: EntryLayout, pages: PageReader) throws(AllocationError) {
     self.layout = layout
-    self.cache = cache
-    memory = try AlignedBuffer(byteCount: 2 * TableFormat.unitBytes)
+    self.pages = pages
+    let byteCount = 2 * Int(EntryLayout.valueWidthMax)
+    memory = try AlignedBuffer(byteCount: byteCount)
     guard let base = unsafe memory.bytes.baseAddress else {
-      throw AllocationError(byteCount: 2 * TableFormat.unitBytes)
+      throw AllocationError(byteCount: byteCount)
     }
-    unsafe page = base
-    unsafe valueMemory = base + TableFormat.unitBytes
-    unsafe spareMemory = base + TableFormat.unitBytes + Int(EntryLayout.valueWidthMax)
+    unsafe valueMemory = base
+    unsafe spareMemory = base + Int(EntryLayout.valueWidthMax)
     unsafe key = UnsafeRawBufferPointer(start: nil, count: 0)
   }
 
@@ -246,8 +245,8 @@ struct KeyReader {
     guard probe.filter.mayContain(hash) else { return }
     let units = probe.pageUnits(for: hash)
     guard units.count > 0 else { return }
-    try unsafe cache.withPage(
-      of: table.reader, first: units.first, count: units.count, scratch: page, body)
+    var read = PageRead(first: units.first, count: units.count, position: 0)
+    try unsafe pages.read(&read, count: 1, of: table.reader) { page, _ in body(page) }
   }
 
   private func isOfKey(_ index: Int, _ page: PageView) -> Bool {

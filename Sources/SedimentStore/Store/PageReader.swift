@@ -72,6 +72,8 @@ final class PageReader: @unchecked Sendable {
     _ reads: UnsafePointer<PageRead>, count: Int, of table: TableReader,
     _ body: (PageView, Range<Int>) -> Void
   ) throws {
+    // A read that threw may have left some.
+    many?.count = 0
     var next = 0
     while next < count {
       let read = unsafe reads[next]

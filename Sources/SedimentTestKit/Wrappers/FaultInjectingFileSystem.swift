@@ -26,9 +26,15 @@ public final class FaultInjectingFileSystem: FileSystem, Sendable {
   /// What runs before a call: its kind and the path it is about.
   public typealias Interruption = @Sendable (FileOperation, String) -> Void
 
+  /// Whether two of three pages of a file are not in memory: their reads have to wait.
+  let readsWait: Bool
+
   /// Wraps `base`; nothing fails until faults are armed.
-  public init(_ base: any FileSystem) {
+  ///
+  /// - Parameter readsWait: whether two of three pages of a file are not in the system's memory.
+  public init(_ base: any FileSystem, readsWait: Bool = false) {
     self.base = base
+    self.readsWait = readsWait
   }
 
   /// Replaces the faults; their counting starts here.
@@ -175,6 +181,13 @@ private final class FaultInjectingFile: File {
   ) throws(FileError) -> Int {
     try fileSystem.call(.read, path)
     return try unsafe base.read(into: buffer, at: offset)
+  }
+
+  func readWithoutWaiting(
+    into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
+  ) throws(FileError) -> Int? {
+    if fileSystem.readsWait && offset / 4096 % 3 != 0 { return nil }
+    return try unsafe read(into: buffer, at: offset)
   }
 
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError) {
