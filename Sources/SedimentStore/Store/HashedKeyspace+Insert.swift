@@ -157,10 +157,12 @@ extension HashedKeyspace {
       times: insertion.times, watermarks: scratch.watermarks, keys: insertion.keys,
       values: insertion.values, decisions: insertion.decisions, ttl: options.timeToLive.limit,
       late: insertion.late, layout: options.layout, refreshesOnSeen: options.refreshesOnSeen)
-    let stretchMax = unsafe stretchMax(insertion.keys)
+    let limit = unsafe stretchLimit(insertion.keys)
     var next = 0
     while next < count {
-      let records = next..<min(next + stretchMax, count)
+      // A batch beside this one may have failed in mid-way.
+      try store.checkWritable()
+      let records = next..<min(next + limit, count)
       next = records.upperBound
       scratch.deal(records, shardEnds: shardEnds)
       let largest =
@@ -180,10 +182,13 @@ extension HashedKeyspace {
   /// How many records are dealt to the shards at once: few enough to be a small part of what their
   /// memtables hold. Records are decided in the order of their hashes, so a memtable that is frozen
   /// within a stretch holds more of the lower hashes, for which neither slots nor filters are made.
-  private func stretchMax(_ keys: KeyBatchView) -> Int {
+  private func stretchLimit(_ keys: KeyBatchView) -> Int {
     let room = shards[0].view.active.roomWhenEmpty(keyBytes: unsafe keys.meanBytes)
-    return min(max(room * shards.count / 8, 1024), 65_536)
+    return min(max(room * shards.count / 8, 1024), Self.stretchMax)
   }
+
+  /// The most records that are dealt at once: their columns stay in the processor's caches.
+  static let stretchMax = 65_536
 
   /// Advances the watermark record by record.
   private func computeWatermarks(

@@ -88,7 +88,7 @@ extension HashedKeyspace {
       }
       try unsafe withValue(values, at: index * width) { value in
         unsafe entry.value = value
-        try apply(entry, window: window)
+        try apply(entry, window: window, largestTime: largest)
         if options.log != .epochs { log.append(entry) }
       }
     }
@@ -104,7 +104,7 @@ extension HashedKeyspace {
     try unsafe values.withUnsafeBytes { try unsafe body($0.baseAddress.map { unsafe $0 + offset }) }
   }
 
-  private func apply(_ entry: EntryReference, window: Int64) throws {
+  private func apply(_ entry: EntryReference, window: Int64, largestTime: Int64?) throws {
     let shard = shards[shardIndex(entry.hash.high)]
     if !shard.view.active.fits(count: 1, keyBytes: Int(entry.keyLength))
       || !shard.view.active.put(entry)
@@ -115,6 +115,6 @@ extension HashedKeyspace {
       }
     }
     shard.view.active.window = window
-    shard.largestTime = clock.withLock { $0.largest }
+    shard.largestTime = largestTime
   }
 }

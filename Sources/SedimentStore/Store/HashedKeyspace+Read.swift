@@ -48,27 +48,41 @@ extension HashedKeyspace {
     let scratch = scratch.take(shards: shards.count, count: count)
     defer { self.scratch.give(scratch) }
     unsafe hasher.hash(keys, into: scratch.hashes)
-    scratch.deal(0..<count, shardEnds: shardEnds)
-    let watermark = currentWatermark
+    let watermark = StoreState.watermark(largestTime: largestTimeSeen, options: options)
     unsafe scratch.watermarks.update(repeating: watermark, count: count)
     let columns = unsafe BatchColumns(
       times: times, watermarks: scratch.watermarks, keys: keys, values: nil,
       decisions: answers, ttl: options.timeToLive.limit, late: .keep, layout: options.layout,
       refreshesOnSeen: options.refreshesOnSeen)
-    let (chunk, pages) = try scratch.makeChunk(store.cache)
-    for shard in shards {
-      var decider = ShardDecider(
-        view: shard.view, columns: columns, scratch: chunk, pages: pages)
-      defer { note(decider.counts) }
-      var next = unsafe scratch.starts[shard.index]
-      let end = unsafe scratch.starts[shard.index + 1]
-      while next < end {
-        let taken = min(end - next, ShardScratch.chunkRecords)
-        unsafe chunk.records.update(from: scratch.order + next, count: taken)
-        unsafe chunk.hashes.update(from: scratch.dealt + next, count: taken)
-        try decider.find(count: taken)
-        next += taken
+    var counts = ShardDecider.Counts()
+    defer { note(counts) }
+    var next = 0
+    while next < count {
+      let records = next..<min(next + Self.stretchMax, count)
+      next = records.upperBound
+      scratch.deal(records, shardEnds: shardEnds)
+      for shard in shards where scratch.hasRecords(ofShard: shard.index) {
+        try find(in: shard, columns, scratch, &counts)
       }
+    }
+  }
+
+  /// Looks up what was dealt to a shard, chunk by chunk.
+  private func find(
+    in shard: Shard, _ columns: BatchColumns, _ batch: BatchScratch,
+    _ counts: inout ShardDecider.Counts
+  ) throws {
+    let (scratch, pages) = try batch.makeChunk(store.cache)
+    var decider = ShardDecider(view: shard.view, columns: columns, scratch: scratch, pages: pages)
+    defer { counts.add(decider.counts) }
+    var next = unsafe batch.starts[shard.index]
+    let end = unsafe batch.starts[shard.index + 1]
+    while next < end {
+      let taken = min(end - next, ShardScratch.chunkRecords)
+      unsafe scratch.records.update(from: batch.order + next, count: taken)
+      unsafe scratch.hashes.update(from: batch.dealt + next, count: taken)
+      try decider.find(count: taken)
+      next += taken
     }
   }
 

@@ -82,6 +82,10 @@ final class PageReader: @unchecked Sendable {
       let part = next..<end
       next = end
       if try readFromMemory(read, of: table, { body($0, part) }) { continue }
+      if part.count == count {
+        try readAlone(read, of: table, { body($0, part) })
+        continue
+      }
       let many = try self.many ?? Many()
       self.many = many
       many.add(part, unit: read.first)
@@ -111,6 +115,19 @@ final class PageReader: @unchecked Sendable {
       fileID: fileID, unit: read.first, copying: UnsafeRawPointer(memory))
     body(view)
     return true
+  }
+
+  /// A page that waits for the disk while no other is wanted.
+  private func readAlone(
+    _ read: PageRead, of table: TableReader, _ body: (PageView) -> Void
+  ) throws {
+    guard let memory = unsafe single.bytes.baseAddress else {
+      throw AllocationError(byteCount: TableFormat.unitBytes)
+    }
+    let view = try unsafe table.readPage(first: read.first, count: 1, into: memory)
+    unsafe cache.insert(
+      fileID: table.metadata.fileID, unit: read.first, copying: UnsafeRawPointer(memory))
+    body(view)
   }
 
   /// A page of several units: one long record. They are rare, and not cached.

@@ -302,17 +302,17 @@ extension StoreCore {
   /// Merges what `CompactionPicker.pickManual` names until nothing is left.
   func compact(_ shard: Shard, of keyspace: HashedKeyspace) throws {
     while true {
-      let task = try monitor.withLock { () -> (CompactionChoice, Int64)? in
+      let task = try monitor.withLock { () -> (CompactionChoice, CompactionPicker)? in
         while !shard.busyRuns.isEmpty && failure == nil && !isStopping { monitor.wait() }
         if let failure { throw failure }
         let picker = makePicker(keyspace, shard)
         guard !isStopping, let choice = picker.pickManual(mergeableRuns(shard)) else { return nil }
         shard.busyRuns.formUnion(choice.inputs)
-        return (choice, picker.watermark)
+        return (choice, picker)
       }
-      guard let (choice, watermark) = task else { return }
+      guard let (choice, picker) = task else { return }
       do {
-        try merge(choice, of: shard, in: keyspace, watermark: watermark)
+        try merge(choice, of: shard, in: keyspace, picker)
       } catch {
         // As on a background thread: only a full disk may pass.
         if !Self.isFullDisk(error) { poison(error) }

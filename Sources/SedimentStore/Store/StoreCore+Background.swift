@@ -12,7 +12,7 @@ extension StoreCore {
   enum BackgroundTask {
     case prepareMemory
     case flush(HashedKeyspace, Shard, FrozenMemtable)
-    case merge(HashedKeyspace, Shard, CompactionChoice, Int64)
+    case merge(HashedKeyspace, Shard, CompactionChoice, CompactionPicker)
   }
 
   /// The body of a background thread: works until the store stops.
@@ -25,8 +25,8 @@ extension StoreCore {
         case .flush(let keyspace, let shard, let frozen):
           try flush(frozen, of: shard, in: keyspace)
           noteRetry(nil)
-        case .merge(let keyspace, let shard, let choice, let watermark):
-          try merge(choice, of: shard, in: keyspace, watermark: watermark)
+        case .merge(let keyspace, let shard, let choice, let picker):
+          try merge(choice, of: shard, in: keyspace, picker)
           noteRetry(nil)
         }
       } catch {
@@ -79,7 +79,7 @@ extension StoreCore {
     let runs = mergeableRuns(shard)
     guard let choice = picker.pick(runs, busy: shard.busyRuns) else { return nil }
     shard.busyRuns.formUnion(choice.inputs)
-    return .merge(keyspace, shard, choice, picker.watermark)
+    return .merge(keyspace, shard, choice, picker)
   }
 
   /// Runs that a merge may take in: while an epoch is being committed only those that belong to it.
@@ -111,12 +111,13 @@ extension StoreCore {
       }
     }
     let start = options.clock.monotonicNanos()
-    let watermark = monitor.withLock { makePicker(keyspace, shard).watermark }
+    // The watermark and the time to live of one moment: a change of both may come between.
+    let picker = monitor.withLock { makePicker(keyspace, shard) }
     // Nothing can be left out for being at the bottom: older entries lie in runs.
     var retention = EntryRetention(
       EntryRetention.Rules(
-        isExact: keyspace.options.layout.isExact, ttl: keyspace.options.timeToLive.limit,
-        watermark: watermark, isBottommost: false))
+        isExact: keyspace.options.layout.isExact, ttl: picker.options.timeToLive.limit,
+        watermark: picker.watermark, isBottommost: false))
     let counters = frozen.memtable.counters
     var output = RunWriter(
       store: self,
@@ -182,7 +183,8 @@ extension StoreCore {
 
   /// Merges runs of a shard that are marked busy, and publishes the result.
   func merge(
-    _ choice: CompactionChoice, of shard: Shard, in keyspace: HashedKeyspace, watermark: Int64
+    _ choice: CompactionChoice, of shard: Shard, in keyspace: HashedKeyspace,
+    _ picker: CompactionPicker
   ) throws {
     let inputIDs = Set(choice.inputs)
     defer {
@@ -194,8 +196,9 @@ extension StoreCore {
     let start = options.clock.monotonicNanos()
     let inputs = shard.view.runs.filter { inputIDs.contains($0.state.id) }
     let merge = RunMerge(
-      store: self, layout: keyspace.options.layout, timeToLive: keyspace.options.timeToLive,
-      watermark: watermark, isBottommost: choice.isBottommost, filters: filterChoice(keyspace))
+      store: self, layout: keyspace.options.layout, timeToLive: picker.options.timeToLive,
+      watermark: picker.watermark, isBottommost: choice.isBottommost,
+      filters: filterChoice(keyspace))
     let tables = try merge.run(inputs, groups: shard.groups)
     let output: OpenRun?
     do {

@@ -5,7 +5,8 @@ import Foundation
 import SedimentStore
 import Synchronization
 
-/// One store and one keyspace for all writers, a shard for each.
+/// One store and one keyspace for all writers, two shards for each: while a writer decides one,
+/// there is another that nobody holds.
 final class SedimentEngine: Engine {
   static let reopens = true
   static let mapsFiles = false

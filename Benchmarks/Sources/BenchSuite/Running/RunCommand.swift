@@ -14,8 +14,8 @@ struct RunCommand: ParsableCommand {
       are void: exit status 1.
 
       Of a peer, rocksdb and lmdb, every writer has a store of its own and the keys are routed by \
-      adserver_id; the floor likewise. Sediment is one store with as many shards. The peers are \
-      got by tools/setup --benchmarks.
+      adserver_id; the floor likewise. Sediment is one store with twice as many shards. The peers \
+      are got by tools/setup --benchmarks.
       """)
 
   @Option(help: "What is done: \(WorkloadName.names).")
