@@ -100,8 +100,10 @@ extension HashedKeyspace {
   /// the one with the largest time, wherever they lie. An entry expires by its own time, so a `put`
   /// with a time that has expired leaves nothing to see.
   public func lookup(_ keys: KeyBatch) throws(StoreError) -> [StoredEntry?] {
+    // Of one moment: a change of the time to live may come between.
+    let options = self.options
     let ttl = options.timeToLive.limit
-    let watermark = currentWatermark
+    let watermark = StoreState.watermark(largestTime: largestTimeSeen, options: options)
     var answers = [StoredEntry?](repeating: nil, count: keys.count)
     try search(keys) { index, reader throws in
       if let found = try reader.findLatest(isOnlyOne: ttl == .max, { watermark &- $0 < ttl }) {
@@ -116,10 +118,6 @@ extension HashedKeyspace {
     let batch = KeyBatch(reservingKeys: 1, bytes: key.count)
     try wrapping { try batch.append(key) }
     return try lookup(batch)[0]
-  }
-
-  private var currentWatermark: Int64 {
-    StoreState.watermark(largestTime: largestTimeSeen, options: options)
   }
 
   private func search(

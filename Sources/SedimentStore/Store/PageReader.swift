@@ -81,11 +81,9 @@ final class PageReader: @unchecked Sendable {
       while end < count, unsafe reads[end].first == read.first { end += 1 }
       let part = next..<end
       next = end
-      if try readFromMemory(read, of: table, { body($0, part) }) { continue }
-      if part.count == count {
-        try readAlone(read, of: table, { body($0, part) })
-        continue
-      }
+      // A page while no other is wanted is not worth a ring.
+      let waits = part.count == count
+      if try readOne(read, of: table, waits: waits, { body($0, part) }) { continue }
       let many = try self.many ?? Many()
       self.many = many
       many.add(part, unit: read.first)
@@ -94,9 +92,9 @@ final class PageReader: @unchecked Sendable {
     if let many, many.count > 0 { try readTogether(many, of: table, body) }
   }
 
-  /// Calls `body` with a page that is in memory; `false` when it is not.
-  private func readFromMemory(
-    _ read: PageRead, of table: TableReader, _ body: (PageView) -> Void
+  /// Calls `body` with a page; `false` when it would have to wait for the disk and is not to.
+  private func readOne(
+    _ read: PageRead, of table: TableReader, waits: Bool, _ body: (PageView) -> Void
   ) throws -> Bool {
     guard read.count == 1 else {
       try readLarge(read, of: table, body)
@@ -108,26 +106,18 @@ final class PageReader: @unchecked Sendable {
       unsafe body(table.probe.shape.view(checked: page.address))
       return true
     }
-    guard let memory = unsafe single.bytes.baseAddress,
-      let view = unsafe try table.readPageWithoutWaiting(first: read.first, into: memory)
-    else { return false }
+    guard let memory = unsafe single.bytes.baseAddress else {
+      throw AllocationError(byteCount: TableFormat.unitBytes)
+    }
+    let view =
+      try unsafe waits
+      ? table.readPage(first: read.first, count: 1, into: memory)
+      : table.readPageWithoutWaiting(first: read.first, into: memory)
+    guard let view else { return false }
     unsafe cache.insert(
       fileID: fileID, unit: read.first, copying: UnsafeRawPointer(memory))
     body(view)
     return true
-  }
-
-  /// A page that waits for the disk while no other is wanted.
-  private func readAlone(
-    _ read: PageRead, of table: TableReader, _ body: (PageView) -> Void
-  ) throws {
-    guard let memory = unsafe single.bytes.baseAddress else {
-      throw AllocationError(byteCount: TableFormat.unitBytes)
-    }
-    let view = try unsafe table.readPage(first: read.first, count: 1, into: memory)
-    unsafe cache.insert(
-      fileID: table.metadata.fileID, unit: read.first, copying: UnsafeRawPointer(memory))
-    body(view)
   }
 
   /// A page of several units: one long record. They are rare, and not cached.
