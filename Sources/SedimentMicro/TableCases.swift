@@ -97,12 +97,13 @@ private final class LoadedPages {
     var block = EntryBlock(layout: table.metadata.layout, hasKinds: false)
     while try cursor.fill(&block) {
       for index in 0..<block.count {
-        let (first, count) = table.probe.pageUnits(for: block.entry(at: index).hash)
-        guard first >= read else { continue }
+        let place = table.probe.page(for: block.entry(at: index).hash)
+        guard place.first >= read else { continue }
         // SAFETY: the units of a table's pages are part of its file.
         _ = try unsafe table.readPage(
-          first: first, count: count, into: memory + Int(first) * TableFormat.unitBytes)
-        read = first + count
+          first: place.first, count: place.count,
+          into: memory + Int(place.first) * TableFormat.unitBytes)
+        read = place.first + place.count
       }
     }
   }
@@ -111,11 +112,11 @@ private final class LoadedPages {
 
   /// How many entries have the hash: a look at the index, then one at the page.
   func entryCount(of hash: KeyHash) -> Int {
-    let (first, count) = table.probe.pageUnits(for: hash)
-    guard count > 0 else { return 0 }
+    let place = table.probe.page(for: hash)
+    guard place.count > 0 else { return 0 }
     // SAFETY: every page was read and checked.
     let page = unsafe table.probe.shape.view(
-      checked: memory + Int(first) * TableFormat.unitBytes)
-    return page.range(of: hash).count
+      checked: memory + Int(place.first) * TableFormat.unitBytes)
+    return page.range(of: hash, near: place.part).count
   }
 }

@@ -29,6 +29,7 @@ public struct AllocationError: Error, Sendable, Equatable, CustomStringConvertib
 @safe public final class AlignedBuffer: @unchecked Sendable {
   /// All bytes; valid for as long as the buffer lives.
   public let bytes: UnsafeMutableRawBufferPointer
+  private let wantsHugePages: Bool
 
   /// Takes `byteCount` bytes; `hugePages` hints that large pages would serve.
   ///
@@ -38,6 +39,7 @@ public struct AllocationError: Error, Sendable, Equatable, CustomStringConvertib
     guard byteCount >= 0,
       let start = unsafe sediment_map_memory(UInt64(max(1, byteCount)))
     else { throw AllocationError(byteCount: byteCount) }
+    wantsHugePages = hugePages
     if hugePages { unsafe sediment_advise_huge_pages(start, UInt64(max(1, byteCount))) }
     unsafe bytes = UnsafeMutableRawBufferPointer(start: start, count: byteCount)
   }
@@ -51,9 +53,27 @@ public struct AllocationError: Error, Sendable, Equatable, CustomStringConvertib
   ///
   /// - Throws: `AllocationError`; the bytes are then as before.
   public func discard() throws(AllocationError) {
+    try discard(from: 0, byteCount: max(1, unsafe bytes.count))
+  }
+
+  /// Gives the system's whole pages within part of the memory back, which then read zero again.
+  ///
+  /// - Throws: `AllocationError`; the bytes are then as before.
+  public func discardPages(in range: Range<Int>) throws(AllocationError) {
     let byteCount = unsafe bytes.count
-    if unsafe sediment_discard_memory(bytes.baseAddress, UInt64(max(1, byteCount))) != 0 {
+    precondition(range.lowerBound >= 0 && range.upperBound <= byteCount, "beyond the buffer")
+    let pageBytes = Int(getpagesize())
+    let first = (range.lowerBound + pageBytes - 1) / pageBytes * pageBytes
+    let end = range.upperBound / pageBytes * pageBytes
+    if first < end { try discard(from: first, byteCount: end - first) }
+  }
+
+  private func discard(from offset: Int, byteCount: Int) throws(AllocationError) {
+    guard let base = unsafe bytes.baseAddress else { return }
+    let start = unsafe base + offset
+    if unsafe sediment_discard_memory(start, UInt64(byteCount)) != 0 {
       throw AllocationError(byteCount: byteCount)
     }
+    if wantsHugePages { unsafe sediment_advise_huge_pages(start, UInt64(byteCount)) }
   }
 }

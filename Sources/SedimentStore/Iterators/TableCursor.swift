@@ -61,7 +61,7 @@ package final class TableCursor: PageSource {
         count: UInt32(page.count))
       try checkOrder(of: view, at: page.lowerBound)
       nextUnit = page.upperBound
-      let lower = view.lowerBound(of: range.lowerBound)
+      let lower = view.lowerBound(of: range.lowerBound, near: 0)
       let upper = view.upperBound(of: range.upperBound)
       if lower < upper { return PageSlice(view: view, lower: lower, upper: upper) }
     }

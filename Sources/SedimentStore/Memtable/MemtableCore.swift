@@ -128,6 +128,12 @@ package struct MemtableCore {
     unsafe sediment_prefetch_write(home + 2)
   }
 
+  /// Asks for the memory of a slot's key.
+  @inline(__always)
+  func prefetchKey(_ meta: SlotMeta) {
+    unsafe sediment_prefetch_read(arena + meta.keyUnit &* Self.keyUnitBytes)
+  }
+
   @inline(__always)
   func meta(_ slot: Int) -> SlotMeta {
     unsafe SlotMeta(bits: slots[slot].meta)

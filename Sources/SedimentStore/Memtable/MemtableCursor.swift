@@ -51,6 +51,10 @@ package struct MemtableCursor: ~Copyable {
       unsafe block.times[index] = stored.pointee.time
     }
     if !block.isPlain {
+      // Keys lie in the arena in the order of their coming: all over it in this one.
+      if core.isExact {
+        for index in 0..<taken { unsafe core.prefetchKey(core.meta(from[index].slot)) }
+      }
       for index in 0..<taken {
         unsafe block.setRest(of: index, to: core.entry(at: from[index].slot))
       }

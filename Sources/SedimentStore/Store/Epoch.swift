@@ -8,8 +8,10 @@
 //   2. freeze those; copy what changed since the last epoch from the others
 //   3. note watermark, sequence numbers, log lengths
 //
-// The commit runs beside new batches: wait for the flushes, write and sync the log, sync the
-// directory, append and sync the manifest record, unlink what nothing names any more.
+// The commit runs beside new batches: wait for the flushes, write and sync the log, sync the tables
+// that no epoch has named yet, sync the directory, append and sync the manifest record, unlink what
+// nothing names any more. Flushes and merges sync nothing: writers who wait for a flush do not wait
+// for the disk, and a table that is merged away before an epoch names it need never get there.
 //
 // A commit that finds the disk full gives the epoch up: nothing durable changed, and the next epoch
 // flushes whatever this one would have logged. A failed sync poisons the store.
@@ -182,6 +184,7 @@ extension StoreCore {
       guard case .expired(_, let tables, _) = event else { return sum }
       return sum + UInt64(tables)
     }
+    try synchronize(runs.flatMap { $0.flatMap { $0.flatMap(\.tables) } }.map(\.table))
     // The names of all that the record will name are durable before it: a merge that ends from here
     // on belongs to the next epoch.
     try directory.synchronize()

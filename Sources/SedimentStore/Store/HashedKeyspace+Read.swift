@@ -232,8 +232,8 @@ struct KeyReader {
   ) throws -> Bool {
     var endsHere = false
     var found = latest
-    try withPage(of: table) { page in
-      for index in page.range(of: hash) where isOfKey(index, page) {
+    try withPage(of: table) { page, part in
+      for index in page.range(of: hash, near: part) where isOfKey(index, page) {
         let kind = page.kind(at: index) ?? .insert
         let time = page.time(at: index)
         if kind != .remove && accepts(time) && found.map({ time > $0.time }) ?? true {
@@ -251,14 +251,14 @@ struct KeyReader {
     return endsHere
   }
 
-  /// Calls `body` with the page that may hold the hash, if there is one.
-  private func withPage(of table: OpenTable, _ body: (PageView) -> Void) throws {
+  /// Calls `body` with the page that may hold the hash, if there is one, and where in it to look.
+  private func withPage(of table: OpenTable, _ body: (PageView, Float) -> Void) throws {
     let probe = table.reader.probe
     guard probe.filter.mayContain(hash) else { return }
-    let units = probe.pageUnits(for: hash)
-    guard units.count > 0 else { return }
-    var read = PageRead(first: units.first, count: units.count, position: 0)
-    try unsafe pages.read(&read, count: 1, of: table.reader) { page, _ in body(page) }
+    let place = probe.page(for: hash)
+    guard place.count > 0 else { return }
+    var read = PageRead(place: place, position: 0)
+    try unsafe pages.read(&read, count: 1, of: table.reader) { page, _ in body(page, place.part) }
   }
 
   private func isOfKey(_ index: Int, _ page: PageView) -> Bool {

@@ -2,11 +2,11 @@
 //
 //   3/8  memtables: every shard of every keyspace has an active one and up to two frozen ones
 //   3/8  filters and indexes; what does not fit is loaded in part
-//   1/8  page cache
+//   1/8  page cache, and what filters and indexes leave of their share
 //   1/8  buffers: merges, flushes, logs, batches
 //
-// The shares of memtables and cache are taken when they are made, those of filters as tables open;
-// buffers are bounded by construction (threads × read-ahead × fan-in).
+// Memory of memtables is taken when they are made, of filters as tables open, of the cache as pages
+// come in; buffers are bounded by construction (threads × read-ahead × fan-in).
 
 /// The division of a memory budget: a pure function of it.
 package struct MemoryPlan: Sendable, Equatable {

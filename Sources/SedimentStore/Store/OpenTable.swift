@@ -63,13 +63,26 @@ struct FrozenMemtable: Sendable {
 final class ByteBudget: Sendable {
   let limit: Int
   private let used = Mutex(0)
+  private let onChange: @Sendable (Int) -> Void
 
-  init(limit: Int) { self.limit = limit }
+  /// - Parameter onChange: is told what is not granted, whenever that changes, in order. Takes no
+  ///   lock but leaves.
+  init(limit: Int, onChange: @escaping @Sendable (Int) -> Void) {
+    self.limit = limit
+    self.onChange = onChange
+  }
 
   /// Bytes not granted at the moment.
   var available: Int { used.withLock { max(limit - $0, 0) } }
 
-  func take(_ bytes: Int) { used.withLock { $0 += bytes } }
+  func take(_ bytes: Int) { add(bytes) }
 
-  func giveBack(_ bytes: Int) { used.withLock { $0 -= bytes } }
+  func giveBack(_ bytes: Int) { add(-bytes) }
+
+  private func add(_ bytes: Int) {
+    used.withLock { used in
+      used += bytes
+      onChange(max(limit - used, 0))
+    }
+  }
 }

@@ -9,6 +9,8 @@ internal import SedimentIO
 final class PageReader: @unchecked Sendable {
   /// Pages that are read at once.
   static let pagesMax = 128
+  /// Pages ahead of the one looked into whose memory in the cache is asked for: five lines each.
+  private static let pagesAhead = 8
 
   private let cache: PageCache
   /// A page of one unit, for those read one by one.
@@ -75,10 +77,15 @@ final class PageReader: @unchecked Sendable {
     // A read that threw may have left some.
     many?.count = 0
     var next = 0
+    var fetched = 0
     while next < count {
-      let read = unsafe reads[next]
+      while fetched < min(next + Self.pagesAhead, count) {
+        unsafe cache.fetch(reads[fetched].place, of: table.probe)
+        fetched += 1
+      }
+      let read = unsafe reads[next].place
       var end = next + 1
-      while end < count, unsafe reads[end].first == read.first { end += 1 }
+      while end < count, unsafe reads[end].place.first == read.first { end += 1 }
       let part = next..<end
       next = end
       // A page while no other is wanted is not worth a ring.
@@ -94,7 +101,7 @@ final class PageReader: @unchecked Sendable {
 
   /// Calls `body` with a page; `false` when it would have to wait for the disk and is not to.
   private func readOne(
-    _ read: PageRead, of table: TableReader, waits: Bool, _ body: (PageView) -> Void
+    _ read: PagePlace, of table: TableReader, waits: Bool, _ body: (PageView) -> Void
   ) throws -> Bool {
     guard read.count == 1 else {
       try readLarge(read, of: table, body)
@@ -122,7 +129,7 @@ final class PageReader: @unchecked Sendable {
 
   /// A page of several units: one long record. They are rare, and not cached.
   private func readLarge(
-    _ read: PageRead, of table: TableReader, _ body: (PageView) -> Void
+    _ read: PagePlace, of table: TableReader, _ body: (PageView) -> Void
   ) throws {
     let byteCount = Int(read.count) * TableFormat.unitBytes
     let memory = try AlignedBuffer(byteCount: byteCount)

@@ -104,14 +104,14 @@ private struct KeySearch {
   private func search(
     _ table: TableReader, _ source: InspectedEntry.Source, _ found: inout [InspectedEntry]
   ) throws {
-    let page = table.probe.pageUnits(for: hash)
+    let page = table.probe.page(for: hash)
     guard page.count > 0 else { return }
     let memory = UnsafeMutableRawBufferPointer.allocate(
       byteCount: Int(page.count) * TableFormat.unitBytes, alignment: TableFormat.unitBytes)
     defer { unsafe memory.deallocate() }
     guard let base = memory.baseAddress else { return }
     let view = try unsafe table.readPage(first: page.first, count: page.count, into: base)
-    for index in view.range(of: hash) {
+    for index in view.range(of: hash, near: page.part) {
       let entry = view.entry(at: index)
       if matches(entry) {
         found.append(InspectedEntry(entry, valueWidth: layout.valueWidth, source: source))

@@ -99,10 +99,11 @@ struct RunWriter: ~Copyable {
 
   private mutating func endTable() throws {
     guard let writer = table.take() else { return }
-    guard let metadata = try writer.finish() else {
+    guard let (metadata, file) = try writer.finishUnsynchronized() else {
       store.abandonFile(tableName)
       return
     }
+    store.noteUnsynchronized(file, of: metadata)
     tableName = ""
     finished.append(metadata)
   }
@@ -130,7 +131,7 @@ struct RunMerge {
   let isBottommost: Bool
   let filters: FilterChoice
 
-  /// Entries between two looks at whether the store is being closed.
+  /// Entries between two looks at what else there is to do: some 10 ms.
   private static let lookInterval = 65_536
 
   /// - Parameter inputs: newest first.
@@ -176,6 +177,7 @@ struct RunMerge {
       if untilLook <= 0 {
         // Whoever closes the store does not wait for the end of a long merge.
         if store.monitor.withLock({ store.isStopping }) { throw StoreCore.closed }
+        store.performUrgentTasks()
         untilLook = Self.lookInterval
       }
     }

@@ -432,26 +432,27 @@ struct ShardDecider {
     var reads = 0
     for index in 0..<passed {
       let position = unsafe Int(scratch.survivors[index])
-      let units = unsafe probe.pageUnits(for: scratch.hashes[position])
-      guard units.count > 0 else { continue }
-      pages.prefetch(probe, unit: units.first)
+      let place = unsafe probe.page(for: scratch.hashes[position])
+      guard place.count > 0 else { continue }
+      pages.prefetch(probe, unit: place.first)
       unsafe scratch.reads[reads] = PageRead(
-        first: units.first, count: units.count, position: UInt32(truncatingIfNeeded: position))
+        place: place, position: UInt32(truncatingIfNeeded: position))
       reads &+= 1
     }
     counts.pageLookups &+= UInt64(reads)
     unsafe try pages.read(scratch.reads, count: reads, of: table.reader) { page, part in
-      for index in part { unsafe match(Int(scratch.reads[index].position), in: page) }
+      for index in part { unsafe match(scratch.reads[index], in: page) }
     }
     return reads
   }
 
   /// Compares a record with the entries of its hash in a page, newest first.
-  private mutating func match(_ position: Int, in page: PageView) {
+  private mutating func match(_ read: PageRead, in page: PageView) {
+    let position = Int(read.position)
     let record = unsafe Int(scratch.records[position])
     let probe = unsafe columns.probe(record, scratch.hashes[position])
     let ttl = columns.ttl
-    let range = page.range(of: probe.hash)
+    let range = page.range(of: probe.hash, near: read.place.part)
     if range.isEmpty { counts.falsePositives &+= 1 }
     for index in range {
       if unsafe columns.layout.isExact && !isEqual(page.key(at: index), probe.key) { continue }

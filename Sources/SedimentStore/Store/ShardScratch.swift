@@ -2,10 +2,8 @@ internal import SedimentIO
 
 /// A page that may answer a record.
 struct PageRead {
-  /// Its first unit.
-  var first: UInt32
-  /// Its units.
-  var count: UInt32
+  /// The page, and where in it the record's entry would be.
+  var place: PagePlace
   /// The record's position in the chunk.
   var position: UInt32
 }
@@ -46,7 +44,7 @@ struct ShardScratch {
   }
 
   static var byteCount: Int {
-    chunkRecords * (16 + 4 + 4 + 4 + 8 + 1 + 4 + 4 + 4 + 12 + 4 + 4)
+    chunkRecords * (16 + 4 + 4 + 4 + 8 + 1 + 4 + 4 + 4 + 16 + 4 + 4)
   }
 
   /// - Parameter base: `byteCount` bytes at a page boundary.

@@ -1,8 +1,10 @@
 // Flushes and merges, on threads of the store's own.
 //
 // A thread takes the most urgent task that no other has: a flush (writers may wait for it), then
-// expiry, then a merge. What a task made becomes visible by publishing a new view of the shard, and
-// durable with the next epoch.
+// memory for the memtables to come, then a merge. A merge takes seconds, so it looks every few
+// milliseconds whether something more urgent has come, and does that first. What a task made becomes
+// visible by publishing a new view of the shard, and durable with the next epoch, which is what
+// synchronises it.
 
 internal import SedimentIO
 internal import Synchronization
@@ -17,21 +19,31 @@ extension StoreCore {
 
   /// The body of a background thread: works until the store stops.
   func runBackground() {
-    while let task = nextTask() {
-      do {
-        switch task {
-        case .prepareMemory:
-          memtableMemory.prepareOne()
-        case .flush(let keyspace, let shard, let frozen):
-          try flush(frozen, of: shard, in: keyspace)
-          noteRetry(nil)
-        case .merge(let keyspace, let shard, let choice, let picker):
-          try merge(choice, of: shard, in: keyspace, picker)
-          noteRetry(nil)
-        }
-      } catch {
-        handle(error)
+    while let task = nextTask() { perform(task) }
+  }
+
+  private func perform(_ task: BackgroundTask) {
+    do {
+      switch task {
+      case .prepareMemory:
+        memtableMemory.prepareOne()
+      case .flush(let keyspace, let shard, let frozen):
+        try flush(frozen, of: shard, in: keyspace)
+        noteRetry(nil)
+      case .merge(let keyspace, let shard, let choice, let picker):
+        try merge(choice, of: shard, in: keyspace, picker)
+        noteRetry(nil)
       }
+    } catch {
+      handle(error)
+    }
+  }
+
+  /// Does what is more urgent than the merge that calls it. With every thread in a merge writers
+  /// would wait for the end of one.
+  func performUrgentTasks() {
+    while let task = monitor.withLock({ isStopping || failure != nil ? nil : pickUrgentTask() }) {
+      perform(task)
     }
   }
 
@@ -57,6 +69,17 @@ extension StoreCore {
 
   /// The caller holds the monitor.
   private func pickTask() -> BackgroundTask? {
+    if let task = pickUrgentTask() { return task }
+    for keyspace in keyspaces {
+      for shard in keyspace.shards {
+        if let task = pickMerge(keyspace, shard) { return task }
+      }
+    }
+    return nil
+  }
+
+  /// The caller holds the monitor.
+  private func pickUrgentTask() -> BackgroundTask? {
     for keyspace in keyspaces {
       for shard in keyspace.shards where !shard.isFlushing {
         if let oldest = shard.view.frozen.last {
@@ -65,13 +88,7 @@ extension StoreCore {
         }
       }
     }
-    if memtableMemory.hasWork { return .prepareMemory }
-    for keyspace in keyspaces {
-      for shard in keyspace.shards {
-        if let task = pickMerge(keyspace, shard) { return task }
-      }
-    }
-    return nil
+    return memtableMemory.hasWork ? .prepareMemory : nil
   }
 
   private func pickMerge(_ keyspace: HashedKeyspace, _ shard: Shard) -> BackgroundTask? {

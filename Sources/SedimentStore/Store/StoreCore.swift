@@ -41,6 +41,8 @@ final class StoreCore: @unchecked Sendable {
   private var present: Set<String> = []
   /// Names being written by background threads.
   private var inProgress: Set<String> = []
+  /// Tables that are complete and not synchronised, open since they were made.
+  private var unsynchronized: [String: any File] = [:]
   /// How many checkpoints that are being made need a file of this name.
   private var pinned: [String: Int] = [:]
   /// The last error of a task that is tried again, until one succeeds.
@@ -59,9 +61,14 @@ final class StoreCore: @unchecked Sendable {
     self.fileSystem = fileSystem
     self.directory = directory
     self.options = options
-    plan = MemoryPlan(budget: options.memoryBudget)
-    cache = try PageCache(byteBudget: plan.cacheBytes)
-    filters = ByteBudget(limit: plan.filterBytes)
+    let plan = MemoryPlan(budget: options.memoryBudget)
+    self.plan = plan
+    // What filters leave of their share holds pages meanwhile.
+    let cache = try PageCache(byteBudget: plan.cacheBytes + plan.filterBytes)
+    self.cache = cache
+    filters = ByteBudget(limit: plan.filterBytes) { available in
+      cache.resize(byteBudget: plan.cacheBytes + available)
+    }
     memtableMemory = MemtableMemory(countMax: options.shards)
     workers = try ShardWorkers(threads: options.shards - 1)
     self.manifest = manifest
@@ -162,6 +169,26 @@ final class StoreCore: @unchecked Sendable {
     _ = monitor.withLock { inProgress.insert(name) }
   }
 
+  /// A table is complete; the epoch that names it synchronises it first.
+  func noteUnsynchronized(_ file: any File, of table: TableMetadata) {
+    monitor.withLock { unsynchronized[table.number.tableName] = file }
+  }
+
+  /// Makes the content of tables durable. A table that a merge took in before an epoch named it
+  /// never costs a synchronisation.
+  ///
+  /// The caller holds `commitLock`, so that none of the tables is unlinked meanwhile.
+  func synchronize(_ tables: [TableMetadata]) throws(FileError) {
+    let files = monitor.withLock {
+      tables.map(\.number.tableName).compactMap { name in unsynchronized[name].map { (name, $0) } }
+    }
+    for (name, file) in files {
+      try file.synchronize()
+      _ = monitor.withLock { unsynchronized.removeValue(forKey: name) }
+      file.close()
+    }
+  }
+
   /// The file is complete; it is kept until nothing names it.
   func finishFile(_ name: String) {
     monitor.withLock {
@@ -212,7 +239,7 @@ final class StoreCore: @unchecked Sendable {
     let durable = manifest.state
     let named = Set(
       durable.tables.keys.map(\.tableName) + durable.logs.map { $0.number.logName })
-    let unneeded = monitor.withLock { () -> [String] in
+    let (unneeded, open) = monitor.withLock { () -> ([String], [any File]) in
       var live = named
       for shard in keyspaces.flatMap(\.shards) {
         for table in shard.view.runs.flatMap(\.tables) { live.insert(table.reader.name) }
@@ -220,8 +247,12 @@ final class StoreCore: @unchecked Sendable {
       live.formUnion(pinned.keys)
       let unneeded = candidates.subtracting(live)
       present.subtract(unneeded)
-      return unneeded.sorted()
+      return (
+        unneeded.sorted(), unneeded.compactMap { unsynchronized.removeValue(forKey: $0) }
+      )
     }
+    // What was never synchronised is gone with its name, and what of it the disk was not given yet.
+    for file in open { file.close() }
     for name in unneeded {
       do {
         try directory.remove(name)

@@ -1,23 +1,29 @@
 // Checked pages of one unit, kept in memory.
 //
-// A fixed number of frames of 4096 bytes is divided among 16 stripes by the page's hash. Each
-// stripe has a lock, a table from page to frame and a clock hand: a hit marks its frame, the hand
-// clears marks and takes the first frame without mark or pin. Pages of files that are gone age out.
-// A full cache takes in what comes twice (see `PageCacheStripe`).
+// Frames of 4096 bytes are divided among 16 stripes by the page's hash. Each stripe has a lock, a
+// table from page to frame and a clock hand: a hit marks its frame, the hand clears marks and takes
+// the first frame without mark or pin. Pages of files that are gone age out. A full cache takes in
+// what comes twice (see `PageCacheStripe`).
+//
+// How many frames may be used changes with the memory that others leave (`resize`); the addresses of
+// all that there can ever be are taken at the start, and memory that is given up goes back to the
+// system.
 //
 // Invariants
 // 1. A frame is evicted only under its stripe's lock and only while nobody pins it; a pin is taken
 //    only under the lock. So a pinned page does not change.
 // 2. Only checked pages get in: who finds one here need not check it again.
+// 3. A frame at or behind its stripe's limit holds a page only while that is pinned, or until the
+//    next `resize`.
 //
-// Concurrency: any number of threads. A lock is held for a look-up or a copy of one page; `unpin`
-// takes none.
+// Concurrency: any number of threads. A lock is held for a look at the stripe's table; pages
+// are copied outside. `unpin` and `fetch` take none.
 
 internal import CSedimentKernels
 package import SedimentIO
 internal import Synchronization
 
-/// A cache of table pages within a byte budget that is taken up front.
+/// A cache of table pages within a byte budget.
 @safe
 package final class PageCache {
   /// A page held in the cache until `unpin`.
@@ -46,38 +52,50 @@ package final class PageCache {
   package let frameCount: Int
   private let memory: AlignedBuffer
   private let pages: UnsafeMutableRawPointer
+  private let frameMemory: AlignedBuffer
   private let frames: UnsafeMutablePointer<PageCacheFrame>
+  private let slotMemory: AlignedBuffer
   /// All stripes' slots, `slotsPerStripe` each.
   private let slots: UnsafeMutablePointer<UInt64>
   private let slotsPerStripe: Int
   private let stripes: UnsafeMutablePointer<Mutex<PageCacheStripe>>
+  /// Frames that may be used; held while that changes.
+  private let limit: Mutex<Int>
 
-  /// A cache whose frames fit `byteBudget` bytes; their bookkeeping takes about 1 % more.
+  /// Frames of a stripe that make a huge page: sizes are multiples of that where they are large.
+  private static let stepFrames = 512
+
+  /// A cache whose frames fit `byteBudget` bytes, all of which may be used until `resize` says
+  /// otherwise. Their bookkeeping takes about 2 % more. Memory is taken as pages come in.
   package init(byteBudget: Int) throws(AllocationError) {
-    // At most 2²⁸ frames, 1 TiB: frame numbers fit 32 bits.
-    frameCount = min(max(0, byteBudget) / TableFormat.unitBytes, 1 << 28)
+    frameCount = Self.frameCount(byteBudget: byteBudget)
     memory = try AlignedBuffer(
       byteCount: max(frameCount, 1) * TableFormat.unitBytes, hugePages: true)
-    guard let pages = unsafe memory.bytes.baseAddress else {
-      throw AllocationError(byteCount: frameCount * TableFormat.unitBytes)
-    }
-    unsafe self.pages = unsafe pages
-    unsafe frames = .allocate(capacity: frameCount)
-    for frame in 0..<frameCount { unsafe (frames + frame).initialize(to: PageCacheFrame()) }
     let framesPerStripe = (frameCount + Self.stripeCount - 1) / Self.stripeCount
     var slotCount = 2
     while slotCount < 2 * framesPerStripe { slotCount *= 2 }
     slotsPerStripe = slotCount
-    unsafe slots = .allocate(capacity: slotCount * Self.stripeCount)
-    unsafe slots.initialize(repeating: 0, count: slotCount * Self.stripeCount)
+    frameMemory = try AlignedBuffer(
+      byteCount: max(frameCount, 1) * MemoryLayout<PageCacheFrame>.stride)
+    slotMemory = try AlignedBuffer(byteCount: slotCount * Self.stripeCount * 8)
+    guard let pages = unsafe memory.bytes.baseAddress,
+      let frameBytes = unsafe frameMemory.bytes.baseAddress,
+      let slotBytes = unsafe slotMemory.bytes.baseAddress
+    else { throw AllocationError(byteCount: frameCount * TableFormat.unitBytes) }
+    unsafe self.pages = unsafe pages
+    // SAFETY: memory is zero, which is a frame that is not used and a slot that is empty; a frame
+    // is integers and an atomic one, and needs no destruction.
+    unsafe frames = frameBytes.bindMemory(to: PageCacheFrame.self, capacity: max(frameCount, 1))
+    unsafe slots = slotBytes.bindMemory(
+      to: UInt64.self, capacity: slotCount * Self.stripeCount)
+    limit = Mutex(frameCount)
     unsafe stripes = .allocate(capacity: Self.stripeCount)
     for stripe in 0..<Self.stripeCount {
-      let first = frameCount * stripe / Self.stripeCount
-      let end = frameCount * (stripe + 1) / Self.stripeCount
+      let range = Self.frames(ofStripe: stripe, of: frameCount)
       unsafe (stripes + stripe).initialize(
         to: Mutex(
           PageCacheStripe(
-            frames: frames, firstFrame: first, frameCount: end - first,
+            frames: frames, firstFrame: range.lowerBound, frameCount: range.count,
             slots: slots + stripe * slotCount, slotCount: slotCount)))
     }
   }
@@ -85,9 +103,47 @@ package final class PageCache {
   deinit {
     unsafe stripes.deinitialize(count: Self.stripeCount)
     unsafe stripes.deallocate()
-    unsafe frames.deinitialize(count: frameCount)
-    unsafe frames.deallocate()
-    unsafe slots.deallocate()
+  }
+
+  private static func frameCount(byteBudget: Int) -> Int {
+    // At most 2²⁸ frames, 1 TiB: frame numbers fit 32 bits.
+    let count = min(max(0, byteBudget) / TableFormat.unitBytes, 1 << 28)
+    let step = stepFrames * stripeCount
+    return count < step ? count : count / step * step
+  }
+
+  private static func frames(ofStripe stripe: Int, of count: Int) -> Range<Int> {
+    count * stripe / stripeCount..<count * (stripe + 1) / stripeCount
+  }
+
+  /// Changes how many bytes of frames may be used, up to what the cache was made for. Pages in the
+  /// frames given up are dropped, and their memory goes back to the system.
+  package func resize(byteBudget: Int) {
+    let wanted = min(Self.frameCount(byteBudget: byteBudget), frameCount)
+    limit.withLock { limit in
+      guard limit != wanted else { return }
+      limit = wanted
+      for stripe in 0..<Self.stripeCount {
+        let own = Self.frames(ofStripe: stripe, of: frameCount)
+        let share = Self.frames(ofStripe: stripe, of: wanted).count
+        // SAFETY: the stripe's number is below `stripeCount`.
+        unsafe stripes[stripe].withLock { stripe in
+          let released = stripe.setLimit(min(share, own.count))
+          discard(own.lowerBound + released.lowerBound..<own.lowerBound + released.upperBound)
+        }
+      }
+    }
+  }
+
+  /// Gives the memory of frames that hold nothing back to the system.
+  private func discard(_ frames: Range<Int>) {
+    let unit = TableFormat.unitBytes
+    do {
+      try memory.discardPages(
+        in: frames.lowerBound * unit..<frames.upperBound * unit)
+    } catch {
+      // The memory stays taken until the frames are used again: that harms nobody but the budget.
+    }
   }
 
   /// Asks for the memory that `lookup` will read first.
@@ -99,6 +155,35 @@ package final class PageCache {
       & (slotsPerStripe &- 1)
     unsafe sediment_prefetch_read(slots + slot)
   }
+
+  /// Asks for the memory that looking into a page will read, if it is here: `prefetch` was called
+  /// for it some time ago. Takes no lock; when the page is being replaced this moment, memory is
+  /// asked for in vain.
+  @inline(__always)
+  func fetch(_ place: PagePlace, of probe: TableProbe) {
+    let hash = Self.hash(probe.fileID, place.first)
+    let mask = slotsPerStripe &- 1
+    let stripe = Self.stripe(hash)
+    let own = Self.frames(ofStripe: stripe, of: frameCount)
+    var slot = Int(truncatingIfNeeded: hash) & mask
+    for _ in 0..<Self.slotsFetched {
+      // SAFETY: the slot is one of the stripe's; a word that is being changed is the old or the new.
+      let word = unsafe sediment_load_relaxed_u64(slots + (stripe &* slotsPerStripe &+ slot))
+      if word == 0 { return }
+      if PageCacheStripe.isTagged(word, hash) {
+        let frame = own.lowerBound &+ PageCacheStripe.frame(word)
+        unsafe sediment_prefetch_read(frames + frame)
+        unsafe probe.shape.prefetch(
+          UnsafeRawPointer(pages + frame &* TableFormat.unitBytes), entries: probe.pageEntries,
+          near: place.part)
+        return
+      }
+      slot = (slot &+ 1) & mask
+    }
+  }
+
+  /// Slots that `fetch` looks at: a cluster is mostly shorter, the table being half full at most.
+  private static let slotsFetched = 4
 
   /// The page of `unit` of the file with `fileID`, pinned; `nil` when it is not here.
   package func lookup(fileID: UInt64, unit: UInt32) -> PinnedPage? {
@@ -125,12 +210,15 @@ package final class PageCache {
   /// when every frame of its stripe is pinned, or, in a full cache, at its first coming.
   package func insert(fileID: UInt64, unit: UInt32, copying page: UnsafeRawPointer) {
     let hash = Self.hash(fileID, unit)
-    // SAFETY: as in `lookup`; the frame given out by `claim` is in use by nobody.
-    unsafe stripes[Self.stripe(hash)].withLock { stripe in
-      guard let claimed = stripe.claim(fileID: fileID, unit: unit, hash: hash) else { return }
-      unsafe (pages + claimed * TableFormat.unitBytes).copyMemory(
-        from: page, byteCount: TableFormat.unitBytes)
+    // SAFETY: as in `lookup`; the frame given out by `claim` is in use by nobody until `publish`.
+    let claimed = unsafe stripes[Self.stripe(hash)].withLock { stripe in
+      stripe.claim(fileID: fileID, unit: unit, hash: hash)
     }
+    guard let claimed else { return }
+    // Outside the lock: memory that is touched for the first time takes the system a while.
+    unsafe (pages + claimed * TableFormat.unitBytes).copyMemory(
+      from: page, byteCount: TableFormat.unitBytes)
+    unsafe stripes[Self.stripe(hash)].withLock { stripe in stripe.publish(claimed) }
   }
 
   /// Sums over all stripes.

@@ -33,6 +33,10 @@ struct PageCacheStripe: ~Copyable {
   private let firstFrame: Int
   private let slots: UnsafeMutablePointer<UInt64>
   private let mask: Int
+  /// Frames that may be used: the first ones.
+  private var limit: Int
+  /// Behind the last frame that holds a page, or may come to.
+  private var end: Int
   private var framesUsed = 0
   private var hand = 0
   private var doorkeeper: [UInt64]
@@ -50,8 +54,32 @@ struct PageCacheStripe: ~Copyable {
     self.frameCount = frameCount
     unsafe self.slots = unsafe slots
     mask = slotCount - 1
+    limit = frameCount
+    end = frameCount
     // Four to eight bits a frame, a power of two of words.
     doorkeeper = Array(repeating: 0, count: max(slotCount / 32, 1))
+  }
+
+  /// Changes how many frames may be used, and drops the pages of those behind that nobody reads
+  /// this moment.
+  ///
+  /// - Returns: the stripe's frames that held pages and do so no more.
+  mutating func setLimit(_ wanted: Int) -> Range<Int> {
+    let before = end
+    end = wanted
+    for frame in wanted..<max(before, wanted) where unsafe frames[frame].isUsed {
+      if unsafe frames[frame].pins.load(ordering: .acquiring) > 0 {
+        end = frame + 1
+        continue
+      }
+      remove(frame)
+      unsafe frames[frame].isUsed = false
+      framesUsed -= 1
+    }
+    // The frames that were added are free: the hand begins there.
+    hand = wanted > limit ? limit : min(hand, max(wanted - 1, 0))
+    limit = wanted
+    return end..<max(before, end)
   }
 
   /// The cache's number of the frame that holds the page; marks it.
@@ -66,10 +94,11 @@ struct PageCacheStripe: ~Copyable {
     return firstFrame + frame
   }
 
-  /// Gives a frame to a page that is to be copied in: the cache's number of it, or `nil` when the
-  /// page is here already, is not to be taken in yet, or no frame is free.
+  /// Gives a frame to a page that is to be copied in and then published: the cache's number of it,
+  /// pinned, or `nil` when the page is here already, is not to be taken in yet, or no frame is
+  /// free.
   mutating func claim(fileID: UInt64, unit: UInt32, hash: UInt64) -> Int? {
-    guard framesUsed < frameCount || hasComeBefore(hash) else { return nil }
+    guard framesUsed < limit || hasComeBefore(hash) else { return nil }
     guard position(fileID: fileID, unit: unit, hash: hash) < 0, let frame = victim() else {
       return nil
     }
@@ -85,11 +114,26 @@ struct PageCacheStripe: ~Copyable {
     unsafe frames[frame].isUsed = true
     // A page that is read once leaves before one that is read again.
     unsafe frames[frame].isMarked = false
+    unsafe frames[frame].pins.store(1, ordering: .relaxed)
+    return firstFrame + frame
+  }
+
+  /// Lets a page be found that was copied into the frame given by `claim`.
+  mutating func publish(_ claimed: Int) {
+    let frame = claimed - firstFrame
+    let hash = unsafe frames[frame].hash
+    defer { unsafe frames[frame].pins.store(0, ordering: .releasing) }
+    // Another thread may have brought it meanwhile.
+    guard unsafe position(fileID: frames[frame].fileID, unit: frames[frame].unit, hash: hash) < 0
+    else {
+      unsafe frames[frame].isUsed = false
+      framesUsed -= 1
+      return
+    }
     var slot = home(hash)
     while unsafe slots[slot] != 0 { slot = (slot + 1) & mask }
-    unsafe slots[slot] = tag(hash) | UInt64(frame + 1)
+    unsafe slots[slot] = Self.tag(hash) | UInt64(frame + 1)
     statistics.insertions += 1
-    return firstFrame + frame
   }
 
   @inline(__always)
@@ -97,17 +141,26 @@ struct PageCacheStripe: ~Copyable {
 
   /// Bits of the hash that choose neither the stripe nor, but in the largest caches, the slot.
   @inline(__always)
-  private func tag(_ hash: UInt64) -> UInt64 { (hash &>> 28) &<< 32 }
+  private static func tag(_ hash: UInt64) -> UInt64 { (hash &>> 28) &<< 32 }
+
+  /// Whether a slot that is not empty may be of a page.
+  @inline(__always)
+  static func isTagged(_ slot: UInt64, _ hash: UInt64) -> Bool {
+    slot & ~0xFFFF_FFFF == tag(hash)
+  }
+
+  /// The frame of a slot that is not empty, by its number in the stripe.
+  @inline(__always)
+  static func frame(_ slot: UInt64) -> Int { Int(truncatingIfNeeded: slot & 0xFFFF_FFFF) &- 1 }
 
   /// The page's frame in the stripe; -1 when it has none.
   private func position(fileID: UInt64, unit: UInt32, hash: UInt64) -> Int {
-    let tag = tag(hash)
     var slot = home(hash)
     while true {
       let word = unsafe slots[slot]
       if word == 0 { return -1 }
-      if word & ~0xFFFF_FFFF == tag {
-        let frame = Int(truncatingIfNeeded: word & 0xFFFF_FFFF) &- 1
+      if Self.isTagged(word, hash) {
+        let frame = Self.frame(word)
         if unsafe frames[frame].fileID == fileID && frames[frame].unit == unit { return frame }
       }
       slot = (slot &+ 1) & mask
@@ -120,7 +173,7 @@ struct PageCacheStripe: ~Copyable {
     let bit = UInt64(1) << ((hash &>> 20) & 63)
     if doorkeeper[word] & bit != 0 { return true }
     comings += 1
-    if comings > frameCount {
+    if comings > limit {
       comings = 0
       for index in doorkeeper.indices { doorkeeper[index] = 0 }
     }
@@ -131,9 +184,9 @@ struct PageCacheStripe: ~Copyable {
   /// The first frame from the hand on that is free, or neither marked nor pinned. Two rounds: the
   /// first may do no more than clear marks.
   private mutating func victim() -> Int? {
-    for _ in 0..<2 * frameCount {
+    for _ in 0..<2 * limit {
       let frame = hand
-      hand = hand + 1 == frameCount ? 0 : hand + 1
+      hand = hand + 1 >= limit ? 0 : hand + 1
       if unsafe !frames[frame].isUsed { return frame }
       if unsafe frames[frame].isMarked {
         unsafe frames[frame].isMarked = false

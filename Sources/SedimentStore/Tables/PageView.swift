@@ -213,10 +213,11 @@ struct PageTimes {
 extension PageView {
   /// The entries whose hash is `hash`, newest first; empty when there are none.
   ///
-  /// Hashes are uniform, so their place is interpolated: the guess is some √n entries off, which
-  /// mostly is the same or the next cache line, where a binary search would miss five times.
-  package func range(of hash: KeyHash) -> Range<Int> {
-    var index = lowerBound(of: hash.high)
+  /// - Parameter part: about where in the page to look, as `TableProbe.page(for:)` says. Hashes are
+  ///   uniform, so that is some √n entries off, mostly the same or the next cache line, where a
+  ///   binary search would miss five times.
+  package func range(of hash: KeyHash, near part: Float) -> Range<Int> {
+    var index = lowerBound(of: hash.high, near: Int(part * Float(count)))
     while index < count, high(at: index) == hash.high, self.hash(at: index).low < hash.low {
       index += 1
     }
@@ -226,17 +227,14 @@ extension PageView {
   }
 
   /// The first entry whose `high` is not below `target`; `count` when there is none.
-  package func lowerBound(of target: UInt64) -> Int {
-    guard count > 0, high(at: 0) < target else { return 0 }
-    guard high(at: count - 1) >= target else { return count }
-    // From here high(low) < target ≤ high(top) holds throughout.
-    var low = 0
-    var top = count - 1
-    let first = high(at: 0)
-    let spread = Double((high(at: top) &- first) >> 1)
-    let part = Double((target &- first) >> 1) / max(spread, 1)
-    // A page out of order can make the quotient anything: it is clamped before it is converted.
-    let guess = Int(max(0, min(1, part)) * Double(top))
+  ///
+  /// - Parameter guess: where the search begins; any number will do.
+  package func lowerBound(of target: UInt64, near guess: Int) -> Int {
+    guard count > 0 else { return 0 }
+    // high(low) < target ≤ high(top) throughout, the ends being −1 and `count`.
+    var low = -1
+    var top = count
+    let guess = max(0, min(guess, count - 1))
     var step = 4
     if high(at: guess) < target {
       low = guess
@@ -262,7 +260,7 @@ extension PageView {
 
   /// The first entry whose `high` is above `bound`; `count` when there is none.
   package func upperBound(of bound: UInt64) -> Int {
-    bound == .max ? count : lowerBound(of: bound + 1)
+    bound == .max ? count : lowerBound(of: bound + 1, near: count / 2)
   }
 
   /// Whether every kind is one of the three.
@@ -286,6 +284,29 @@ extension PageView {
     }
     return nil
   }
+}
+
+extension PageShape {
+  /// Asks for the memory that `range(of:near:)` and the time of what it finds will read.
+  ///
+  /// - Parameters:
+  ///   - page: memory of a page of this shape, which need not be there yet.
+  ///   - entries: about how many entries it has.
+  ///   - part: as for `range(of:near:)`.
+  @inline(__always)
+  func prefetch(_ page: UnsafeRawPointer, entries: Int, near part: Float) {
+    let place = Int(part * Float(entries))
+    let highs = unsafe page + TableFormat.pageHeaderBytes
+    unsafe sediment_prefetch_read(page)
+    // The guess is a few entries off: what is on either side.
+    unsafe sediment_prefetch_read(highs + (place - Self.guessError) * 8)
+    unsafe sediment_prefetch_read(highs + (place + Self.guessError) * 8)
+    unsafe sediment_prefetch_read(highs + (entries + place) * 8)
+    unsafe sediment_prefetch_read(highs + entries * 16 + place * timeWidth)
+  }
+
+  /// Entries by which a guess is mostly off at most.
+  private static let guessError = 6
 }
 
 extension UnsafeRawPointer {

@@ -1,5 +1,16 @@
 internal import CSedimentKernels
 
+/// Where in a table an entry lies if the table has it.
+package struct PagePlace {
+  /// The page's first unit.
+  package var first: UInt32
+  /// Its units; 0 when no page can hold the entry.
+  package var count: UInt32
+  /// About how far into the page the entry is, from 0 to 1: what the page's share of the hashes
+  /// says.
+  package var part: Float
+}
+
 /// What a lookup needs of a table before it reads: trivially copyable, without a reference count.
 ///
 /// Borrowed from a `TableReader` and valid as long as that lives.
@@ -15,14 +26,20 @@ package struct TableProbe {
   package let fileID: UInt64
   private let index: UnsafePointer<UInt32>
   private let unitCount: Int
+  /// The quantum behind the last page.
+  private let quantaEnd: UInt64
+  /// Entries of a page, in the mean.
+  let pageEntries: Int
   /// Units a quantum, in 32.32 fixed point; units × 2³² at most, so a product with a quantum of the
   /// range stays below units × 2³².
   private let scale: UInt64
 
-  /// - Parameter index: the quantum at which each unit's page begins, `unitCount` ≥ 1 of them.
+  /// - Parameters:
+  ///   - index: the quantum at which each unit's page begins, `unitCount` ≥ 1 of them.
+  ///   - entryCount: entries of the table.
   init(
     quanta: TableQuanta, shape: PageShape, filter: FilterProbe, fileID: UInt64,
-    index: UnsafePointer<UInt32>, unitCount: Int
+    index: UnsafePointer<UInt32>, unitCount: Int, entryCount: UInt64
   ) {
     self.quanta = quanta
     self.shape = shape
@@ -32,14 +49,23 @@ package struct TableProbe {
     self.unitCount = unitCount
     let quantumCount = UInt64(quanta.quantum(of: quanta.rangeHigh)) + 1
     scale = (UInt64(unitCount) << 32) / quantumCount
+    quantaEnd = quantumCount
+    pageEntries = Int(entryCount) / unitCount
   }
 
-  /// The units of the page that holds `hash` if the table does: `count` is 0 when none can.
+  /// The page that holds `hash` if the table does.
   @inline(__always)
-  package func pageUnits(for hash: KeyHash) -> (first: UInt32, count: UInt32) {
-    guard quanta.contains(hash.high) else { return (0, 0) }
-    let units = page(holding: quanta.quantum(of: hash.high))
-    return (UInt32(units.lowerBound), UInt32(units.count))
+  package func page(for hash: KeyHash) -> PagePlace {
+    guard quanta.contains(hash.high) else { return PagePlace(first: 0, count: 0, part: 0) }
+    let quantum = quanta.quantum(of: hash.high)
+    let units = page(holding: quantum)
+    guard !units.isEmpty else { return PagePlace(first: 0, count: 0, part: 0) }
+    let begin = unsafe index[units.lowerBound]
+    let end = units.upperBound < unitCount ? unsafe UInt64(index[units.upperBound]) : quantaEnd
+    // Differences that a damaged index makes wrong are of no harm: the part is a guess.
+    let part = Float(quantum &- begin) / Float(max(end, UInt64(begin) + 1) - UInt64(begin))
+    return PagePlace(
+      first: UInt32(units.lowerBound), count: UInt32(units.count), part: min(part, 1))
   }
 
   /// The quantum at which the page of `unit` begins.

@@ -67,7 +67,8 @@ package final class TableReader {
       timeWidth: Int(footer.timeWidth))
     probe = unsafe TableProbe(
       quanta: quanta, shape: shape, filter: filter.probe, fileID: metadata.fileID,
-      index: UnsafePointer(index), unitCount: Int(footer.pageUnits))
+      index: UnsafePointer(index), unitCount: Int(footer.pageUnits),
+      entryCount: footer.entryCount)
   }
 
   deinit {
@@ -83,7 +84,7 @@ package final class TableReader {
   /// Reads the page of `count` units that begins with unit `first`, and checks it.
   ///
   /// - Parameters:
-  ///   - first: as `TableProbe.pageUnits(for:)` says, `count` too.
+  ///   - first: as `TableProbe.page(for:)` says, `count` too.
   ///   - memory: room for `count` × 4096 bytes at a multiple of 8; the view borrows it.
   /// Throws `FileError`, or `Corruption` when the page is not the one that was written there.
   package func readPage(

@@ -1,18 +1,18 @@
-// Writes one table: entries in, a synchronised file out.
+// Writes one table: entries in, a file out.
 //
 // 1. `append` checks a block of entries and copies it behind the columns of those before.
 // 2. As long as more is staged than fits a unit, the quanta before that of the first entry that
 //    does not fit become a page. A quantum that alone is larger than a unit waits until its end is
 //    there, and becomes a jumbo page.
 // 3. Pages are assembled in a buffer of 1 MiB and written when it is full.
-// 4. `finish` writes what is left, the filter, the index and the footer, and synchronises the file.
-//    The directory is the caller's to synchronise.
+// 4. `finish` writes what is left, the filter, the index and the footer, and synchronises the file;
+//    `finishUnsynchronized` leaves that to the caller, as the directory always is.
 //
 // Invariants
 // 1. The staged entries are whole quanta, but for the last, which may go on.
 // 2. Between two calls, more than a unit is staged only when all of it is one quantum.
 // 3. `index` has one element for every unit handed to `output`.
-// 4. Unless `finish` returned, no file of the table's name is left (as far as the file system lets
+// 4. Unless one of the two returned, no file of the table's name is left (as far as the file system lets
 //    us remove it).
 //
 // Concurrency: single owner.
@@ -107,7 +107,7 @@ package struct TableWriter: ~Copyable {
   }
 
   deinit {
-    if !isFinished { removeFile() }
+    if !isFinished { Self.remove(output.file, plan.number, from: directory) }
   }
 
   /// About the size of the file if it were finished now.
@@ -147,6 +147,23 @@ package struct TableWriter: ~Copyable {
   /// - Returns: what the manifest is to remember; `nil` when there were no entries, and then no
   ///   file. Throws `FileError`; the file is gone then.
   package consuming func finish() throws -> TableMetadata? {
+    let directory = self.directory
+    guard let (metadata, file) = try finishUnsynchronized() else { return nil }
+    do {
+      try file.synchronize()
+      file.close()
+      return metadata
+    } catch {
+      Self.remove(file, metadata.number, from: directory)
+      throw error
+    }
+  }
+
+  /// Ends the table. Its content is durable once the caller has synchronised the file, which stays
+  /// open for that: what failed meanwhile is told to who had it open.
+  ///
+  /// - Returns: as `finish`, and the file.
+  package consuming func finishUnsynchronized() throws -> (TableMetadata, any File)? {
     guard entryCount > 0 else { return nil }
     try emitPage(of: staging.count)
     let image = filter.finish()
@@ -156,14 +173,13 @@ package struct TableWriter: ~Copyable {
     output.commit(TableFormat.footerBytes)
     guard output.offset <= TableFormat.fileBytesMax else { throw TableWriteError.tableTooLarge }
     try output.flush()
-    try output.file.synchronize()
-    output.file.close()
     isFinished = true
-    return TableMetadata(
+    let metadata = TableMetadata(
       number: plan.number, fileID: plan.fileID, fileBytes: output.offset,
       entryCount: entryCount, smallestHigh: smallestHigh, largestHigh: last.high,
       smallestTime: smallestTime, largestTime: largestTime, layout: plan.layout,
       hasKinds: plan.hasKinds, filterKind: image.geometry.kind)
+    return (metadata, output.file)
   }
 
   /// Gives the table up and removes its file.
@@ -274,11 +290,13 @@ extension TableWriter {
     return .timeOutOfBounds
   }
 
-  /// Closes and removes the unfinished file.
-  private func removeFile() {
-    output.file.close()
+  /// Closes and removes a file that did not become a table.
+  private static func remove(
+    _ file: any File, _ number: FileNumber, from directory: any Directory
+  ) {
+    file.close()
     do {
-      try directory.remove(plan.number.tableName)
+      try directory.remove(number.tableName)
     } catch {
       // Nobody names the file: recovery removes it as an orphan. The error that led here is the
       // one that is reported.

@@ -112,6 +112,48 @@ struct PageCacheTests {
     #expect(found.count > 400)
   }
 
+  @Test("a cache that is made smaller drops pages, and one made larger again fills what was free")
+  func sizeChanges() throws {
+    let pages: Range<UInt32> = 0..<2_000
+    func found(_ cache: PageCache) -> Int {
+      pages.count { unit in
+        guard let page = cache.lookup(fileID: 1, unit: unit) else { return false }
+        defer { cache.unpin(page) }
+        #expect(isIntact(page, 1, unit))
+        return true
+      }
+    }
+    let cache = try PageCache(byteBudget: 1_600 * TableFormat.unitBytes)
+    for _ in 0..<2 { for unit in pages { insert(1, unit, into: cache) } }
+    #expect((1_500...1_600).contains(found(cache)))
+    cache.resize(byteBudget: 400 * TableFormat.unitBytes)
+    #expect((300...400).contains(found(cache)))
+    for _ in 0..<2 { for unit in pages { insert(1, unit, into: cache) } }
+    #expect((300...400).contains(found(cache)))
+    cache.resize(byteBudget: 0)
+    #expect(found(cache) == 0)
+    insert(1, 1, into: cache)
+    #expect(cache.lookup(fileID: 1, unit: 1) == nil)
+    // More than it was made for is as much as it was made for.
+    cache.resize(byteBudget: .max)
+    for unit in pages { insert(1, unit, into: cache) }
+    #expect((1_500...1_600).contains(found(cache)))
+  }
+
+  @Test("a page that is read while its frame is given up stays whole until it is unpinned")
+  func pinnedPageOutlivesItsFrame() throws {
+    let cache = try PageCache(byteBudget: 64 * TableFormat.unitBytes)
+    for unit in 0..<64 as Range<UInt32> { insert(1, unit, into: cache) }
+    let units = 0..<64 as Range<UInt32>
+    let found = units.lazy.compactMap { unit in
+      cache.lookup(fileID: 1, unit: unit).map { (unit, $0) }
+    }.first
+    let (unit, pinned) = try #require(found)
+    cache.resize(byteBudget: 0)
+    #expect(isIntact(pinned, 1, unit))
+    cache.unpin(pinned)
+  }
+
   @Test("threads that share a cache see intact pages only")
   func threadsSeeIntactPages() async throws {
     let cache = try PageCache(byteBudget: 64 * TableFormat.unitBytes)
@@ -131,6 +173,7 @@ struct PageCacheTests {
     var damaged = 0
     for _ in 0..<3_000 {
       let unit = UInt32.random(in: 0..<200, using: &generator)
+      if unit < 2 { cache.resize(byteBudget: (32 + Int(seed) * 16) * TableFormat.unitBytes) }
       if let page = cache.lookup(fileID: 5, unit: unit) {
         if !suite.isIntact(page, 5, unit) { damaged += 1 }
         cache.unpin(page)

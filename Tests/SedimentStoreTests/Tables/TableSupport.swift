@@ -186,13 +186,15 @@ func readAll(_ name: String, in directory: any Directory) throws -> [UInt8] {
 /// The entries of `hash` by filter, index and one page.
 func lookup(_ hash: KeyHash, in reader: TableReader, valueWidth: Int) throws -> [TestEntry] {
   guard reader.probe.filter.mayContain(hash) else { return [] }
-  let (first, count) = reader.probe.pageUnits(for: hash)
-  guard count > 0 else { return [] }
+  let place = reader.probe.page(for: hash)
+  guard place.count > 0 else { return [] }
   let memory = UnsafeMutableRawPointer.allocate(
-    byteCount: Int(count) * TableFormat.unitBytes, alignment: 8)
+    byteCount: Int(place.count) * TableFormat.unitBytes, alignment: 8)
   defer { unsafe memory.deallocate() }
-  let view = try unsafe reader.readPage(first: first, count: count, into: memory)
-  return view.range(of: hash).map { TestEntry(view.entry(at: $0), valueWidth: valueWidth) }
+  let view = try unsafe reader.readPage(first: place.first, count: place.count, into: memory)
+  return view.range(of: hash, near: place.part).map {
+    TestEntry(view.entry(at: $0), valueWidth: valueWidth)
+  }
 }
 
 /// All entries of a source.

@@ -2,11 +2,18 @@
 
 extension [CoursePoint] {
   /// Seconds until so many events were decided.
-  package func seconds(at events: Double) -> Double { interpolate(at: events) { $0.seconds } }
+  package func seconds(at events: Double) -> Double {
+    interpolate(at: events, of: { Double($0.events) }) { $0.seconds }
+  }
 
   /// Keys accepted when so many events were decided.
   package func accepted(at events: Double) -> Double {
-    interpolate(at: events) { Double($0.accepted) }
+    interpolate(at: events, of: { Double($0.events) }) { Double($0.accepted) }
+  }
+
+  /// Keys accepted so many seconds after the start.
+  func accepted(atSeconds seconds: Double) -> Double {
+    interpolate(at: seconds, of: \.seconds) { Double($0.accepted) }
   }
 
   /// Events a second between two counts of events.
@@ -23,17 +30,17 @@ extension [CoursePoint] {
   }
 
   private func interpolate(
-    at events: Double, _ value: (CoursePoint) -> Double
+    at place: Double, of places: (CoursePoint) -> Double, _ value: (CoursePoint) -> Double
   ) -> Double {
-    var (previousEvents, previousValue) = (0.0, 0.0)
+    var (previousPlace, previousValue) = (0.0, 0.0)
     for point in self {
-      let pointEvents = Double(point.events)
-      if pointEvents >= events {
-        guard pointEvents > previousEvents else { return value(point) }
-        let share = (events - previousEvents) / (pointEvents - previousEvents)
+      let pointPlace = places(point)
+      if pointPlace >= place {
+        guard pointPlace > previousPlace else { return value(point) }
+        let share = (place - previousPlace) / (pointPlace - previousPlace)
         return previousValue + share * (value(point) - previousValue)
       }
-      (previousEvents, previousValue) = (pointEvents, value(point))
+      (previousPlace, previousValue) = (pointPlace, value(point))
     }
     return previousValue
   }

@@ -93,10 +93,26 @@ extension EngineSummary {
     guard let seconds = middle(of: made.map(\.seconds)) else { return [] }
     let longest = made.map(\.seconds).max() ?? seconds
     let bytes = middle(of: made.compactMap { $0.newBytes.map { Double($0) } })
-    return [
+    var line =
       "\(engine): \(made.count) checkpoints, median \(inMicros(seconds * 1e6)), "
-        + "longest \(inMicros(longest * 1e6)), \(inBytes(UInt64(bytes ?? 0))) new at the median"
-    ]
+      + "longest \(inMicros(longest * 1e6)), \(inBytes(UInt64(bytes ?? 0))) new at the median"
+    if let share = middle(of: records.flatMap(Self.checkpointShares)) {
+      line += ", \(decimal(share, digits: 2)) × the keys that were new since the one before"
+    }
+    return [line]
+  }
+
+  /// What each checkpoint but the first wrote, for every byte that the keys which were new since
+  /// the one before took when they were first flushed.
+  private static func checkpointShares(_ record: RunRecord) -> [Double] {
+    let details = record.details
+    let entryBytes = Double(details.flushedBytes ?? 0) / Double(max(record.figures.accepted, 1))
+    return zip(details.checkpoints, details.checkpoints.dropFirst()).compactMap { before, this in
+      guard let bytes = this.newBytes, let from = before.at, let to = this.at else { return nil }
+      let keys =
+        details.course.accepted(atSeconds: to) - details.course.accepted(atSeconds: from)
+      return keys > 0 && entryBytes > 0 ? Double(bytes) / (keys * entryBytes) : nil
+    }
   }
 
   private var coldNotes: [String] {

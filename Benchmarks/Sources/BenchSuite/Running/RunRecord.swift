@@ -90,6 +90,9 @@ package struct CoursePoint: Codable, Sendable {
 
 /// A checkpoint that was made while writing went on.
 package struct CheckpointFigures: Codable, Sendable {
+  /// Seconds from the start of the run; `nil` in old records.
+  var at: Double?
+  /// How long it took.
   var seconds: Double
   /// Bytes that it added to what earlier ones hold.
   var newBytes: UInt64?

@@ -50,12 +50,14 @@ private final class CheckpointClock: @unchecked Sendable {
   private var failure: (any Error)?
 
   init(_ engine: any Engine, directory: String, seconds: Double) {
+    let whole = ProcessMeter()
     let thread = Thread { [self] in
       do {
         while stopping.wait(timeout: .now() + seconds) == .timedOut {
-          let meter = ProcessMeter()
+          let at = whole.wallSeconds
           let newBytes = try engine.checkpoint(made.count, in: directory)
-          made.append(CheckpointFigures(seconds: meter.wallSeconds, newBytes: newBytes))
+          made.append(
+            CheckpointFigures(at: at, seconds: whole.wallSeconds - at, newBytes: newBytes))
         }
       } catch {
         failure = error
