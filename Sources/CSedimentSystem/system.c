@@ -61,6 +61,18 @@ void sediment_start_writeback(int descriptor, int64_t offset, int64_t bytes) {
 #endif
 }
 
+void sediment_drop_written(int descriptor, int64_t offset, int64_t bytes) {
+#ifdef __linux__
+  // What goes wrong here is told by the synchronisation to come.
+  sync_file_range(
+      descriptor, offset, bytes,
+      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+  posix_fadvise(descriptor, offset, bytes, POSIX_FADV_DONTNEED);
+#else
+  (void)descriptor, (void)offset, (void)bytes;
+#endif
+}
+
 int64_t sediment_read_cached(int descriptor, void *destination, int64_t bytes, int64_t offset) {
 #if defined(RWF_NOWAIT)
   struct iovec whole = {destination, (size_t)bytes};

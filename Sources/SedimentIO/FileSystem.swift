@@ -85,6 +85,9 @@ public protocol File: AnyObject, Sendable {
   /// Lets the system begin to bring a part that was written to the disk, so that a later
   /// `synchronize` finds less to do. A hint: it promises nothing and cannot fail.
   func startWriteback(at offset: UInt64, count: Int)
+  /// Waits until a part that was written has been handed to the disk, and lets the system drop its
+  /// copy in memory: for whoever writes much that nobody reads soon. A hint, as above.
+  func dropWritten(at offset: UInt64, count: Int)
   /// Makes the content and size durable. After an error nothing about the content is known.
   func synchronize() throws(FileError)
   /// Closes; further use is `.closed`. Called by `deinit` when forgotten.
@@ -101,6 +104,9 @@ extension File {
 
   /// Nothing to begin early.
   public func startWriteback(at offset: UInt64, count: Int) {}
+
+  /// Nothing to drop.
+  public func dropWritten(at offset: UInt64, count: Int) {}
 }
 
 /// A held lock; released by `unlock()` or when the last reference goes.

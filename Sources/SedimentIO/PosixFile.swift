@@ -98,11 +98,17 @@ final class PosixFile: File {
   }
 
   func startWriteback(at offset: UInt64, count: Int) {
+    hint(at: offset) { sediment_start_writeback($0, $1, Int64(count)) }
+  }
+
+  func dropWritten(at offset: UInt64, count: Int) {
+    hint(at: offset) { sediment_drop_written($0, $1, Int64(count)) }
+  }
+
+  private func hint(at offset: UInt64, _ body: (Int32, Int64) -> Void) {
     guard let start = Int64(exactly: offset) else { return }
     do {
-      try descriptor.use("write back", path) { number throws(FileError) in
-        sediment_start_writeback(number, start, Int64(count))
-      }
+      try descriptor.use("write back", path) { number throws(FileError) in body(number, start) }
     } catch {
       // Closed: there is nothing to begin.
     }

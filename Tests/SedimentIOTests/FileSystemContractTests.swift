@@ -187,7 +187,7 @@ import Testing
   }
 
   @Test(arguments: FileSystemUnderTest.allCases)
-  func earlyWritebackChangesNothingAndIsFreeToAskFor(_ kind: FileSystemUnderTest) throws {
+  func hintsAboutWrittenPartsChangeNothingAndAreFreeToGive(_ kind: FileSystemUnderTest) throws {
     let scratch = try Scratch(kind)
     defer { scratch.remove() }
     let file = try scratch.directory.openFile("a", .create)
@@ -195,11 +195,15 @@ import Testing
     file.startWriteback(at: 0, count: 5000)
     file.startWriteback(at: 1 << 40, count: 10)
     file.startWriteback(at: .max, count: .max)
+    file.dropWritten(at: 0, count: 4096)
+    file.dropWritten(at: 1 << 40, count: 10)
+    file.dropWritten(at: .max, count: .max)
     try file.synchronize()
     #expect(try file.size() == 5000)
     #expect(try file.read(5000, at: 0) == bytes(1, 5000))
     file.close()
     file.startWriteback(at: 0, count: 10)
+    file.dropWritten(at: 0, count: 10)
   }
 
   @Test(arguments: FileSystemUnderTest.allCases)

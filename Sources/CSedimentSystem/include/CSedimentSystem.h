@@ -20,6 +20,10 @@ int sediment_synchronize_file(int descriptor);
 /// system has no such call.
 void sediment_start_writeback(int descriptor, int64_t offset, int64_t bytes);
 
+/// Waits until a part of a file has been written to the disk, and drops it from the page cache; a
+/// hint only, and nothing where the system has no such calls.
+void sediment_drop_written(int descriptor, int64_t offset, int64_t bytes);
+
 /// Reads a part of a file as far as it is in the page cache; 0 where it is not, where the system
 /// cannot tell, and on errors.
 int64_t sediment_read_cached(int descriptor, void *destination, int64_t bytes, int64_t offset);

@@ -2,6 +2,13 @@
 //
 // Records that lie side by side in the batch are one range; long ranges go to the file from where
 // they are, short ones through a buffer. Nothing is allocated per record or per batch.
+//
+// Output is not read again by the job, and there may be more of it than memory. What was written
+// goes to the disk at once, and some way behind the end the system is told to drop it: the pages it
+// frees take what follows. So synchronising finds little left to do, the system's memory stays with
+// those who read (the state's tables, the input), and on a virtual machine, where memory that was
+// not in use costs the host a fault a page, 1.5 GB cost 0.8 s of processor time instead of 2.7
+// (medians of three in turn).
 
 internal import SedimentIO
 
@@ -12,10 +19,17 @@ internal import SedimentIO
   /// From here on a copy costs more than a system call.
   static let directBytesMin = 1 << 17
 
+  /// How far behind the end of the file its pages are dropped: enough for the disk to be busy.
+  private static let keptBytes: UInt64 = 16 << 20
+  /// Bytes that are dropped at a time.
+  private static let dropBytes = 4 << 20
+
   private let buffer: UnsafeMutableRawBufferPointer
   private var buffered = 0
   private var file: (any File)?
   private var fileBytes: UInt64 = 0
+  /// Where the part begins that the system has not been told to drop.
+  private var keptFrom: UInt64 = 0
 
   init() {
     unsafe buffer = .allocate(byteCount: Self.bufferBytes, alignment: 4096)
@@ -34,6 +48,7 @@ internal import SedimentIO
   func open(_ file: any File, at bytes: UInt64) {
     self.file = file
     fileBytes = bytes
+    keptFrom = bytes
     buffered = 0
   }
 
@@ -42,6 +57,7 @@ internal import SedimentIO
     file = nil
     buffered = 0
     fileBytes = 0
+    keptFrom = 0
   }
 
   /// Writes out the buffer and hands the file over; `nil` when there is none.
@@ -57,10 +73,18 @@ internal import SedimentIO
   func flush() throws(FileError) {
     guard let file, buffered > 0 else { return }
     // SAFETY: `buffered` never exceeds the buffer.
-    try unsafe file.write(
-      UnsafeRawBufferPointer(rebasing: buffer[..<buffered]), at: fileBytes)
-    fileBytes += UInt64(buffered)
+    try unsafe write(UnsafeRawBufferPointer(rebasing: buffer[..<buffered]), to: file)
     buffered = 0
+  }
+
+  private func write(_ bytes: UnsafeRawBufferPointer, to file: any File) throws(FileError) {
+    try unsafe file.write(bytes, at: fileBytes)
+    file.startWriteback(at: fileBytes, count: bytes.count)
+    fileBytes += UInt64(bytes.count)
+    while keptFrom + UInt64(Self.dropBytes) + Self.keptBytes <= fileBytes {
+      file.dropWritten(at: keptFrom, count: Self.dropBytes)
+      keptFrom += UInt64(Self.dropBytes)
+    }
   }
 
   /// The open file, for its metadata and synchronisation.
@@ -79,9 +103,7 @@ internal import SedimentIO
     guard bytes.count < Self.directBytesMin else {
       try flush()
       guard let file else { return }
-      try unsafe file.write(bytes, at: fileBytes)
-      fileBytes += UInt64(bytes.count)
-      return
+      return try unsafe write(bytes, to: file)
     }
     guard let source = bytes.baseAddress, let start = unsafe buffer.baseAddress else { return }
     // SAFETY: shorter than the room left, by the flush above.
