@@ -1,20 +1,24 @@
 internal import Synchronization
 
 /// A table that lookups can use: its reader, the part of it that counts, and what it may answer.
-final class OpenTable: Sendable {
-  let reader: TableReader
+package final class OpenTable: Sendable {
+  /// What reads its pages; parts of one table share it.
+  package let reader: TableReader
   let clip: ClosedRange<UInt64>
-  private let budget: ByteBudget
+  /// Of the reader's memory, and shared like it.
+  private let grant: ByteGrant
 
-  /// Takes the reader's memory from `budget` for as long as it lives.
-  init(reader: TableReader, clip: ClosedRange<UInt64>, budget: ByteBudget) {
+  /// - Parameter grant: for the memory of the reader's index and filter.
+  init(reader: TableReader, clip: ClosedRange<UInt64>, grant: ByteGrant) {
     self.reader = reader
     self.clip = clip
-    self.budget = budget
-    budget.take(reader.indexBytes + reader.filter.memoryBytes)
+    self.grant = grant
   }
 
-  deinit { budget.giveBack(reader.indexBytes + reader.filter.memoryBytes) }
+  /// Another part of the same table.
+  func clipped(to clip: ClosedRange<UInt64>) -> OpenTable {
+    clip == self.clip ? self : OpenTable(reader: reader, clip: clip, grant: grant)
+  }
 }
 
 /// A run that lookups can use. Immutable.
@@ -60,16 +64,31 @@ struct FrozenMemtable: Sendable {
 }
 
 /// Grants bytes of a fixed amount; what is granted comes back when its holder is gone.
-final class ByteBudget: Sendable {
+package final class ByteBudget: Sendable {
   let limit: Int
   private let used = Mutex(0)
 
-  init(limit: Int) { self.limit = limit }
+  /// A budget of which nothing is taken.
+  package init(limit: Int) { self.limit = limit }
 
   /// Bytes not granted at the moment.
-  var available: Int { used.withLock { max(limit - $0, 0) } }
+  package var available: Int { used.withLock { max(limit - $0, 0) } }
 
   func take(_ bytes: Int) { used.withLock { $0 += bytes } }
 
   func giveBack(_ bytes: Int) { used.withLock { $0 -= bytes } }
+}
+
+/// Bytes taken from a budget for as long as this lives.
+final class ByteGrant: Sendable {
+  private let bytes: Int
+  private let budget: ByteBudget
+
+  init(_ bytes: Int, of budget: ByteBudget) {
+    self.bytes = bytes
+    self.budget = budget
+    budget.take(bytes)
+  }
+
+  deinit { budget.giveBack(bytes) }
 }

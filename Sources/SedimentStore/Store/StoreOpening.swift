@@ -3,14 +3,15 @@
 //   1. open the directory, take LOCK
 //   2. read the manifest: the state of the last durable epoch; none: a new store
 //   3. arrange tables for the number of shards asked for
-//   4. read the logs that count to their end, and of every table what opening it reads
+//   4. read the logs that count to their end, and open the tables: see `TableOpening`
 //   5. write, sync and publish a new manifest with the next writer epoch
 //   6. remove what the state does not name: tables of flushes and merges no epoch took in
-//   7. open tables, replay logs into memtables; what does not fit them is flushed
+//   7. replay logs into memtables; what does not fit them is flushed
 //
 // Nothing is renamed or removed before step 5 is durable: after a failed sync what the page cache
 // shows may not be on disk. And nothing is written before step 5, so that a store which is damaged
-// or of a newer format is refused as it is.
+// or of a newer format is refused as it is: whatever opening reads, filters included, was read and
+// found whole by then.
 
 internal import SedimentIO
 internal import Synchronization
@@ -51,23 +52,39 @@ struct StoreOpening {
     }
     let number = FileNumber(state.nextFileNumber)
     state.nextFileNumber += 1
+    let workers = try ShardWorkers(threads: options.shards - 1)
+    do {
+      return try open(directory, lock, state: state, number: number, workers: workers)
+    } catch {
+      workers.stop()
+      throw error
+    }
+  }
+
+  /// Opens what `state` names, under a manifest of this number.
+  private func open(
+    _ directory: any Directory, _ lock: any DirectoryLock, state: StoreState, number: FileNumber,
+    workers: ShardWorkers
+  ) throws -> StateStore {
+    var state = state
     // Everything is read, and what was read is durable, before the new manifest promises anything.
     try settleLogs(&state, directory)
-    let files = StateFiles.inState(directory)
-    for table in state.tables.values.sorted(by: { $0.number < $1.number }) {
-      try files.withTable(table) { _ in }
-    }
+    let filters = ByteBudget(limit: MemoryPlan(budget: options.memoryBudget).filterBytes)
+    let tables = try TableOpening(directory: directory, budget: filters, workers: workers)
+      .open(state)
     let manifest = try DurableManifest(directory: directory, number: number, state: state)
     let core = try StoreCore(
       fileSystem: fileSystem, directory: directory, options: options, manifest: manifest,
-      nextFileNumber: state.nextFileNumber, present: Self.names(of: state))
+      nextFileNumber: state.nextFileNumber, present: Self.names(of: state), filters: filters,
+      workers: workers)
     do {
       // Before the logs are replayed, which may flush tables that no epoch names yet.
       try removeUnknown(directory, state: state, manifestName: manifest.name)
       for keyspace in state.keyspaces {
         core.add(
           try Self.makeKeyspace(
-            keyspace, core: core, seed: state.seed, keyspaceCount: state.keyspaces.count))
+            keyspace, tables: tables, core: core, seed: state.seed,
+            keyspaceCount: state.keyspaces.count))
       }
       try core.startBackgroundThreads()
     } catch {
@@ -157,21 +174,15 @@ struct StoreOpening {
     }
   }
 
-  /// Opens a keyspace's tables and replays its logs.
+  /// Makes a keyspace of its state and open tables, and replays its logs.
   static func makeKeyspace(
-    _ state: KeyspaceState, core: StoreCore, seed: HashSeed, keyspaceCount: Int
+    _ state: KeyspaceState, tables: OpenTables, core: StoreCore, seed: HashSeed,
+    keyspaceCount: Int
   ) throws -> HashedKeyspace {
     let layout = state.options.layout
-    var tables: [TableSlice: OpenTable] = [:]
     let shards = try state.shards.enumerated().map { index, shard in
-      let runs = try shard.runs.map { run in
-        OpenRun(
-          state: run,
-          tables: try run.tables.map { slice in
-            let open = try tables[slice] ?? core.open(slice)
-            tables[slice] = open
-            return open
-          })
+      let runs = shard.runs.map { run in
+        OpenRun(state: run, tables: run.tables.map { tables.table($0) })
       }
       return try Shard(
         index: index, groups: shard.groups,
