@@ -11,10 +11,9 @@
 // Nothing is renamed or removed before step 5 is durable: after a failed sync what the page cache
 // shows may not be on disk. And nothing is written before step 5, so that a store which is damaged
 // or of a newer format is refused as it is: whatever opening reads, filters included, was read and
-// found whole by then.
+// found whole by then. Step 7 reads again what step 4 has read, the logs, which fit no budget.
 
 internal import SedimentIO
-internal import Synchronization
 
 /// Opens one store.
 struct StoreOpening {
@@ -68,7 +67,7 @@ struct StoreOpening {
   ) throws -> StateStore {
     var state = state
     // Everything is read, and what was read is durable, before the new manifest promises anything.
-    try settleLogs(&state, directory)
+    let loads = try settleLogs(&state, directory)
     let filters = ByteBudget(limit: MemoryPlan(budget: options.memoryBudget).filterBytes)
     let tables = try TableOpening(directory: directory, budget: filters, workers: workers)
       .open(state)
@@ -80,10 +79,10 @@ struct StoreOpening {
     do {
       // Before the logs are replayed, which may flush tables that no epoch names yet.
       try removeUnknown(directory, state: state, manifestName: manifest.name)
-      for keyspace in state.keyspaces {
+      for (keyspace, loads) in zip(state.keyspaces, loads) {
         core.add(
           try Self.makeKeyspace(
-            keyspace, tables: tables, core: core, seed: state.seed,
+            keyspace, tables: tables, loads: loads, core: core, seed: state.seed,
             keyspaceCount: state.keyspaces.count))
       }
       try core.startBackgroundThreads()
@@ -146,17 +145,25 @@ struct StoreOpening {
 
   /// Reads every log to its end. A log of batches may end in records that its writer never
   /// synchronised: they count now, so they are made durable here.
-  private func settleLogs(_ state: inout StoreState, _ directory: any Directory) throws {
-    for index in state.keyspaces.indices {
-      for position in state.keyspaces[index].logs.indices {
-        let log = state.keyspaces[index].logs[position]
-        let length = try state.keyspaces[index].entries(of: log, in: directory) { _ in }
-        guard state.keyspaces[index].options.log != .epochs else { continue }
+  ///
+  /// - Returns: what the logs of each keyspace hold for its shards.
+  private func settleLogs(
+    _ state: inout StoreState, _ directory: any Directory
+  ) throws -> [[ReplayLoad]] {
+    try state.keyspaces.indices.map { index in
+      let keyspace = state.keyspaces[index]
+      let dealer = EntryDealer(keyspace)
+      for (position, log) in keyspace.logs.enumerated() {
+        let length = try keyspace.readRecords(of: log, in: directory) { payload in
+          _ = try unsafe payload.withUnsafeBytes { try unsafe dealer.deal($0) }
+        }
+        guard keyspace.options.log != .epochs else { continue }
         let file = try directory.openFile(log.number.logName, .readWrite)
         defer { file.close() }
         try file.synchronize()
         state.keyspaces[index].logs[position].committedLength = max(length, log.committedLength)
       }
+      return dealer.loads
     }
   }
 
@@ -175,9 +182,11 @@ struct StoreOpening {
   }
 
   /// Makes a keyspace of its state and open tables, and replays its logs.
+  ///
+  /// - Parameter loads: what the logs hold for each shard.
   static func makeKeyspace(
-    _ state: KeyspaceState, tables: OpenTables, core: StoreCore, seed: HashSeed,
-    keyspaceCount: Int
+    _ state: KeyspaceState, tables: OpenTables, loads: [ReplayLoad], core: StoreCore,
+    seed: HashSeed, keyspaceCount: Int
   ) throws -> HashedKeyspace {
     let layout = state.options.layout
     let shards = try state.shards.enumerated().map { index, shard in
@@ -188,7 +197,7 @@ struct StoreOpening {
         index: index, groups: shard.groups,
         active: core.makeMemtable(
           layout: layout, groups: shard.groups, keyspaces: keyspaceCount,
-          slotsMax: state.logs.isEmpty ? MemoryPlan.firstMemtableSlots : .max),
+          slotsMax: MemoryPlan.firstMemtableSlots(for: loads[index])),
         runs: runs, cache: core.cache)
     }
     let keyspace = HashedKeyspace(
@@ -196,57 +205,6 @@ struct StoreOpening {
       writer: KeyspaceWriter(logs: state.logs))
     try keyspace.replayLogs(state)
     return keyspace
-  }
-}
-
-extension HashedKeyspace {
-  /// Puts what the logs hold into the memtables. Runs before anyone else knows the keyspace.
-  fileprivate func replayLogs(_ state: KeyspaceState) throws {
-    for log in state.logs {
-      try state.entries(of: log, in: store.directory) { entry in
-        try self.replay(entry, largestTime: clock.withLock { $0.largest })
-      } largest: { time in
-        if time != EntryTime.none { updateClock { $0.advance(to: time) } }
-      }
-    }
-    let window = options.window(of: clock.withLock { $0.largest } ?? 0)
-    for shard in shards where !shard.view.active.isEmpty {
-      shard.view.active.takeDelta { _ in }
-      shard.activeIsLogged = true
-      shard.view.active.window = window
-    }
-  }
-
-  private func replay(_ entry: EntryReference, largestTime: Int64?) throws {
-    let shard = shards[shardIndex(entry.hash.high)]
-    // With a smaller budget than before the logs may hold more than a memtable does.
-    if !shard.view.active.fits(count: 1, keyBytes: Int(entry.keyLength))
-      || !shard.view.active.replay(entry)
-    {
-      shard.activeIsLogged = true
-      shard.view.active.window = options.window(of: max(largestTime ?? entry.time, entry.time))
-      try store.freeze(shard, of: self, waits: false)
-      // No thread flushes yet, and memory is bounded.
-      if let frozen = shard.view.frozen.last { try store.flush(frozen, of: shard, in: self) }
-      guard shard.view.active.replay(entry) else {
-        throw StoreError(.inputOutput, "an entry of the log does not fit an empty memtable")
-      }
-    }
-  }
-}
-
-extension KeyspaceState {
-  /// Calls `body` with every entry of a log that counts. A log of batches counts to its torn tail,
-  /// one of epochs to its committed length.
-  ///
-  /// - Returns: the length of the part that counts.
-  @discardableResult
-  fileprivate func entries(
-    of log: LogReference, in directory: any Directory, _ body: (EntryReference) throws -> Void,
-    largest: (Int64) -> Void = { _ in }
-  ) throws -> UInt64 {
-    try EntryLog(log, name: FileNaming.state.name(of: log), layout: options.layout).read(
-      in: directory, stopsAtCommitted: options.log == .epochs, body, largest: largest)
   }
 }
 
