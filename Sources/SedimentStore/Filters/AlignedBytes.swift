@@ -1,6 +1,6 @@
 internal import SedimentIO
 
-/// Zeroed memory at a multiple of 64 bytes, owned by one value.
+/// Memory at a multiple of 64 bytes, owned by one value.
 ///
 /// Filters are probed at random, and with pages of 4 KiB nearly every probe of a large one misses
 /// the processor's table of pages as well: large memory asks for huge pages.
@@ -17,6 +17,15 @@ struct AlignedBytes: ~Copyable {
 
   /// `count` zero bytes.
   init(zeroed count: Int) {
+    self.init(uninitialized: count)
+    // What was mapped is zero already.
+    if mapping == nil {
+      unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: count)
+    }
+  }
+
+  /// `count` bytes of any content, for who writes each before it is read.
+  init(uninitialized count: Int) {
     self.count = count
     mapping = count >= Self.mappedBytesMin ? Self.map(count) : nil
     if let mapped = unsafe mapping?.bytes.baseAddress {
@@ -24,7 +33,6 @@ struct AlignedBytes: ~Copyable {
     } else {
       unsafe base = .allocate(
         byteCount: max(count, Self.alignment), alignment: Self.alignment)
-      unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: count)
     }
   }
 

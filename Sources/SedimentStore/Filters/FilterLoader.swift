@@ -55,7 +55,28 @@ package struct FilterLoader: ~Copyable {
   /// A loader that has taken nothing. Takes the plan's memory.
   package init(plan: FilterLoadPlan) {
     self.plan = plan
-    memory = AlignedBytes(zeroed: plan.memoryBytes)
+    // A load that ends before all of the image was written makes no filter.
+    memory = AlignedBytes(uninitialized: plan.memoryBytes)
+    for index in plan.imageBytes..<plan.memoryBytes { unsafe memory.bytes[index] = 0 }
+  }
+
+  /// Where the next `count` bytes of the image belong as they are, for whoever puts them there and
+  /// says so by `takeNextBytes`.
+  ///
+  /// - Returns: `nil` when they must be given to `append`: the plan ends before, or the memory is
+  ///   no image.
+  package func nextBytes(_ count: Int) -> UnsafeMutableRawBufferPointer? {
+    guard case .blockedBloom = plan.geometry.layout, count <= plan.imageBytes - taken else {
+      return nil
+    }
+    // SAFETY: `taken + count` is within the plan, and so within the memory.
+    return unsafe UnsafeMutableRawBufferPointer(rebasing: memory.bytes[taken..<taken + count])
+  }
+
+  /// Takes `count` bytes that were put where `nextBytes` says.
+  package mutating func takeNextBytes(_ count: Int) {
+    precondition(count <= plan.imageBytes - taken, "more bytes than the plan has")
+    taken += count
   }
 
   /// Takes the next bytes of the image; those beyond the plan are ignored.

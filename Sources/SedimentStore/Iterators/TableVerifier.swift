@@ -9,8 +9,7 @@ extension TableReader {
   ///
   /// Costs a read of the file and, for the time it takes, memory for the whole filter.
   package func verify() throws {
-    let wholeFilter = try TableFilterSection.load(
-      from: file, metadata, footer, byteBudget: .max)
+    let wholeFilter = try loadWholeFilter()
     var verification = TableVerification(table: self, filter: wholeFilter.probe)
     let cursor = TableCursor(table: self)
     var unit = 0

@@ -170,27 +170,6 @@ extension Memtable {
     }
   }
 
-  /// Inserts an entry that a log holds, as the newest of its key. `false`: no room.
-  package func replay(_ entry: EntryReference) -> Bool {
-    if entry.kind.hidesOlder { return put(entry) }
-    var counters = self.counters
-    defer { self.counters = counters }
-    var slot: UInt32 = 0
-    var expired: UInt32 = 0
-    // A TTL of 1 finds exactly the entry with the same time: replaying twice changes nothing.
-    switch core.probe(
-      Self.record(of: entry), ttl: 1, counters: &counters, slot: &slot, expired: &expired)
-    {
-    case .duplicate, .followsTentative: return true
-    case .full: return false
-    case .absent, .hidden:
-      unsafe core.accept(
-        slot: slot, expired: MemtableCore.noSlot, time: entry.time, value: entry.value,
-        counters: &counters)
-      return true
-    }
-  }
-
   /// Puts an entry that hides everything older of its key. `false`: no room.
   ///
   /// - Parameter entry: a `put` or `remove`.
@@ -202,7 +181,8 @@ extension Memtable {
   }
 
   /// The probe of an entry for which nothing has expired.
-  private static func record(of entry: EntryReference) -> MemtableProbe {
+  @inline(__always)
+  static func record(of entry: EntryReference) -> MemtableProbe {
     // Earlier than any time, and far enough from the end that no difference overflows.
     let watermark: Int64 = -(1 << 61)
     return unsafe MemtableProbe(

@@ -18,15 +18,25 @@ package struct EntryLog {
 
   /// Calls `body` with every entry that counts, in the order they were written.
   ///
-  /// - Parameters:
-  ///   - stopsAtCommitted: whether only the committed part counts; else all does up to a torn tail.
-  ///   - largest: called with the largest time of every record, `EntryTime.none` for none.
+  /// - Parameter stopsAtCommitted: whether only the committed part counts; else all does up to a
+  ///   torn tail.
   /// - Returns: the length of the part that counts.
   /// - Throws: `FileError`, `Corruption` or `UnsupportedFormat`.
   @discardableResult
   package func read(
     in directory: any Directory, stopsAtCommitted: Bool,
-    _ body: (EntryReference) throws -> Void, largest: (Int64) -> Void = { _ in }
+    _ body: (EntryReference) throws -> Void
+  ) throws -> UInt64 {
+    try readRecords(in: directory, stopsAtCommitted: stopsAtCommitted) { payload in
+      _ = try EntryBatchCoding.read(payload, layout: layout, body)
+    }
+  }
+
+  /// Calls `body` with the payload of every record that counts, as `read` does with entries. A
+  /// `CodingError` that it throws is damage of the record.
+  @discardableResult
+  func readRecords(
+    in directory: any Directory, stopsAtCommitted: Bool, _ body: ([UInt8]) throws -> Void
   ) throws -> UInt64 {
     var reader = try RecordLogReader(
       directory: directory, name: name, kind: .entries, fileID: reference.fileID)
@@ -39,7 +49,7 @@ package struct EntryLog {
           expected: UInt64(EntryBatchCoding.recordType), found: UInt64(record.type))
       }
       do {
-        largest(try EntryBatchCoding.read(record.payload, layout: layout, body))
+        try body(record.payload)
       } catch let error as CodingError {
         throw Corruption(file: name, offset: record.offset, what: "entries", undecodable: error)
       }

@@ -49,6 +49,16 @@ package struct MemoryPlan: Sendable, Equatable {
   package static let firstMemtableSlots = 1 << 16
   package static let memtableGrowth = 8
 
+  /// Slots of a shard's first memtable when logs hold entries for it: those of the first of growing
+  /// memtables that is at most half full of them.
+  package static func firstMemtableSlots(for load: ReplayLoad) -> Int {
+    let arenaBytes = load.keyBytes + load.entries * MemtableCore.keyOverhead
+    let wanted = 2 * max(load.entries, load.keyBytes == 0 ? 0 : arenaBytes / arenaBytesPerSlot)
+    var slots = firstMemtableSlots
+    while slots < wanted && slots < slotsMax { slots *= memtableGrowth }
+    return slots
+  }
+
   /// Slots are numbered by u32, and a table of more entries would be cut anyway.
   private static let slotsMax = 1 << 26
 

@@ -1,20 +1,24 @@
 internal import Synchronization
 
 /// A table that lookups can use: its reader, the part of it that counts, and what it may answer.
-final class OpenTable: Sendable {
-  let reader: TableReader
+package final class OpenTable: Sendable {
+  /// What reads its pages; parts of one table share it.
+  package let reader: TableReader
   let clip: ClosedRange<UInt64>
-  private let budget: ByteBudget
+  /// Of the reader's memory, and shared like it.
+  private let grant: ByteGrant
 
-  /// Takes the reader's memory from `budget` for as long as it lives.
-  init(reader: TableReader, clip: ClosedRange<UInt64>, budget: ByteBudget) {
+  /// - Parameter grant: for the memory of the reader's index and filter.
+  init(reader: TableReader, clip: ClosedRange<UInt64>, grant: ByteGrant) {
     self.reader = reader
     self.clip = clip
-    self.budget = budget
-    budget.take(reader.indexBytes + reader.filter.memoryBytes)
+    self.grant = grant
   }
 
-  deinit { budget.giveBack(reader.indexBytes + reader.filter.memoryBytes) }
+  /// Another part of the same table.
+  func clipped(to clip: ClosedRange<UInt64>) -> OpenTable {
+    clip == self.clip ? self : OpenTable(reader: reader, clip: clip, grant: grant)
+  }
 }
 
 /// A run that lookups can use. Immutable.
@@ -60,29 +64,52 @@ struct FrozenMemtable: Sendable {
 }
 
 /// Grants bytes of a fixed amount; what is granted comes back when its holder is gone.
-final class ByteBudget: Sendable {
-  let limit: Int
-  private let used = Mutex(0)
-  private let onChange: @Sendable (Int) -> Void
-
-  /// - Parameter onChange: is told what is not granted, whenever that changes, in order. Takes no
-  ///   lock but leaves.
-  init(limit: Int, onChange: @escaping @Sendable (Int) -> Void) {
-    self.limit = limit
-    self.onChange = onChange
+package final class ByteBudget: Sendable {
+  private struct State {
+    var used = 0
+    var observer: (@Sendable (Int) -> Void)?
   }
 
+  let limit: Int
+  private let state = Mutex(State())
+
+  /// A budget of which nothing is taken.
+  package init(limit: Int) { self.limit = limit }
+
   /// Bytes not granted at the moment.
-  var available: Int { used.withLock { max(limit - $0, 0) } }
+  package var available: Int { state.withLock { max(limit - $0.used, 0) } }
 
   func take(_ bytes: Int) { add(bytes) }
 
   func giveBack(_ bytes: Int) { add(-bytes) }
 
-  private func add(_ bytes: Int) {
-    used.withLock { used in
-      used += bytes
-      onChange(max(limit - used, 0))
+  /// Has `observer` told what is not granted, now and whenever that changes, in order. It is called
+  /// under the budget's lock and takes none but leaves.
+  func observe(_ observer: @escaping @Sendable (Int) -> Void) {
+    state.withLock { state in
+      state.observer = observer
+      observer(max(limit - state.used, 0))
     }
   }
+
+  private func add(_ bytes: Int) {
+    state.withLock { state in
+      state.used += bytes
+      state.observer?(max(limit - state.used, 0))
+    }
+  }
+}
+
+/// Bytes taken from a budget for as long as this lives.
+final class ByteGrant: Sendable {
+  private let bytes: Int
+  private let budget: ByteBudget
+
+  init(_ bytes: Int, of budget: ByteBudget) {
+    self.bytes = bytes
+    self.budget = budget
+    budget.take(bytes)
+  }
+
+  deinit { budget.giveBack(bytes) }
 }

@@ -127,7 +127,8 @@ public final class StateStore: Sendable {
         shards: KeyGroupRange.split(into: core.options.shards).map { ShardState(groups: $0) })
       // First what may fail and leaves nothing behind: its memory.
       let keyspace = try StoreOpening.makeKeyspace(
-        state, core: core, seed: seed, keyspaceCount: before.keyspaces.count + 1)
+        state, tables: OpenTables(), loads: state.shards.map { _ in ReplayLoad() }, core: core,
+        seed: seed, keyspaceCount: before.keyspaces.count + 1)
       try core.replaceManifest(number: core.allocateFileNumber()) { stored in
         stored.keyspaces.append(state)
         stored.nextKeyspaceID += 1

@@ -54,23 +54,26 @@ final class StoreCore: @unchecked Sendable {
   /// The limits of the epoch being committed; see `ShardCut`.
   var cuts: [ObjectIdentifier: ShardCut] = [:]
 
+  /// - Parameters:
+  ///   - filters: the plan's bytes for filters and indexes; tables that are open have theirs of it.
+  ///   - workers: `shards − 1` threads, which end with this store's others.
   init(
     fileSystem: any FileSystem, directory: any Directory, options: StoreOptions,
-    manifest: DurableManifest, nextFileNumber: UInt64, present: Set<String>
+    manifest: DurableManifest, nextFileNumber: UInt64, present: Set<String>,
+    filters: ByteBudget, workers: ShardWorkers
   ) throws {
     self.fileSystem = fileSystem
     self.directory = directory
     self.options = options
     let plan = MemoryPlan(budget: options.memoryBudget)
     self.plan = plan
-    // What filters leave of their share holds pages meanwhile.
     let cache = try PageCache(byteBudget: plan.cacheBytes + plan.filterBytes)
     self.cache = cache
-    filters = ByteBudget(limit: plan.filterBytes) { available in
-      cache.resize(byteBudget: plan.cacheBytes + available)
-    }
+    self.filters = filters
+    // What filters leave of their share holds pages meanwhile.
+    filters.observe { cache.resize(byteBudget: plan.cacheBytes + $0) }
     memtableMemory = MemtableMemory(countMax: options.shards)
-    workers = try ShardWorkers(threads: options.shards - 1)
+    self.workers = workers
     self.manifest = manifest
     self.nextFileNumber = nextFileNumber
     self.present = present
@@ -270,7 +273,8 @@ final class StoreCore: @unchecked Sendable {
     defer { tableOpening.unlock() }
     let reader = try TableReader(
       directory: directory, metadata: slice.table, filterByteBudget: filters.available)
-    return OpenTable(reader: reader, clip: slice.clip, budget: filters)
+    let bytes = reader.indexBytes + reader.filter.memoryBytes
+    return OpenTable(reader: reader, clip: slice.clip, grant: ByteGrant(bytes, of: filters))
   }
 
   func open(_ run: RunState) throws -> OpenRun {

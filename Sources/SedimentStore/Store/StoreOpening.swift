@@ -3,17 +3,17 @@
 //   1. open the directory, take LOCK
 //   2. read the manifest: the state of the last durable epoch; none: a new store
 //   3. arrange tables for the number of shards asked for
-//   4. read the logs that count to their end, and of every table what opening it reads
+//   4. read the logs that count to their end, and open the tables: see `TableOpening`
 //   5. write, sync and publish a new manifest with the next writer epoch
 //   6. remove what the state does not name: tables of flushes and merges no epoch took in
-//   7. open tables, replay logs into memtables; what does not fit them is flushed
+//   7. replay logs into memtables; what does not fit them is flushed
 //
 // Nothing is renamed or removed before step 5 is durable: after a failed sync what the page cache
 // shows may not be on disk. And nothing is written before step 5, so that a store which is damaged
-// or of a newer format is refused as it is.
+// or of a newer format is refused as it is: whatever opening reads, filters included, was read and
+// found whole by then. Step 7 reads again what step 4 has read, the logs, which fit no budget.
 
 internal import SedimentIO
-internal import Synchronization
 
 /// Opens one store.
 struct StoreOpening {
@@ -51,23 +51,39 @@ struct StoreOpening {
     }
     let number = FileNumber(state.nextFileNumber)
     state.nextFileNumber += 1
-    // Everything is read, and what was read is durable, before the new manifest promises anything.
-    try settleLogs(&state, directory)
-    let files = StateFiles.inState(directory)
-    for table in state.tables.values.sorted(by: { $0.number < $1.number }) {
-      try files.withTable(table) { _ in }
+    let workers = try ShardWorkers(threads: options.shards - 1)
+    do {
+      return try open(directory, lock, state: state, number: number, workers: workers)
+    } catch {
+      workers.stop()
+      throw error
     }
+  }
+
+  /// Opens what `state` names, under a manifest of this number.
+  private func open(
+    _ directory: any Directory, _ lock: any DirectoryLock, state: StoreState, number: FileNumber,
+    workers: ShardWorkers
+  ) throws -> StateStore {
+    var state = state
+    // Everything is read, and what was read is durable, before the new manifest promises anything.
+    let loads = try settleLogs(&state, directory)
+    let filters = ByteBudget(limit: MemoryPlan(budget: options.memoryBudget).filterBytes)
+    let tables = try TableOpening(directory: directory, budget: filters, workers: workers)
+      .open(state)
     let manifest = try DurableManifest(directory: directory, number: number, state: state)
     let core = try StoreCore(
       fileSystem: fileSystem, directory: directory, options: options, manifest: manifest,
-      nextFileNumber: state.nextFileNumber, present: Self.names(of: state))
+      nextFileNumber: state.nextFileNumber, present: Self.names(of: state), filters: filters,
+      workers: workers)
     do {
       // Before the logs are replayed, which may flush tables that no epoch names yet.
       try removeUnknown(directory, state: state, manifestName: manifest.name)
-      for keyspace in state.keyspaces {
+      for (keyspace, loads) in zip(state.keyspaces, loads) {
         core.add(
           try Self.makeKeyspace(
-            keyspace, core: core, seed: state.seed, keyspaceCount: state.keyspaces.count))
+            keyspace, tables: tables, loads: loads, core: core, seed: state.seed,
+            keyspaceCount: state.keyspaces.count))
       }
       try core.startBackgroundThreads()
     } catch {
@@ -129,17 +145,25 @@ struct StoreOpening {
 
   /// Reads every log to its end. A log of batches may end in records that its writer never
   /// synchronised: they count now, so they are made durable here.
-  private func settleLogs(_ state: inout StoreState, _ directory: any Directory) throws {
-    for index in state.keyspaces.indices {
-      for position in state.keyspaces[index].logs.indices {
-        let log = state.keyspaces[index].logs[position]
-        let length = try state.keyspaces[index].entries(of: log, in: directory) { _ in }
-        guard state.keyspaces[index].options.log != .epochs else { continue }
+  ///
+  /// - Returns: what the logs of each keyspace hold for its shards.
+  private func settleLogs(
+    _ state: inout StoreState, _ directory: any Directory
+  ) throws -> [[ReplayLoad]] {
+    try state.keyspaces.indices.map { index in
+      let keyspace = state.keyspaces[index]
+      let dealer = EntryDealer(keyspace)
+      for (position, log) in keyspace.logs.enumerated() {
+        let length = try keyspace.readRecords(of: log, in: directory) { payload in
+          _ = try unsafe payload.withUnsafeBytes { try unsafe dealer.deal($0) }
+        }
+        guard keyspace.options.log != .epochs else { continue }
         let file = try directory.openFile(log.number.logName, .readWrite)
         defer { file.close() }
         try file.synchronize()
         state.keyspaces[index].logs[position].committedLength = max(length, log.committedLength)
       }
+      return dealer.loads
     }
   }
 
@@ -157,27 +181,23 @@ struct StoreOpening {
     }
   }
 
-  /// Opens a keyspace's tables and replays its logs.
+  /// Makes a keyspace of its state and open tables, and replays its logs.
+  ///
+  /// - Parameter loads: what the logs hold for each shard.
   static func makeKeyspace(
-    _ state: KeyspaceState, core: StoreCore, seed: HashSeed, keyspaceCount: Int
+    _ state: KeyspaceState, tables: OpenTables, loads: [ReplayLoad], core: StoreCore,
+    seed: HashSeed, keyspaceCount: Int
   ) throws -> HashedKeyspace {
     let layout = state.options.layout
-    var tables: [TableSlice: OpenTable] = [:]
     let shards = try state.shards.enumerated().map { index, shard in
-      let runs = try shard.runs.map { run in
-        OpenRun(
-          state: run,
-          tables: try run.tables.map { slice in
-            let open = try tables[slice] ?? core.open(slice)
-            tables[slice] = open
-            return open
-          })
+      let runs = shard.runs.map { run in
+        OpenRun(state: run, tables: run.tables.map { tables.table($0) })
       }
       return try Shard(
         index: index, groups: shard.groups,
         active: core.makeMemtable(
           layout: layout, groups: shard.groups, keyspaces: keyspaceCount,
-          slotsMax: state.logs.isEmpty ? MemoryPlan.firstMemtableSlots : .max),
+          slotsMax: MemoryPlan.firstMemtableSlots(for: loads[index])),
         runs: runs, cache: core.cache)
     }
     let keyspace = HashedKeyspace(
@@ -185,57 +205,6 @@ struct StoreOpening {
       writer: KeyspaceWriter(logs: state.logs))
     try keyspace.replayLogs(state)
     return keyspace
-  }
-}
-
-extension HashedKeyspace {
-  /// Puts what the logs hold into the memtables. Runs before anyone else knows the keyspace.
-  fileprivate func replayLogs(_ state: KeyspaceState) throws {
-    for log in state.logs {
-      try state.entries(of: log, in: store.directory) { entry in
-        try self.replay(entry, largestTime: clock.withLock { $0.largest })
-      } largest: { time in
-        if time != EntryTime.none { updateClock { $0.advance(to: time) } }
-      }
-    }
-    let window = options.window(of: clock.withLock { $0.largest } ?? 0)
-    for shard in shards where !shard.view.active.isEmpty {
-      shard.view.active.takeDelta { _ in }
-      shard.activeIsLogged = true
-      shard.view.active.window = window
-    }
-  }
-
-  private func replay(_ entry: EntryReference, largestTime: Int64?) throws {
-    let shard = shards[shardIndex(entry.hash.high)]
-    // With a smaller budget than before the logs may hold more than a memtable does.
-    if !shard.view.active.fits(count: 1, keyBytes: Int(entry.keyLength))
-      || !shard.view.active.replay(entry)
-    {
-      shard.activeIsLogged = true
-      shard.view.active.window = options.window(of: max(largestTime ?? entry.time, entry.time))
-      try store.freeze(shard, of: self, waits: false)
-      // No thread flushes yet, and memory is bounded.
-      if let frozen = shard.view.frozen.last { try store.flush(frozen, of: shard, in: self) }
-      guard shard.view.active.replay(entry) else {
-        throw StoreError(.inputOutput, "an entry of the log does not fit an empty memtable")
-      }
-    }
-  }
-}
-
-extension KeyspaceState {
-  /// Calls `body` with every entry of a log that counts. A log of batches counts to its torn tail,
-  /// one of epochs to its committed length.
-  ///
-  /// - Returns: the length of the part that counts.
-  @discardableResult
-  fileprivate func entries(
-    of log: LogReference, in directory: any Directory, _ body: (EntryReference) throws -> Void,
-    largest: (Int64) -> Void = { _ in }
-  ) throws -> UInt64 {
-    try EntryLog(log, name: FileNaming.state.name(of: log), layout: options.layout).read(
-      in: directory, stopsAtCommitted: options.log == .epochs, body, largest: largest)
   }
 }
 

@@ -52,40 +52,56 @@ enum TableFilterSection {
     output.commit(8)
   }
 
-  /// Loads as much of the filter as `byteBudget` bytes hold; checks all that it loads.
+  /// Loads the part of an open table's filter that `plan` says; checks all that it loads.
   ///
-  /// `footer` was checked against the file's size, so the section lies inside the file, and the
+  /// The footer was checked against the file's size, so the section lies inside the file, and the
   /// image, in memory too, is no larger than the section.
-  static func load(
-    from file: any File, _ metadata: TableMetadata, _ footer: TableFooter, byteBudget: Int
-  ) throws -> LoadedFilter {
-    let geometry = try readGeometry(from: file, metadata, footer)
-    var loader = FilterLoader(plan: geometry.loadPlan(byteBudget: byteBudget))
-    let wanted = loader.plan.imageBytes
-    let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: framedChunkBytes, alignment: 8)
-    defer { unsafe chunk.deallocate() }
-    var offset = footer.filterOffset + UInt64(headerBytes)
+  static func load(_ plan: FilterLoadPlan, of table: TableOutline) throws -> LoadedFilter {
+    var loader = FilterLoader(plan: plan)
+    let staging = UnsafeMutableRawBufferPointer.allocate(byteCount: framedChunkBytes, alignment: 8)
+    defer { unsafe staging.deallocate() }
+    var offset = table.footer.filterOffset + UInt64(headerBytes)
     var place = TableFormat.Place.filter
-    for begin in stride(from: 0, to: wanted, by: chunkBytes) {
+    for begin in stride(from: 0, to: plan.imageBytes, by: chunkBytes) {
       // A chunk is read whole even where its last part is not wanted: its checksum covers it all.
-      let count = min(geometry.imageBytes - begin, chunkBytes)
+      let count = min(plan.geometry.imageBytes - begin, chunkBytes)
       place += 1
-      let framed = unsafe UnsafeMutableRawBufferPointer(rebasing: chunk[0..<count + 8])
-      try unsafe TableReader.readFully(file, framed, at: offset, metadata, "filter")
-      try unsafe check(framed, place: place, at: offset, metadata)
-      unsafe loader.append(UnsafeRawBufferPointer(rebasing: framed[8...]))
+      try unsafe loadChunk(
+        count, at: offset, place: place, of: table, into: &loader, staging: staging)
       offset += UInt64(count + 8)
     }
     do {
       return try loader.finish()
     } catch {
       throw Corruption(
-        file: metadata.number.tableName, offset: footer.filterOffset, what: "filter",
+        file: table.metadata.number.tableName, offset: table.footer.filterOffset, what: "filter",
         undecodable: error)
     }
   }
 
-  private static func readGeometry(
+  /// Loads a chunk of `count` bytes: straight to where it belongs, when it belongs there as it is.
+  private static func loadChunk(
+    _ count: Int, at offset: UInt64, place: UInt64, of table: TableOutline,
+    into loader: inout FilterLoader, staging: UnsafeMutableRawBufferPointer
+  ) throws {
+    let (file, metadata) = (table.file, table.metadata)
+    let sum = unsafe UnsafeMutableRawBufferPointer(rebasing: staging[..<8])
+    if let target = unsafe loader.nextBytes(count) {
+      try unsafe TableReader.readFully(file, sum, at: offset, metadata, "filter")
+      try unsafe TableReader.readFully(file, target, at: offset + 8, metadata, "filter")
+      try unsafe check(target, against: sum, place: place, at: offset, metadata)
+      loader.takeNextBytes(count)
+    } else {
+      let framed = unsafe UnsafeMutableRawBufferPointer(rebasing: staging[..<(count + 8)])
+      try unsafe TableReader.readFully(file, framed, at: offset, metadata, "filter")
+      let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: framed[8...])
+      try unsafe check(bytes, against: sum, place: place, at: offset, metadata)
+      unsafe loader.append(UnsafeRawBufferPointer(bytes))
+    }
+  }
+
+  /// Reads what the filter is, and checks that it is as long as its section.
+  static func readGeometry(
     from file: any File, _ metadata: TableMetadata, _ footer: TableFooter
   ) throws -> FilterGeometry {
     guard footer.filterBytes >= UInt64(headerBytes) else {
@@ -100,9 +116,11 @@ enum TableFilterSection {
     let header = UnsafeMutableRawBufferPointer.allocate(byteCount: headerBytes, alignment: 8)
     defer { unsafe header.deallocate() }
     try unsafe TableReader.readFully(file, header, at: footer.filterOffset, metadata, "filter")
+    let fields = unsafe UnsafeMutableRawBufferPointer(rebasing: header[8...])
     try unsafe check(
-      header, place: TableFormat.Place.filter, at: footer.filterOffset, metadata)
-    var reader = unsafe ByteReader(UnsafeRawBufferPointer(rebasing: header[8...]))
+      fields, against: UnsafeMutableRawBufferPointer(rebasing: header[..<8]),
+      place: TableFormat.Place.filter, at: footer.filterOffset, metadata)
+    var reader = unsafe ByteReader(UnsafeRawBufferPointer(fields))
     do throws(CodingError) {
       let geometry = try FilterGeometry.decode(from: &reader, imageBytes: imageBytes)
       guard UInt64(bytes(imageBytes: geometry.imageBytes)) == footer.filterBytes else {
@@ -119,16 +137,14 @@ enum TableFilterSection {
     }
   }
 
-  /// Checks bytes whose checksum stands in front of them.
+  /// Checks bytes against the checksum that stands in front of them.
   private static func check(
-    _ framed: UnsafeMutableRawBufferPointer, place: UInt64, at offset: UInt64,
-    _ metadata: TableMetadata
+    _ bytes: UnsafeMutableRawBufferPointer, against sum: UnsafeMutableRawBufferPointer,
+    place: UInt64, at offset: UInt64, _ metadata: TableMetadata
   ) throws(Corruption) {
-    let expected = unsafe UInt64(
-      littleEndian: framed.loadUnaligned(fromByteOffset: 0, as: UInt64.self))
+    let expected = unsafe UInt64(littleEndian: sum.loadUnaligned(as: UInt64.self))
     let found = unsafe Checksum.of(
-      UnsafeRawBufferPointer(rebasing: framed[8...]),
-      seed: Checksum.seed(fileID: metadata.fileID, place: place))
+      UnsafeRawBufferPointer(bytes), seed: Checksum.seed(fileID: metadata.fileID, place: place))
     guard expected == found else {
       throw Corruption(
         file: metadata.number.tableName, offset: offset, what: "filter checksum",

@@ -1,15 +1,11 @@
 // An open table.
 //
-// Opening reads the footer, holds it against what the manifest says, reads the index and loads as
-// much of the filter as its budget allows. After that a lookup costs a filter probe, a look at the
-// index and the read of one page.
+// Opening reads the outline (see `TableOutline`) and loads as much of the filter as is planned.
+// After that a lookup costs a filter probe, a look at the index and the read of one page.
 //
 // Invariants
-// 1. No memory is taken for a number from the file before the number was checked against the file's
-//    size, which was checked against the manifest.
-// 2. A `PageView` is handed out only of a page whose checksum and header hold; whatever else a page
+// 1. A `PageView` is handed out only of a page whose checksum and header hold; whatever else a page
 //    says, views of it stay inside its bytes.
-// 3. The index never decreases, so `TableProbe` finds every page.
 //
 // Concurrency: immutable after opening; any number of threads may read.
 
@@ -24,9 +20,10 @@ package final class TableReader {
   package let probe: TableProbe
   /// The part of the filter that was loaded; owns what `probe.filter` reads.
   package let filter: LoadedFilter
-  let footer: TableFooter
+  /// The file, which the outline closes.
   let file: any File
-  private let index: UnsafeMutablePointer<UInt32>
+  /// What was read first; owns the file and the index that `probe` reads.
+  private let outline: TableOutline
 
   /// Opens the table that `metadata` describes.
   ///
@@ -41,45 +38,39 @@ package final class TableReader {
     directory: any Directory, metadata: TableMetadata, fileName: String? = nil,
     filterByteBudget: Int = .max
   ) throws {
-    let file = try directory.openFile(fileName ?? metadata.number.tableName, .read)
-    do {
-      try self.init(
-        file: file, metadata: metadata, filterByteBudget: filterByteBudget)
-    } catch {
-      file.close()
-      throw error
-    }
+    let outline = try TableOutline(
+      directory: directory, metadata: metadata, fileName: fileName)
+    try self.init(outline, filter: outline.filter.loadPlan(byteBudget: filterByteBudget))
   }
 
-  private init(file: any File, metadata: TableMetadata, filterByteBudget: Int) throws {
-    self.file = file
+  /// Opens the table of an outline, with the part of its filter that `plan` says.
+  ///
+  /// Throws `FileError`, or `Corruption` when that part is damaged.
+  package init(_ outline: TableOutline, filter plan: FilterLoadPlan) throws {
+    let metadata = outline.metadata
+    self.outline = outline
     self.metadata = metadata
-    let footer = try Self.readFooter(of: file, metadata)
-    self.footer = footer
-    guard let quanta = TableQuanta(rangeLow: footer.rangeLow, rangeHigh: footer.rangeHigh) else {
-      throw Self.flaw(metadata, "footer", "hash range upside down")
-    }
-    filter = try TableFilterSection.load(
-      from: file, metadata, footer, byteBudget: filterByteBudget)
-    unsafe index = unsafe try Self.readIndex(of: file, metadata, footer, quanta)
+    file = outline.file
+    filter = try TableFilterSection.load(plan, of: outline)
+    let footer = outline.footer
     let shape = PageShape(
       layout: metadata.layout, hasKinds: metadata.hasKinds, timeBase: footer.timeBase,
       timeWidth: Int(footer.timeWidth))
     probe = unsafe TableProbe(
-      quanta: quanta, shape: shape, filter: filter.probe, fileID: metadata.fileID,
-      index: UnsafePointer(index), unitCount: Int(footer.pageUnits),
+      quanta: outline.quanta, shape: shape, filter: filter.probe, fileID: metadata.fileID,
+      index: UnsafePointer(outline.index), unitCount: Int(footer.pageUnits),
       entryCount: footer.entryCount)
-  }
-
-  deinit {
-    unsafe index.deallocate()
-    file.close()
   }
 
   /// The file's name.
   package var name: String { metadata.number.tableName }
   /// Bytes of memory held for the index.
-  package var indexBytes: Int { Int(footer.indexBytes) }
+  package var indexBytes: Int { outline.indexBytes }
+
+  /// Loads all of the filter, whatever was loaded when the table was opened.
+  func loadWholeFilter() throws -> LoadedFilter {
+    try TableFilterSection.load(outline.filter.loadPlan(), of: outline)
+  }
 
   /// Reads the page of `count` units that begins with unit `first`, and checks it.
   ///
@@ -166,7 +157,7 @@ package final class TableReader {
   }
 }
 
-// @unchecked because the only memory it owns, the index, is written once, before anyone sees it.
+// @unchecked because what `probe` points to is written once, before anyone sees it.
 extension TableReader: @unchecked Sendable {}
 
 extension TableReader {
@@ -188,91 +179,5 @@ extension TableReader {
     if count < buffer.count {
       throw flaw(metadata, what, "\(count) of \(buffer.count) bytes", offset: offset)
     }
-  }
-
-  private static func readFooter(
-    of file: any File, _ metadata: TableMetadata
-  ) throws -> TableFooter {
-    let size = try file.size()
-    guard size == metadata.fileBytes else {
-      throw Corruption(
-        file: metadata.number.tableName, offset: 0, what: "file size",
-        expected: "\(metadata.fileBytes)", found: "\(size)")
-    }
-    let footerBytes = UInt64(TableFormat.footerBytes)
-    guard size > footerBytes, size <= TableFormat.fileBytesMax, size % footerBytes == 0 else {
-      throw flaw(metadata, "file size", "\(size), which no table has", offset: 0)
-    }
-    let bytes = UnsafeMutableRawBufferPointer.allocate(
-      byteCount: TableFormat.footerBytes, alignment: 8)
-    defer { unsafe bytes.deallocate() }
-    try unsafe readFully(file, bytes, at: size - footerBytes, metadata, "footer")
-    guard let base = UnsafeRawPointer(bytes.baseAddress) else {
-      throw flaw(metadata, "footer", "no bytes")
-    }
-    if let flaw = unsafe TableFooter.flaw(in: base, fileID: metadata.fileID) {
-      throw Self.flaw(metadata, "footer", flaw)
-    }
-    let version = unsafe TableFooter.version(of: base)
-    guard version == TableFormat.version else {
-      throw UnsupportedFormat(
-        file: metadata.number.tableName, version: UInt64(version),
-        supported: UInt64(TableFormat.version))
-    }
-    if let flaw = unsafe TableFooter.badFlag(in: base) {
-      throw Self.flaw(metadata, "footer", flaw)
-    }
-    let footer = unsafe TableFooter(base)
-    if let flaw = footer.flaw(against: metadata) { throw Self.flaw(metadata, "footer", flaw) }
-    return footer
-  }
-
-  private static func readIndex(
-    of file: any File, _ metadata: TableMetadata, _ footer: TableFooter, _ quanta: TableQuanta
-  ) throws -> UnsafeMutablePointer<UInt32> {
-    // The footer's check bounds pageUnits by the file's size.
-    let count = Int(footer.pageUnits)
-    let index = UnsafeMutablePointer<UInt32>.allocate(capacity: count)
-    do {
-      let bytes = unsafe UnsafeMutableRawBufferPointer(start: index, count: count * 4)
-      try unsafe readFully(file, bytes, at: footer.indexOffset, metadata, "index")
-      let sum = unsafe Checksum.of(
-        UnsafeRawBufferPointer(bytes),
-        seed: Checksum.seed(fileID: metadata.fileID, place: TableFormat.Place.index))
-      guard sum == footer.indexChecksum else {
-        throw Corruption(
-          file: metadata.number.tableName, offset: footer.indexOffset, what: "index checksum",
-          expected: footer.indexChecksum, found: sum)
-      }
-      if let flaw = unsafe indexFlaw(index, count, footer, quanta) {
-        throw Self.flaw(metadata, "index", flaw, offset: footer.indexOffset)
-      }
-    } catch {
-      unsafe index.deallocate()
-      throw error
-    }
-    return unsafe index
-  }
-
-  /// Brings the index to the machine's byte order and says what is wrong with it.
-  private static func indexFlaw(
-    _ index: UnsafeMutablePointer<UInt32>, _ count: Int, _ footer: TableFooter,
-    _ quanta: TableQuanta
-  ) -> String? {
-    var previous: UInt32 = 0
-    var repeats = 0
-    for unit in 0..<count {
-      let value = unsafe UInt32(littleEndian: index[unit])
-      unsafe index[unit] = value
-      if value < previous { return "unit \(unit) begins before the one in front of it" }
-      repeats = unit > 0 && value == previous ? repeats + 1 : 1
-      if repeats > TableFormat.pageUnitsMax { return "a page of \(repeats) units" }
-      previous = value
-    }
-    if unsafe index[0] != quanta.quantum(of: footer.smallestHigh) {
-      return "the first page does not begin with the smallest hash"
-    }
-    return previous > quanta.quantum(of: footer.largestHigh)
-      ? "the last page begins behind the largest hash" : nil
   }
 }

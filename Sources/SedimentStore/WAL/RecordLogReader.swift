@@ -167,9 +167,16 @@ package struct RecordLogReader {
   private static func read(
     _ file: any File, at offset: UInt64, count: Int
   ) throws(FileError) -> [UInt8] {
-    var bytes = [UInt8](repeating: 0, count: count)
-    let read = try file.read(into: &bytes, at: offset)
-    if read < count { bytes.removeLast(count - read) }
+    var answer: Result<Int, FileError> = .success(0)
+    let bytes = unsafe [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+      do throws(FileError) {
+        // SAFETY: a file says no more than it has filled.
+        filled = try unsafe file.read(into: UnsafeMutableRawBufferPointer(buffer), at: offset)
+      } catch {
+        answer = .failure(error)
+      }
+    }
+    _ = try answer.get()
     return bytes
   }
 }

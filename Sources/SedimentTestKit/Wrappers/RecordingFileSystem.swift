@@ -11,7 +11,8 @@ import Synchronization
 
 /// Wraps a file system and records what changes it, a line each: `create a`, `write a 0+4096`,
 /// `truncate a 10`, `sync a`, `sync-dir .`, `rename a b`, `link a sub/b`, `unlink a`, `mkdir sub`,
-/// `rmdir sub`, `lock LOCK`, `unlock LOCK`; with reads also `open a` and `read a 0+4096`.
+/// `rmdir sub`, `lock LOCK`, `unlock LOCK`; with reads also `open a`, `read a 0+4096`,
+/// `close a`.
 public final class RecordingFileSystem: FileSystem, Sendable {
   private struct State {
     var lines: [String] = []
@@ -183,6 +184,7 @@ private final class RecordingFile: File {
 
   func close() {
     base.close()
+    fileSystem.record("close \(label)", isRead: true)
   }
 }
 

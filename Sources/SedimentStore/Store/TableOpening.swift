@@ -1,0 +1,96 @@
+// Opening the tables of a state, side by side and each file once.
+//
+//   1. read the outline of every table: footer, index, geometry of the filter
+//   2. divide the memory for filters and indexes among them
+//   3. load of each filter what it was given
+//
+// Steps 1 and 3 run on the store's threads. Step 2 knows every size and is a pure function of the
+// state and the budget: which filters are loaded in part does not depend on the threads' timing.
+//
+// Invariants
+// 1. Filters take what indexes leave of the budget, and no more.
+// 2. The error thrown is that of the table with the lowest number of those that fail in a step.
+// 3. After an error no file stays open once the threads have ended.
+
+package import SedimentIO
+
+/// Opens the tables of a state.
+package struct TableOpening {
+  private let directory: any Directory
+  private let budget: ByteBudget
+  private let workers: ShardWorkers
+
+  /// - Parameters:
+  ///   - directory: where the tables lie.
+  ///   - budget: what indexes and filters may take.
+  ///   - workers: the threads that help; nobody else has work for them.
+  package init(directory: any Directory, budget: ByteBudget, workers: ShardWorkers) {
+    self.directory = directory
+    self.budget = budget
+    self.workers = workers
+  }
+
+  /// Opens all tables that the state names.
+  ///
+  /// - Throws: `FileError`, `Corruption` or `UnsupportedFormat` that names the file.
+  package func open(_ state: StoreState) throws -> OpenTables {
+    let slices = state.tableSlices
+    let byNumber = slices.indices.sorted { slices[$0].table.number < slices[$1].table.number }
+    let outlines = try workers.map(byNumber.count) { [directory] index in
+      try TableOutline(directory: directory, metadata: slices[byNumber[index]].table)
+    }
+    var places = [Int](repeating: 0, count: slices.count)
+    for (place, index) in byNumber.enumerated() { places[index] = place }
+    let plans = Self.divide(budget.available, among: places.map { outlines[$0] })
+    let readers = try workers.map(byNumber.count) { index in
+      try TableReader(outlines[index], filter: plans[byNumber[index]])
+    }
+    var tables = OpenTables()
+    for (slice, place) in zip(slices, places) { tables.add(readers[place], slice, of: budget) }
+    return tables
+  }
+
+  /// What is loaded of each table's filter: the first ones are loaded whole, as far as memory goes.
+  private static func divide(
+    _ byteBudget: Int, among tables: [TableOutline]
+  ) -> [FilterLoadPlan] {
+    var left = byteBudget - tables.reduce(0) { $0 + $1.indexBytes }
+    return tables.map { table in
+      let plan = table.filter.loadPlan(byteBudget: left)
+      left -= plan.memoryBytes
+      return plan
+    }
+  }
+}
+
+/// The open tables of a state, for its shards to take.
+package struct OpenTables {
+  private var tables: [TableMetadata: OpenTable] = [:]
+
+  fileprivate mutating func add(
+    _ reader: TableReader, _ slice: TableSlice, of budget: ByteBudget
+  ) {
+    let bytes = reader.indexBytes + reader.filter.memoryBytes
+    tables[slice.table] = OpenTable(
+      reader: reader, clip: slice.clip, grant: ByteGrant(bytes, of: budget))
+  }
+
+  /// The part of a table of the state that a shard refers to; the parts share one reader.
+  package func table(_ slice: TableSlice) -> OpenTable {
+    guard let table = tables[slice.table] else {
+      preconditionFailure("table \(slice.table.number.rawValue) is not of the state")
+    }
+    return table.clipped(to: slice.clip)
+  }
+}
+
+extension StoreState {
+  /// A slice of every table named, each table once, in the order of keyspaces, shards, age (the
+  /// newest runs, which lookups ask first, come first) and hash.
+  fileprivate var tableSlices: [TableSlice] {
+    var seen: Set<TableMetadata> = []
+    return keyspaces.lazy.flatMap(\.shards).flatMap(\.runs).flatMap(\.tables).filter {
+      seen.insert($0.table).inserted
+    }
+  }
+}
