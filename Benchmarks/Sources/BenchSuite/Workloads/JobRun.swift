@@ -53,6 +53,10 @@ struct JobRun {
       tool,
       ["generate", "\(request.events)", "--dup", share, "--seed", "\(request.seed)"]
         + ["--output", inputs + "/events.ndjson"])
+    // The disk has done with the input before the job begins to write.
+    let file = try FileHandle(forWritingTo: URL(fileURLWithPath: inputs + "/events.ndjson"))
+    try file.synchronize()
+    try file.close()
   }
 
   private func launch(_ tool: String, _ arguments: [String]) throws {
