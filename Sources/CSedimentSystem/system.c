@@ -61,6 +61,23 @@ void sediment_start_writeback(int descriptor, int64_t offset, int64_t bytes) {
 #endif
 }
 
+void sediment_start_read(int descriptor, int64_t offset, int64_t bytes) {
+#if defined(F_RDADVISE)
+  struct radvisory part = {offset, (int)(bytes < INT_MAX ? bytes : INT_MAX)};
+  fcntl(descriptor, F_RDADVISE, &part);
+#else
+  posix_fadvise(descriptor, offset, bytes, POSIX_FADV_WILLNEED);
+#endif
+}
+
+void sediment_drop_read(int descriptor, int64_t offset, int64_t bytes) {
+#ifdef __linux__
+  posix_fadvise(descriptor, offset, bytes, POSIX_FADV_DONTNEED);
+#else
+  (void)descriptor, (void)offset, (void)bytes;
+#endif
+}
+
 void sediment_drop_written(int descriptor, int64_t offset, int64_t bytes) {
 #ifdef __linux__
   // What goes wrong here is told by the synchronisation to come.

@@ -76,6 +76,12 @@ public protocol File: AnyObject, Sendable {
   func readWithoutWaiting(
     into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
   ) throws(FileError) -> Int?
+  /// Lets the system begin to bring a part into memory that is going to be read. A hint: it promises
+  /// nothing and cannot fail.
+  func startRead(at offset: UInt64, count: Int)
+  /// Lets the system drop its copy in memory of a part that is not going to be read again. A hint,
+  /// as above.
+  func dropRead(at offset: UInt64, count: Int)
   /// Writes all of `bytes` at `offset`, growing the file when needed, or throws.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError)
   /// The size in bytes now.
@@ -101,6 +107,12 @@ extension File {
   ) throws(FileError) -> Int? {
     try unsafe read(into: buffer, at: offset)
   }
+
+  /// Nothing to fetch early.
+  public func startRead(at offset: UInt64, count: Int) {}
+
+  /// Nothing to drop.
+  public func dropRead(at offset: UInt64, count: Int) {}
 
   /// Nothing to begin early.
   public func startWriteback(at offset: UInt64, count: Int) {}

@@ -97,6 +97,14 @@ final class PosixFile: File {
     }
   }
 
+  func startRead(at offset: UInt64, count: Int) {
+    hint(at: offset) { sediment_start_read($0, $1, Int64(count)) }
+  }
+
+  func dropRead(at offset: UInt64, count: Int) {
+    hint(at: offset) { sediment_drop_read($0, $1, Int64(count)) }
+  }
+
   func startWriteback(at offset: UInt64, count: Int) {
     hint(at: offset) { sediment_start_writeback($0, $1, Int64(count)) }
   }
@@ -108,9 +116,9 @@ final class PosixFile: File {
   private func hint(at offset: UInt64, _ body: (Int32, Int64) -> Void) {
     guard let start = Int64(exactly: offset) else { return }
     do {
-      try descriptor.use("write back", path) { number throws(FileError) in body(number, start) }
+      try descriptor.use("advise on", path) { number throws(FileError) in body(number, start) }
     } catch {
-      // Closed: there is nothing to begin.
+      // Closed: there is nothing to advise on.
     }
   }
 

@@ -187,11 +187,15 @@ import Testing
   }
 
   @Test(arguments: FileSystemUnderTest.allCases)
-  func hintsAboutWrittenPartsChangeNothingAndAreFreeToGive(_ kind: FileSystemUnderTest) throws {
+  func hintsChangeNothingAndAreFreeToGive(_ kind: FileSystemUnderTest) throws {
     let scratch = try Scratch(kind)
     defer { scratch.remove() }
     let file = try scratch.directory.openFile("a", .create)
     try file.write(bytes(1, 5000), at: 0)
+    for (offset, count) in [(0, 5000), (1 << 40, 10), (UInt64.max, Int.max)] {
+      file.startRead(at: offset, count: count)
+      file.dropRead(at: offset, count: count)
+    }
     file.startWriteback(at: 0, count: 5000)
     file.startWriteback(at: 1 << 40, count: 10)
     file.startWriteback(at: .max, count: .max)
@@ -202,6 +206,8 @@ import Testing
     #expect(try file.size() == 5000)
     #expect(try file.read(5000, at: 0) == bytes(1, 5000))
     file.close()
+    file.startRead(at: 0, count: 10)
+    file.dropRead(at: 0, count: 10)
     file.startWriteback(at: 0, count: 10)
     file.dropWritten(at: 0, count: 10)
   }

@@ -16,6 +16,13 @@ int sediment_open_directory_for_lookup(const char *path);
 /// Makes content and size of a file durable, through the drive's cache. 0, or -1 with errno.
 int sediment_synchronize_file(int descriptor);
 
+/// Lets the system begin to read a part of a file into memory; a hint only.
+void sediment_start_read(int descriptor, int64_t offset, int64_t bytes);
+
+/// Lets the system drop a part of a file from the page cache; a hint only, and nothing where the
+/// system has no such call.
+void sediment_drop_read(int descriptor, int64_t offset, int64_t bytes);
+
 /// Lets the system begin to write a part of a file to the disk; a hint only, and nothing where the
 /// system has no such call.
 void sediment_start_writeback(int descriptor, int64_t offset, int64_t bytes);

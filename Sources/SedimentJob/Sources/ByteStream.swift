@@ -25,10 +25,28 @@ extension ByteStream {
   }
 }
 
-/// A file from an offset on.
+/// A file from an offset on, read once.
+///
+/// It is asked for ahead, in pieces: the system itself reads ahead by 128 KiB, which leaves whoever
+/// reads waiting beside a disk that is busy writing. A piece that was not in the system's memory
+/// before is dropped once it was read: somebody else has use for what was there, nobody for what was
+/// brought for this. 3.5 GB from the disk, three runs in turn: 3.3 s of processor time and 0.6 GB/s
+/// by reads alone; dropping behind, 1.2 s and 1.8 GB/s.
 package final class FileStream: ByteStream {
+  private struct Piece {
+    var offset: UInt64
+    /// Whether it was in memory before it was asked for.
+    var wasThere: Bool
+  }
+
+  private static let pieceBytes = 4 << 20
+  /// Pieces that are asked for ahead.
+  private static let piecesAhead = 4
+
   private let file: any File
   private var offset: UInt64 = 0
+  /// Pieces asked for and not behind `offset` as a whole, in order.
+  private var pieces: [Piece] = []
 
   package init(_ file: any File) {
     self.file = file
@@ -36,8 +54,10 @@ package final class FileStream: ByteStream {
 
   package func read(into buffer: UnsafeMutableRawBufferPointer) throws(SourceError) -> Int {
     do {
+      try askAhead()
       let read = try unsafe file.read(into: buffer, at: offset)
       offset += UInt64(read)
+      dropBehind()
       return read
     } catch {
       throw .unreadable(error)
@@ -51,6 +71,25 @@ package final class FileStream: ByteStream {
       return true
     } catch {
       throw .unreadable(error)
+    }
+  }
+
+  private func askAhead() throws(FileError) {
+    while pieces.count < Self.piecesAhead {
+      let next = pieces.last.map { $0.offset + UInt64(Self.pieceBytes) } ?? offset
+      var byte: UInt8 = 0
+      let wasThere = try unsafe withUnsafeMutableBytes(of: &byte) { bytes throws(FileError) in
+        try unsafe file.readWithoutWaiting(into: bytes, at: next) != nil
+      }
+      if !wasThere { file.startRead(at: next, count: Self.pieceBytes) }
+      pieces.append(Piece(offset: next, wasThere: wasThere))
+    }
+  }
+
+  private func dropBehind() {
+    while let first = pieces.first, first.offset + UInt64(Self.pieceBytes) <= offset {
+      if !first.wasThere { file.dropRead(at: first.offset, count: Self.pieceBytes) }
+      pieces.removeFirst()
     }
   }
 }
