@@ -70,20 +70,10 @@ void sediment_start_read(int descriptor, int64_t offset, int64_t bytes) {
 #endif
 }
 
-void sediment_drop_read(int descriptor, int64_t offset, int64_t bytes) {
+void sediment_drop_cached(int descriptor, int64_t offset, int64_t bytes) {
 #ifdef __linux__
-  posix_fadvise(descriptor, offset, bytes, POSIX_FADV_DONTNEED);
-#else
-  (void)descriptor, (void)offset, (void)bytes;
-#endif
-}
-
-void sediment_drop_written(int descriptor, int64_t offset, int64_t bytes) {
-#ifdef __linux__
-  // What goes wrong here is told by the synchronisation to come.
-  sync_file_range(
-      descriptor, offset, bytes,
-      SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+  // Not sync_file_range with a wait: that takes the error of a failed write from this descriptor,
+  // and the synchronisation to come would not tell of it.
   posix_fadvise(descriptor, offset, bytes, POSIX_FADV_DONTNEED);
 #else
   (void)descriptor, (void)offset, (void)bytes;
@@ -104,12 +94,7 @@ int64_t sediment_read_cached(int descriptor, void *destination, int64_t bytes, i
 int64_t sediment_read_or_begin(int descriptor, void *destination, int64_t bytes, int64_t offset) {
   int64_t count = sediment_read_cached(descriptor, destination, bytes, offset);
   if (count == bytes) return count;
-#if defined(__APPLE__)
-  struct radvisory part = {offset, bytes > INT_MAX ? INT_MAX : (int)bytes};
-  fcntl(descriptor, F_RDADVISE, &part);
-#else
-  posix_fadvise(descriptor, offset, bytes, POSIX_FADV_WILLNEED);
-#endif
+  sediment_start_read(descriptor, offset, bytes);
   return count < 0 ? 0 : count;
 }
 

@@ -76,12 +76,12 @@ public protocol File: AnyObject, Sendable {
   func readWithoutWaiting(
     into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
   ) throws(FileError) -> Int?
-  /// Lets the system begin to bring a part into memory that is going to be read. A hint: it promises
-  /// nothing and cannot fail.
+  /// Lets the system begin to bring a part into memory that is going to be read. A hint: it
+  /// promises nothing and cannot fail.
   func startRead(at offset: UInt64, count: Int)
-  /// Lets the system drop its copy in memory of a part that is not going to be read again. A hint,
-  /// as above.
-  func dropRead(at offset: UInt64, count: Int)
+  /// Lets the system drop its copy in memory of a part that nobody is going to read soon, as far as
+  /// it is on the disk. A hint, as above.
+  func dropCached(at offset: UInt64, count: Int)
   /// Writes all of `bytes` at `offset`, growing the file when needed, or throws.
   func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError)
   /// The size in bytes now.
@@ -91,9 +91,6 @@ public protocol File: AnyObject, Sendable {
   /// Lets the system begin to bring a part that was written to the disk, so that a later
   /// `synchronize` finds less to do. A hint: it promises nothing and cannot fail.
   func startWriteback(at offset: UInt64, count: Int)
-  /// Waits until a part that was written has been handed to the disk, and lets the system drop its
-  /// copy in memory: for whoever writes much that nobody reads soon. A hint, as above.
-  func dropWritten(at offset: UInt64, count: Int)
   /// Makes the content and size durable. After an error nothing about the content is known.
   func synchronize() throws(FileError)
   /// Closes; further use is `.closed`. Called by `deinit` when forgotten.
@@ -112,13 +109,10 @@ extension File {
   public func startRead(at offset: UInt64, count: Int) {}
 
   /// Nothing to drop.
-  public func dropRead(at offset: UInt64, count: Int) {}
+  public func dropCached(at offset: UInt64, count: Int) {}
 
   /// Nothing to begin early.
   public func startWriteback(at offset: UInt64, count: Int) {}
-
-  /// Nothing to drop.
-  public func dropWritten(at offset: UInt64, count: Int) {}
 }
 
 /// A held lock; released by `unlock()` or when the last reference goes.

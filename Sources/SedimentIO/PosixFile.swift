@@ -101,16 +101,12 @@ final class PosixFile: File {
     hint(at: offset) { sediment_start_read($0, $1, Int64(count)) }
   }
 
-  func dropRead(at offset: UInt64, count: Int) {
-    hint(at: offset) { sediment_drop_read($0, $1, Int64(count)) }
+  func dropCached(at offset: UInt64, count: Int) {
+    hint(at: offset) { sediment_drop_cached($0, $1, Int64(count)) }
   }
 
   func startWriteback(at offset: UInt64, count: Int) {
     hint(at: offset) { sediment_start_writeback($0, $1, Int64(count)) }
-  }
-
-  func dropWritten(at offset: UInt64, count: Int) {
-    hint(at: offset) { sediment_drop_written($0, $1, Int64(count)) }
   }
 
   private func hint(at offset: UInt64, _ body: (Int32, Int64) -> Void) {

@@ -97,7 +97,7 @@ private final class LoadedPages {
     var block = EntryBlock(layout: table.metadata.layout, hasKinds: false)
     while try cursor.fill(&block) {
       for index in 0..<block.count {
-        let place = table.probe.page(for: block.entry(at: index).hash)
+        let place = table.probe.place(for: block.entry(at: index).hash)
         guard place.first >= read else { continue }
         // SAFETY: the units of a table's pages are part of its file.
         _ = try unsafe table.readPage(
@@ -112,7 +112,7 @@ private final class LoadedPages {
 
   /// How many entries have the hash: a look at the index, then one at the page.
   func entryCount(of hash: KeyHash) -> Int {
-    let place = table.probe.page(for: hash)
+    let place = table.probe.place(for: hash)
     guard place.count > 0 else { return 0 }
     // SAFETY: every page was read and checked.
     let page = unsafe table.probe.shape.view(

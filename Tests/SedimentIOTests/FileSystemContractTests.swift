@@ -194,22 +194,19 @@ import Testing
     try file.write(bytes(1, 5000), at: 0)
     for (offset, count) in [(0, 5000), (1 << 40, 10), (UInt64.max, Int.max)] {
       file.startRead(at: offset, count: count)
-      file.dropRead(at: offset, count: count)
+      file.dropCached(at: offset, count: count)
     }
     file.startWriteback(at: 0, count: 5000)
     file.startWriteback(at: 1 << 40, count: 10)
     file.startWriteback(at: .max, count: .max)
-    file.dropWritten(at: 0, count: 4096)
-    file.dropWritten(at: 1 << 40, count: 10)
-    file.dropWritten(at: .max, count: .max)
+    file.dropCached(at: 0, count: 4096)
     try file.synchronize()
     #expect(try file.size() == 5000)
     #expect(try file.read(5000, at: 0) == bytes(1, 5000))
     file.close()
     file.startRead(at: 0, count: 10)
-    file.dropRead(at: 0, count: 10)
+    file.dropCached(at: 0, count: 10)
     file.startWriteback(at: 0, count: 10)
-    file.dropWritten(at: 0, count: 10)
   }
 
   @Test(arguments: FileSystemUnderTest.allCases)

@@ -19,17 +19,13 @@ int sediment_synchronize_file(int descriptor);
 /// Lets the system begin to read a part of a file into memory; a hint only.
 void sediment_start_read(int descriptor, int64_t offset, int64_t bytes);
 
-/// Lets the system drop a part of a file from the page cache; a hint only, and nothing where the
-/// system has no such call.
-void sediment_drop_read(int descriptor, int64_t offset, int64_t bytes);
+/// Lets the system drop a part of a file from the page cache, as far as it is on the disk; a hint
+/// only, and nothing where the system has no such call.
+void sediment_drop_cached(int descriptor, int64_t offset, int64_t bytes);
 
 /// Lets the system begin to write a part of a file to the disk; a hint only, and nothing where the
 /// system has no such call.
 void sediment_start_writeback(int descriptor, int64_t offset, int64_t bytes);
-
-/// Waits until a part of a file has been written to the disk, and drops it from the page cache; a
-/// hint only, and nothing where the system has no such calls.
-void sediment_drop_written(int descriptor, int64_t offset, int64_t bytes);
 
 /// Reads a part of a file as far as it is in the page cache; 0 where it is not, where the system
 /// cannot tell, and on errors.

@@ -21,8 +21,10 @@ internal import SedimentIO
 
   /// How far behind the end of the file its pages are dropped: enough for the disk to be busy.
   private static let keptBytes: UInt64 = 16 << 20
-  /// Bytes that are dropped at a time.
-  private static let dropBytes = 4 << 20
+  /// Bytes between two times of telling.
+  private static let dropStep: UInt64 = 4 << 20
+  /// Bytes that are named each time: what the disk had not written yet at one is gone at a later.
+  private static let dropBytes: UInt64 = 64 << 20
 
   private let buffer: UnsafeMutableRawBufferPointer
   private var buffered = 0
@@ -30,6 +32,8 @@ internal import SedimentIO
   private var fileBytes: UInt64 = 0
   /// Where the part begins that the system has not been told to drop.
   private var keptFrom: UInt64 = 0
+  /// Where the file was opened at.
+  private var start: UInt64 = 0
 
   init() {
     unsafe buffer = .allocate(byteCount: Self.bufferBytes, alignment: 4096)
@@ -48,7 +52,7 @@ internal import SedimentIO
   func open(_ file: any File, at bytes: UInt64) {
     self.file = file
     fileBytes = bytes
-    keptFrom = bytes
+    (keptFrom, start) = (bytes, bytes)
     buffered = 0
   }
 
@@ -57,7 +61,7 @@ internal import SedimentIO
     file = nil
     buffered = 0
     fileBytes = 0
-    keptFrom = 0
+    (keptFrom, start) = (0, 0)
   }
 
   /// Writes out the buffer and hands the file over; `nil` when there is none.
@@ -81,10 +85,10 @@ internal import SedimentIO
     try unsafe file.write(bytes, at: fileBytes)
     file.startWriteback(at: fileBytes, count: bytes.count)
     fileBytes += UInt64(bytes.count)
-    while keptFrom + UInt64(Self.dropBytes) + Self.keptBytes <= fileBytes {
-      file.dropWritten(at: keptFrom, count: Self.dropBytes)
-      keptFrom += UInt64(Self.dropBytes)
-    }
+    guard fileBytes - keptFrom >= Self.keptBytes + Self.dropStep else { return }
+    keptFrom = fileBytes - Self.keptBytes
+    let from = max(start, keptFrom - min(keptFrom, Self.dropBytes))
+    file.dropCached(at: from, count: Int(keptFrom - from))
   }
 
   /// The open file, for its metadata and synchronisation.

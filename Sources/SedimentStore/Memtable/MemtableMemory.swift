@@ -76,7 +76,7 @@ package final class MemtableMemory: Sendable {
   /// Whether `prepareOne` has something to do.
   package var hasWork: Bool { lists.withLock { !$0.dirty.isEmpty || !$0.wanted.isEmpty } }
 
-  /// Clears one buffer, or touches a fresh one. Runs on a background thread.
+  /// Clears one buffer, or touches a fresh one. Runs on the threads that flush and merge.
   package func prepareOne() {
     guard let kept = lists.withLock({ $0.dirty.popLast() }) ?? makeWanted() else { return }
     if let base = unsafe kept.buffer.bytes.baseAddress {

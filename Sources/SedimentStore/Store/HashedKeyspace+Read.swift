@@ -255,7 +255,7 @@ struct KeyReader {
   private func withPage(of table: OpenTable, _ body: (PageView, Float) -> Void) throws {
     let probe = table.reader.probe
     guard probe.filter.mayContain(hash) else { return }
-    let place = probe.page(for: hash)
+    let place = probe.place(for: hash)
     guard place.count > 0 else { return }
     var read = PageRead(place: place, position: 0)
     try unsafe pages.read(&read, count: 1, of: table.reader) { page, _ in body(page, place.part) }

@@ -77,11 +77,11 @@ final class PageReader: @unchecked Sendable {
     // A read that threw may have left some.
     many?.count = 0
     var next = 0
-    var fetched = 0
+    var asked = 0
     while next < count {
-      while fetched < min(next + Self.pagesAhead, count) {
-        unsafe cache.fetch(reads[fetched].place, of: table.probe)
-        fetched += 1
+      while asked < min(next + Self.pagesAhead, count) {
+        unsafe cache.prefetchPage(reads[asked].place, of: table.probe)
+        asked += 1
       }
       let read = unsafe reads[next].place
       var end = next + 1

@@ -104,7 +104,7 @@ private struct KeySearch {
   private func search(
     _ table: TableReader, _ source: InspectedEntry.Source, _ found: inout [InspectedEntry]
   ) throws {
-    let page = table.probe.page(for: hash)
+    let page = table.probe.place(for: hash)
     guard page.count > 0 else { return }
     let memory = UnsafeMutableRawBufferPointer.allocate(
       byteCount: Int(page.count) * TableFormat.unitBytes, alignment: TableFormat.unitBytes)

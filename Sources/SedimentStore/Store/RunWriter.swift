@@ -103,9 +103,9 @@ struct RunWriter: ~Copyable {
       store.abandonFile(tableName)
       return
     }
-    store.noteUnsynchronized(file, of: metadata)
     tableName = ""
     finished.append(metadata)
+    try store.noteUnsynchronized(file, of: metadata)
   }
 
   /// Ends the last table. The files count as being made until their run is published.
@@ -131,8 +131,10 @@ struct RunMerge {
   let isBottommost: Bool
   let filters: FilterChoice
 
-  /// Entries between two looks at what else there is to do: some 10 ms.
-  private static let lookInterval = 65_536
+  /// Entries between two looks at what else there is to do; fewer where they may be large.
+  private var lookInterval: Int {
+    layout.isExact ? min(store.options.mergeLookInterval, 8192) : store.options.mergeLookInterval
+  }
 
   /// - Parameter inputs: newest first.
   /// - Returns: the tables written, in order of hash; none when nothing is left.
@@ -169,16 +171,16 @@ struct RunMerge {
         isExact: layout.isExact, ttl: timeToLive.limit, watermark: watermark,
         isBottommost: isBottommost))
     var block = EntryBlock(layout: layout, hasKinds: hasKinds)
-    var untilLook = Self.lookInterval
+    var untilLook = lookInterval
     while try merge.fill(&block) {
       untilLook -= block.count
       retention.thin(&block)
       try output.append(block)
       if untilLook <= 0 {
-        // Whoever closes the store does not wait for the end of a long merge.
-        if store.monitor.withLock({ store.isStopping }) { throw StoreCore.closed }
-        store.performUrgentTasks()
-        untilLook = Self.lookInterval
+        // Whoever closes the store does not wait for the end of a long merge, nor does a failure.
+        try store.checkWritable()
+        try store.performUrgentTasks()
+        untilLook = lookInterval
       }
     }
   }

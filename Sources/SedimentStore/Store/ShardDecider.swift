@@ -432,7 +432,7 @@ struct ShardDecider {
     var reads = 0
     for index in 0..<passed {
       let position = unsafe Int(scratch.survivors[index])
-      let place = unsafe probe.page(for: scratch.hashes[position])
+      let place = unsafe probe.place(for: scratch.hashes[position])
       guard place.count > 0 else { continue }
       pages.prefetch(probe, unit: place.first)
       unsafe scratch.reads[reads] = PageRead(

@@ -1,7 +1,8 @@
 internal import SedimentIO
 internal import Synchronization
 
-/// Threads that decide the shards of a batch beside the thread that brought it.
+/// Threads that decide the shards of a batch beside the thread that brought it; while a store is
+/// opened they open tables and replay logs.
 ///
 /// Concurrency: one `run` at a time; a second caller does its work alone.
 package final class ShardWorkers: @unchecked Sendable {

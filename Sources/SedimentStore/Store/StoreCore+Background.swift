@@ -2,9 +2,9 @@
 //
 // A thread takes the most urgent task that no other has: a flush (writers may wait for it), then
 // memory for the memtables to come, then a merge. A merge takes seconds, so it looks every few
-// milliseconds whether something more urgent has come, and does that first. What a task made becomes
-// visible by publishing a new view of the shard, and durable with the next epoch, which is what
-// synchronises it.
+// milliseconds whether something more urgent has come, and does that first. What a task made
+// becomes visible by publishing a new view of the shard, and durable with the next epoch, which is
+// what synchronises it.
 
 internal import SedimentIO
 internal import Synchronization
@@ -19,35 +19,40 @@ extension StoreCore {
 
   /// The body of a background thread: works until the store stops.
   func runBackground() {
-    while let task = nextTask() { perform(task) }
+    while let task = nextTask() {
+      do {
+        try perform(task)
+      } catch {
+        handle(error)
+      }
+    }
   }
 
-  private func perform(_ task: BackgroundTask) {
-    do {
-      switch task {
-      case .prepareMemory:
-        memtableMemory.prepareOne()
-      case .flush(let keyspace, let shard, let frozen):
-        try flush(frozen, of: shard, in: keyspace)
-        noteRetry(nil)
-      case .merge(let keyspace, let shard, let choice, let picker):
-        try merge(choice, of: shard, in: keyspace, picker)
-        noteRetry(nil)
-      }
-    } catch {
-      handle(error)
+  private func perform(_ task: BackgroundTask) throws {
+    switch task {
+    case .prepareMemory:
+      memtableMemory.prepareOne()
+    case .flush(let keyspace, let shard, let frozen):
+      try flush(frozen, of: shard, in: keyspace)
+      noteRetry(nil)
+    case .merge(let keyspace, let shard, let choice, let picker):
+      try merge(choice, of: shard, in: keyspace, picker)
+      noteRetry(nil)
     }
   }
 
   /// Does what is more urgent than the merge that calls it. With every thread in a merge writers
   /// would wait for the end of one.
-  func performUrgentTasks() {
+  ///
+  /// - Throws: what a flush throws, for the merge to end by: on a full disk what it has written so
+  ///   far is room for the flush.
+  func performUrgentTasks() throws {
     while let task = monitor.withLock({ isStopping || failure != nil ? nil : pickUrgentTask() }) {
-      perform(task)
+      try perform(task)
     }
   }
 
-  /// A full disk is waited for, as long as nothing was to be synchronised; all else poisons.
+  /// A full disk is waited for, unless it was a synchronisation that found it; all else poisons.
   private func handle(_ error: any Error) {
     if Self.isFullDisk(error) {
       noteRetry(StoreError(wrapping: error))

@@ -41,8 +41,10 @@ final class StoreCore: @unchecked Sendable {
   private var present: Set<String> = []
   /// Names being written by background threads.
   private var inProgress: Set<String> = []
-  /// Tables that are complete and not synchronised, open since they were made.
-  private var unsynchronized: [String: any File] = [:]
+  /// Tables that are complete and not synchronised, open since they were made, oldest first.
+  private var unsynchronized: [(name: String, file: any File)] = []
+  /// How many there may be: each is an open file, and more than epochs of seconds bring.
+  private static let unsynchronizedMax = 64
   /// How many checkpoints that are being made need a file of this name.
   private var pinned: [String: Int] = [:]
   /// The last error of a task that is tried again, until one succeeds.
@@ -148,12 +150,13 @@ final class StoreCore: @unchecked Sendable {
   /// Lets go of the keyspaces, which hold the core as it holds them: else neither would ever be
   /// freed. Follows `endThreads`.
   func releaseKeyspaces() {
-    let released = monitor.withLock { () -> [HashedKeyspace] in
-      defer { keyspaces = [] }
-      return keyspaces
+    // The last reference to a memtable or a file may go here, and must not under the monitor.
+    var released: [HashedKeyspace] = []
+    var files: [(name: String, file: any File)] = []
+    monitor.withLock {
+      swap(&released, &keyspaces)
+      swap(&files, &unsynchronized)
     }
-    // The last reference to a memtable may go here, and must not under the monitor.
-    _ = consume released
   }
 
   func noteRetry(_ error: StoreError?) {
@@ -172,9 +175,23 @@ final class StoreCore: @unchecked Sendable {
     _ = monitor.withLock { inProgress.insert(name) }
   }
 
-  /// A table is complete; the epoch that names it synchronises it first.
-  func noteUnsynchronized(_ file: any File, of table: TableMetadata) {
-    monitor.withLock { unsynchronized[table.number.tableName] = file }
+  /// A table is complete; the epoch that names it synchronises it first. Where no epoch comes for
+  /// long, the oldest are synchronised here, one for one.
+  func noteUnsynchronized(_ file: any File, of table: TableMetadata) throws(FileError) {
+    let oldest = monitor.withLock {
+      unsynchronized.append((table.number.tableName, file))
+      return unsynchronized.count > Self.unsynchronizedMax ? unsynchronized.first : nil
+    }
+    if let oldest { try synchronize([oldest]) }
+  }
+
+  /// A commit may synchronise the same file at this moment, so it is let go rather than closed, and
+  /// only when that is done: until then a commit has to see it.
+  private func synchronize(_ files: [(name: String, file: any File)]) throws(FileError) {
+    for (name, file) in files {
+      try file.synchronize()
+      monitor.withLock { unsynchronized.removeAll { $0.name == name } }
+    }
   }
 
   /// Makes the content of tables durable. A table that a merge took in before an epoch named it
@@ -182,14 +199,8 @@ final class StoreCore: @unchecked Sendable {
   ///
   /// The caller holds `commitLock`, so that none of the tables is unlinked meanwhile.
   func synchronize(_ tables: [TableMetadata]) throws(FileError) {
-    let files = monitor.withLock {
-      tables.map(\.number.tableName).compactMap { name in unsynchronized[name].map { (name, $0) } }
-    }
-    for (name, file) in files {
-      try file.synchronize()
-      _ = monitor.withLock { unsynchronized.removeValue(forKey: name) }
-      file.close()
-    }
+    let names = Set(tables.map(\.number.tableName))
+    try synchronize(monitor.withLock { unsynchronized.filter { names.contains($0.name) } })
   }
 
   /// The file is complete; it is kept until nothing names it.
@@ -242,7 +253,9 @@ final class StoreCore: @unchecked Sendable {
     let durable = manifest.state
     let named = Set(
       durable.tables.keys.map(\.tableName) + durable.logs.map { $0.number.logName })
-    let (unneeded, open) = monitor.withLock { () -> ([String], [any File]) in
+    // Closed below, outside the monitor.
+    var dropped: [(name: String, file: any File)] = []
+    let unneeded = monitor.withLock { () -> [String] in
       var live = named
       for shard in keyspaces.flatMap(\.shards) {
         for table in shard.view.runs.flatMap(\.tables) { live.insert(table.reader.name) }
@@ -250,12 +263,11 @@ final class StoreCore: @unchecked Sendable {
       live.formUnion(pinned.keys)
       let unneeded = candidates.subtracting(live)
       present.subtract(unneeded)
-      return (
-        unneeded.sorted(), unneeded.compactMap { unsynchronized.removeValue(forKey: $0) }
-      )
+      dropped = unsynchronized.filter { unneeded.contains($0.name) }
+      unsynchronized.removeAll { unneeded.contains($0.name) }
+      return unneeded.sorted()
     }
-    // What was never synchronised is gone with its name, and what of it the disk was not given yet.
-    for file in open { file.close() }
+    dropped.removeAll()
     for name in unneeded {
       do {
         try directory.remove(name)

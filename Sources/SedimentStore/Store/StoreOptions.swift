@@ -22,6 +22,8 @@ public struct StoreOptions: Sendable {
   public var clock: any Clock
   /// The most slots of a memtable, whatever the budget: lets tests flush after few keys.
   package var memtableSlotsMax = Int.max
+  /// Entries between two looks of a merge at what is more urgent: some 10 ms.
+  package var mergeLookInterval = 65_536
 
   /// All options, with their defaults.
   public init(
@@ -81,7 +83,7 @@ public enum StoreEvent: Sendable {
   /// A memtable was written to tables: how many entries, how large, and how long it took.
   case flushed(keyspace: String, entries: UInt64, bytes: UInt64, nanoseconds: UInt64)
   /// A merge ended: how many runs went in, the entries before and after, the bytes of the tables it
-  /// wrote, and how long it took.
+  /// wrote, and how long it took, with the flushes it gave way to.
   case merged(
     keyspace: String, inputs: Int, entriesIn: UInt64, entriesOut: UInt64, bytes: UInt64,
     nanoseconds: UInt64)

@@ -5,9 +5,9 @@
 // the first frame without mark or pin. Pages of files that are gone age out. A full cache takes in
 // what comes twice (see `PageCacheStripe`).
 //
-// How many frames may be used changes with the memory that others leave (`resize`); the addresses of
-// all that there can ever be are taken at the start, and memory that is given up goes back to the
-// system.
+// How many frames may be used changes with the memory that others leave (`resize`); the addresses
+// of all that there can ever be are taken at the start, and memory that is given up goes back to
+// the system.
 //
 // Invariants
 // 1. A frame is evicted only under its stripe's lock and only while nobody pins it; a pin is taken
@@ -16,8 +16,9 @@
 // 3. A frame at or behind its stripe's limit holds a page only while that is pinned, or until the
 //    next `resize`.
 //
-// Concurrency: any number of threads. A lock is held for a look at the stripe's table; pages
-// are copied outside. `unpin` and `fetch` take none.
+// Concurrency: any number of threads. The lock of the limit comes before those of stripes, which
+// are held for a look at the stripe's table, and while `resize` gives memory back; pages are copied
+// outside. `unpin` and `prefetchPage` take none.
 
 internal import CSedimentKernels
 package import SedimentIO
@@ -128,8 +129,9 @@ package final class PageCache {
         let share = Self.frames(ofStripe: stripe, of: wanted).count
         // SAFETY: the stripe's number is below `stripeCount`.
         unsafe stripes[stripe].withLock { stripe in
-          let released = stripe.setLimit(min(share, own.count))
-          discard(own.lowerBound + released.lowerBound..<own.lowerBound + released.upperBound)
+          stripe.setLimit(min(share, own.count)) { released in
+            discard(own.lowerBound + released.lowerBound..<own.lowerBound + released.upperBound)
+          }
         }
       }
     }
@@ -156,18 +158,18 @@ package final class PageCache {
     unsafe sediment_prefetch_read(slots + slot)
   }
 
-  /// Asks for the memory that looking into a page will read, if it is here: `prefetch` was called
-  /// for it some time ago. Takes no lock; when the page is being replaced this moment, memory is
-  /// asked for in vain.
+  /// Asks for the memory that looking into a page will read, if it is here; best some time after
+  /// `prefetch`. Takes no lock; when the page is being replaced this moment, memory is asked for in
+  /// vain.
   @inline(__always)
-  func fetch(_ place: PagePlace, of probe: TableProbe) {
+  func prefetchPage(_ place: PagePlace, of probe: TableProbe) {
     let hash = Self.hash(probe.fileID, place.first)
     let mask = slotsPerStripe &- 1
     let stripe = Self.stripe(hash)
     let own = Self.frames(ofStripe: stripe, of: frameCount)
     var slot = Int(truncatingIfNeeded: hash) & mask
     for _ in 0..<Self.slotsFetched {
-      // SAFETY: the slot is one of the stripe's; a word that is being changed is the old or the new.
+      // SAFETY: the slot is one of the stripe's; a word being changed is the old or the new one.
       let word = unsafe sediment_load_relaxed_u64(slots + (stripe &* slotsPerStripe &+ slot))
       if word == 0 { return }
       if PageCacheStripe.isTagged(word, hash) {
@@ -182,7 +184,7 @@ package final class PageCache {
     }
   }
 
-  /// Slots that `fetch` looks at: a cluster is mostly shorter, the table being half full at most.
+  /// Slots that `prefetchPage` looks at: the table is at most half full, and clusters short.
   private static let slotsFetched = 4
 
   /// The page of `unit` of the file with `fileID`, pinned; `nil` when it is not here.

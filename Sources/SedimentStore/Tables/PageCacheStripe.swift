@@ -1,3 +1,4 @@
+internal import CSedimentKernels
 internal import Synchronization
 
 /// One frame of a `PageCache`: which page is in it.
@@ -9,7 +10,7 @@ struct PageCacheFrame: ~Copyable {
   var isUsed = false
   /// The clock's mark: found since the hand last passed.
   var isMarked = false
-  /// Who reads the page. Taken under the stripe's lock, given back without.
+  /// Who reads the page, or copies it in. Taken under the stripe's lock, given back without.
   let pins = Atomic<UInt32>(0)
 }
 
@@ -29,7 +30,6 @@ struct PageCacheFrame: ~Copyable {
 @safe
 struct PageCacheStripe: ~Copyable {
   private let frames: UnsafeMutablePointer<PageCacheFrame>
-  private let frameCount: Int
   private let firstFrame: Int
   private let slots: UnsafeMutablePointer<UInt64>
   private let mask: Int
@@ -51,7 +51,6 @@ struct PageCacheStripe: ~Copyable {
   ) {
     unsafe self.frames = unsafe frames + firstFrame
     self.firstFrame = firstFrame
-    self.frameCount = frameCount
     unsafe self.slots = unsafe slots
     mask = slotCount - 1
     limit = frameCount
@@ -63,23 +62,25 @@ struct PageCacheStripe: ~Copyable {
   /// Changes how many frames may be used, and drops the pages of those behind that nobody reads
   /// this moment.
   ///
-  /// - Returns: the stripe's frames that held pages and do so no more.
-  mutating func setLimit(_ wanted: Int) -> Range<Int> {
-    let before = end
+  /// - Parameter release: is called with the stripe's frames that hold nothing from now on.
+  mutating func setLimit(_ wanted: Int, release: (Range<Int>) -> Void) {
+    let before = max(end, wanted)
     end = wanted
-    for frame in wanted..<max(before, wanted) where unsafe frames[frame].isUsed {
+    var free = wanted
+    for frame in wanted..<before where unsafe frames[frame].isUsed {
       if unsafe frames[frame].pins.load(ordering: .acquiring) > 0 {
-        end = frame + 1
+        if free < frame { release(free..<frame) }
+        (end, free) = (frame + 1, frame + 1)
         continue
       }
       remove(frame)
       unsafe frames[frame].isUsed = false
       framesUsed -= 1
     }
+    if free < before { release(free..<before) }
     // The frames that were added are free: the hand begins there.
     hand = wanted > limit ? limit : min(hand, max(wanted - 1, 0))
     limit = wanted
-    return end..<max(before, end)
   }
 
   /// The cache's number of the frame that holds the page; marks it.
@@ -123,8 +124,9 @@ struct PageCacheStripe: ~Copyable {
     let frame = claimed - firstFrame
     let hash = unsafe frames[frame].hash
     defer { unsafe frames[frame].pins.store(0, ordering: .releasing) }
-    // Another thread may have brought it meanwhile.
-    guard unsafe position(fileID: frames[frame].fileID, unit: frames[frame].unit, hash: hash) < 0
+    // Another thread may have brought it meanwhile, or the cache have become smaller.
+    guard frame < limit,
+      unsafe position(fileID: frames[frame].fileID, unit: frames[frame].unit, hash: hash) < 0
     else {
       unsafe frames[frame].isUsed = false
       framesUsed -= 1
@@ -132,7 +134,7 @@ struct PageCacheStripe: ~Copyable {
     }
     var slot = home(hash)
     while unsafe slots[slot] != 0 { slot = (slot + 1) & mask }
-    unsafe slots[slot] = Self.tag(hash) | UInt64(frame + 1)
+    set(slot, to: Self.tag(hash) | UInt64(frame + 1))
     statistics.insertions += 1
   }
 
@@ -209,11 +211,17 @@ struct PageCacheStripe: ~Copyable {
       let home = unsafe home(frames[holder].hash)
       // A slot may move into the hole unless its home lies behind the hole.
       if (slot - home) & mask >= (slot - hole) & mask {
-        unsafe slots[hole] = slots[slot]
+        unsafe set(hole, to: slots[slot])
         hole = slot
       }
       slot = (slot + 1) & mask
     }
-    unsafe slots[hole] = 0
+    set(hole, to: 0)
+  }
+
+  /// `PageCache.prefetchPage` reads slots without the lock.
+  @inline(__always)
+  private func set(_ slot: Int, to word: UInt64) {
+    unsafe sediment_store_relaxed_u64(slots + slot, word)
   }
 }

@@ -213,8 +213,8 @@ struct PageTimes {
 extension PageView {
   /// The entries whose hash is `hash`, newest first; empty when there are none.
   ///
-  /// - Parameter part: about where in the page to look, as `TableProbe.page(for:)` says. Hashes are
-  ///   uniform, so that is some √n entries off, mostly the same or the next cache line, where a
+  /// - Parameter part: about where in the page to look, as `TableProbe.place(for:)` says. Hashes
+  ///   are uniform, so that is some √n entries off, mostly the same or the next cache line, where a
   ///   binary search would miss five times.
   package func range(of hash: KeyHash, near part: Float) -> Range<Int> {
     var index = lowerBound(of: hash.high, near: Int(part * Float(count)))

@@ -53,9 +53,9 @@ package struct TableProbe {
     pageEntries = Int(entryCount) / unitCount
   }
 
-  /// The page that holds `hash` if the table does.
+  /// Where the entry of `hash` is if the table has one.
   @inline(__always)
-  package func page(for hash: KeyHash) -> PagePlace {
+  package func place(for hash: KeyHash) -> PagePlace {
     guard quanta.contains(hash.high) else { return PagePlace(first: 0, count: 0, part: 0) }
     let quantum = quanta.quantum(of: hash.high)
     let units = page(holding: quantum)

@@ -75,7 +75,7 @@ package final class TableReader {
   /// Reads the page of `count` units that begins with unit `first`, and checks it.
   ///
   /// - Parameters:
-  ///   - first: as `TableProbe.page(for:)` says, `count` too.
+  ///   - first: as `TableProbe.place(for:)` says, `count` too.
   ///   - memory: room for `count` × 4096 bytes at a multiple of 8; the view borrows it.
   /// Throws `FileError`, or `Corruption` when the page is not the one that was written there.
   package func readPage(

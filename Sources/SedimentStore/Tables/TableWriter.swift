@@ -12,8 +12,8 @@
 // 1. The staged entries are whole quanta, but for the last, which may go on.
 // 2. Between two calls, more than a unit is staged only when all of it is one quantum.
 // 3. `index` has one element for every unit handed to `output`.
-// 4. Unless one of the two returned, no file of the table's name is left (as far as the file system lets
-//    us remove it).
+// 4. Unless one of the two returned, no file of the table's name is left (as far as the file system
+//    lets us remove it).
 //
 // Concurrency: single owner.
 

@@ -44,6 +44,7 @@ struct RandomWorkload {
       backgroundThreads: Int.random(in: 1...2, using: &generator), fullDiskPatience: .zero,
       clock: ManualClock())
     options.memtableSlotsMax = slotsMax
+    options.mergeLookInterval = 16
     return options
   }
 

@@ -147,6 +147,51 @@ import Testing
     try store.close()
   }
 
+  @Test func aMergeThatGivesWayToAFlushOnAFullDiskEndsAndCanBeMadeAgain() throws {
+    let faulty = FaultInjectingFileSystem(MemoryFileSystem())
+    var options = StoreOptions(
+      memoryBudget: 8 << 20, shards: 1, backgroundThreads: 1, fullDiskPatience: .zero)
+    options.memtableSlotsMax = 256
+    options.mergeLookInterval = 1
+    let store = try StateStore.open(at: "/state", options: options, fileSystem: faulty)
+    let seen = try store.keyspace(
+      "seen", KeyspaceOptions(timeToLive: .forever, compaction: .tiered(fanout: 32)))
+    for round in 0..<4 as Range<UInt64> {
+      _ = try Self.insert(round * 150..<(round + 1) * 150, into: seen)
+      try store.commitEpoch()
+    }
+    try store.waitUntilIdle()
+    faulty.arm([.noSpace(.write, number: 1, isSticky: true)])
+    // Fills the memtable and a part of the next: the first one's flush is tried again and again.
+    _ = try Self.insert(1000..<1200, into: seen)
+    let failure = #expect(throws: StoreError.self) { try store.compact() }
+    #expect(failure?.code == .noSpace)
+    faulty.arm([])
+    try store.compact()
+    try store.commitEpoch()
+    #expect(try Self.insert(0..<600, into: seen) == 0)
+    #expect(try Self.insert(1000..<1200, into: seen) == 0)
+    try store.close()
+  }
+
+  @Test func tablesThatNoEpochNamesDoNotPileUpOpenFiles() throws {
+    let faulty = FaultInjectingFileSystem(MemoryFileSystem())
+    let store = try Self.open(faulty, slots: 128)
+    let seen = try store.keyspace(
+      "seen", KeyspaceOptions(timeToLive: .forever, compaction: .tiered(fanout: 8)))
+    // A synchronisation that fails is met though no epoch is committed.
+    faulty.arm([.inputOutput(.synchronizeFile, number: 1)])
+    let failure = #expect(throws: StoreError.self) {
+      for round in 0..<400 as Range<UInt64> {
+        _ = try Self.insert(round * 100..<(round + 1) * 100, into: seen)
+        try store.waitUntilIdle()
+      }
+    }
+    #expect(failure?.code == .poisoned)
+    #expect(faulty.firedCount == 1)
+    try store.close()
+  }
+
   @Test func aPoisonedStoreChangesNothingOnDisk() throws {
     let memory = MemoryFileSystem()
     let faulty = FaultInjectingFileSystem(memory)

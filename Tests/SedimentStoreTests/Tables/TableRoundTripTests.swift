@@ -130,10 +130,10 @@ struct TableRoundTripTests {
     let table = try TestTable(entries, shape)
     let reader = try table.open()
     try reader.verify()
-    #expect(reader.probe.page(for: hash).count > 20)
+    #expect(reader.probe.place(for: hash).count > 20)
     #expect(try table.lookup(hash, in: reader).count == 5_000)
     for entry in [entries[0], entries[5_001]] {
-      #expect(reader.probe.page(for: entry.hash).count == 1)
+      #expect(reader.probe.place(for: entry.hash).count == 1)
       #expect(try table.lookup(entry.hash, in: reader) == [entry])
     }
   }

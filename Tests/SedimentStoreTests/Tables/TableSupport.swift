@@ -186,7 +186,7 @@ func readAll(_ name: String, in directory: any Directory) throws -> [UInt8] {
 /// The entries of `hash` by filter, index and one page.
 func lookup(_ hash: KeyHash, in reader: TableReader, valueWidth: Int) throws -> [TestEntry] {
   guard reader.probe.filter.mayContain(hash) else { return [] }
-  let place = reader.probe.page(for: hash)
+  let place = reader.probe.place(for: hash)
   guard place.count > 0 else { return [] }
   let memory = UnsafeMutableRawPointer.allocate(
     byteCount: Int(place.count) * TableFormat.unitBytes, alignment: 8)

@@ -3,17 +3,17 @@
 extension [CoursePoint] {
   /// Seconds until so many events were decided.
   package func seconds(at events: Double) -> Double {
-    interpolate(at: events, of: { Double($0.events) }) { $0.seconds }
+    interpolate(at: events, of: { Double($0.events) }, { $0.seconds })
   }
 
   /// Keys accepted when so many events were decided.
   package func accepted(at events: Double) -> Double {
-    interpolate(at: events, of: { Double($0.events) }) { Double($0.accepted) }
+    interpolate(at: events, of: { Double($0.events) }, { Double($0.accepted) })
   }
 
   /// Keys accepted so many seconds after the start.
   func accepted(atSeconds seconds: Double) -> Double {
-    interpolate(at: seconds, of: \.seconds) { Double($0.accepted) }
+    interpolate(at: seconds, of: \.seconds, { Double($0.accepted) })
   }
 
   /// Events a second between two counts of events.
