@@ -5,10 +5,8 @@
 //
 // Output is not read again by the job, and there may be more of it than memory. What was written
 // goes to the disk at once, and some way behind the end the system is told to drop it: the pages it
-// frees take what follows. So synchronising finds little left to do, the system's memory stays with
-// those who read (the state's tables, the input), and on a virtual machine, where memory that was
-// not in use costs the host a fault a page, 1.5 GB cost 0.8 s of processor time instead of 2.7
-// (medians of three in turn).
+// frees take what follows, synchronising finds little left to do, and the system's memory stays
+// with those who read. ARCHITECTURE.md §4.1 has the figures.
 
 internal import SedimentIO
 
