@@ -29,6 +29,8 @@ final class StoreCore: @unchecked Sendable {
   let manifest: DurableManifest
   /// Held while an epoch is committed, a keyspace made or changed, and a checkpoint's files pinned.
   let commitLock = Monitor()
+  /// Held while tables are synchronised.
+  private let synchronizing = Monitor()
   /// Held while a table is opened.
   private let tableOpening = Monitor()
 
@@ -177,30 +179,38 @@ final class StoreCore: @unchecked Sendable {
 
   /// A table is complete; the epoch that names it synchronises it first. Where no epoch comes for
   /// long, the oldest are synchronised here, one for one.
-  func noteUnsynchronized(_ file: any File, of table: TableMetadata) throws(FileError) {
+  func noteUnsynchronized(_ file: any File, of table: TableMetadata) throws {
     let oldest = monitor.withLock {
       unsynchronized.append((table.number.tableName, file))
       return unsynchronized.count > Self.unsynchronizedMax ? unsynchronized.first : nil
     }
-    if let oldest { try synchronize([oldest]) }
-  }
-
-  /// A commit may synchronise the same file at this moment, so it is let go rather than closed, and
-  /// only when that is done: until then a commit has to see it.
-  private func synchronize(_ files: [(name: String, file: any File)]) throws(FileError) {
-    for (name, file) in files {
-      try file.synchronize()
-      monitor.withLock { unsynchronized.removeAll { $0.name == name } }
-    }
+    if let oldest { try synchronize([oldest.name]) }
   }
 
   /// Makes the content of tables durable. A table that a merge took in before an epoch named it
-  /// never costs a synchronisation.
-  ///
-  /// The caller holds `commitLock`, so that none of the tables is unlinked meanwhile.
-  func synchronize(_ tables: [TableMetadata]) throws(FileError) {
-    let names = Set(tables.map(\.number.tableName))
-    try synchronize(monitor.withLock { unsynchronized.filter { names.contains($0.name) } })
+  /// mostly never costs a synchronisation.
+  func synchronize(_ tables: [TableMetadata]) throws {
+    try synchronize(Set(tables.map(\.number.tableName)))
+  }
+
+  /// One caller at a time: the system tells of a lost write once, so whoever comes behind a failure
+  /// would be told that all is well. A failure poisons before the next one's turn.
+  private func synchronize(_ names: Set<String>) throws {
+    synchronizing.lock()
+    defer { synchronizing.unlock() }
+    let files = try monitor.withLock {
+      if let failure { throw failure }
+      return unsynchronized.filter { names.contains($0.name) }
+    }
+    for (name, file) in files {
+      do {
+        try file.synchronize()
+      } catch {
+        poison(error)
+        throw error
+      }
+      monitor.withLock { unsynchronized.removeAll { $0.name == name } }
+    }
   }
 
   /// The file is complete; it is kept until nothing names it.
