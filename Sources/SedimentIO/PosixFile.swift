@@ -98,24 +98,22 @@ final class PosixFile: File {
   }
 
   func startRead(at offset: UInt64, count: Int) {
-    hint(at: offset) { sediment_start_read($0, $1, Int64(count)) }
-  }
-
-  func dropCached(at offset: UInt64, count: Int) {
-    hint(at: offset) { sediment_drop_cached($0, $1, Int64(count)) }
-  }
-
-  func startWriteback(at offset: UInt64, count: Int) {
-    hint(at: offset) { sediment_start_writeback($0, $1, Int64(count)) }
-  }
-
-  private func hint(at offset: UInt64, _ body: (Int32, Int64) -> Void) {
     guard let start = Int64(exactly: offset) else { return }
     do {
-      try descriptor.use("advise on", path) { number throws(FileError) in body(number, start) }
+      try descriptor.use("advise on", path) { number throws(FileError) in
+        sediment_start_read(number, start, Int64(count))
+      }
     } catch {
       // Closed: there is nothing to advise on.
     }
+  }
+
+  func dropCached(at offset: UInt64, count: Int) {
+    HintQueue.shared.give(.drop, about: descriptor, at: offset, count: count)
+  }
+
+  func startWriteback(at offset: UInt64, count: Int) {
+    HintQueue.shared.give(.writeBack, about: descriptor, at: offset, count: count)
   }
 
   func synchronize() throws(FileError) {

@@ -27,6 +27,10 @@ void sediment_drop_cached(int descriptor, int64_t offset, int64_t bytes);
 /// system has no such call.
 void sediment_start_writeback(int descriptor, int64_t offset, int64_t bytes);
 
+/// Synchronises a file's content by way of another open file, so that an error is not taken from
+/// `descriptor`; a hint only, and nothing where the system has no such way.
+void sediment_synchronize_aside(int descriptor);
+
 /// Reads a part of a file as far as it is in the page cache; 0 where it is not, where the system
 /// cannot tell, and on errors.
 int64_t sediment_read_cached(int descriptor, void *destination, int64_t bytes, int64_t offset);

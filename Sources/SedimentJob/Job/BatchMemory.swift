@@ -1,6 +1,8 @@
 // How large batches are, so that however many threads parse, the batches under way stay small
 // beside the memory that the state may have.
 
+internal import SedimentIO
+
 /// Limits of the batches of one session.
 struct BatchMemory {
   /// Batches that are read, parsed, decided or written at a time: the ring's, one that each worker
@@ -12,6 +14,8 @@ struct BatchMemory {
   let recordsMax: Int
   /// Bytes of records that may wait to be decided.
   let waitingBytesMax: Int
+  /// How far ahead the system is asked for a file; in its memory, of which there may be little.
+  let aheadBytes: Int
 
   /// What all batches together may take.
   static let bytesMax = 128 << 20
@@ -29,5 +33,7 @@ struct BatchMemory {
     let records = max(share, Self.chunkBytesMin) / Self.recordBytesMin
     recordsMax = min(options.batchRecordsMax, max(records, 64))
     waitingBytesMax = Self.bytesMax / Self.overhead
+    let systemShare = Int(clamping: ProcessStatistics.systemMemoryBytes() / 32)
+    aheadBytes = min(systemShare, FileStream.aheadBytesMax)
   }
 }

@@ -29,6 +29,8 @@ protocol InputReader: AnyObject {
 struct BatchLimits: Sendable {
   var recordsMax = 4096
   var chunkBytes = 1 << 20
+  /// How far ahead the system is asked for a file that is read to its end.
+  var aheadBytes = 16 << 20
 }
 
 /// Reads one input after the other to its end.
@@ -104,7 +106,7 @@ final class SequentialReader: InputReader {
     guard let metadata = try files.metadata(of: path) else { throw SourceError.noSuchFile(path) }
     let file = try files.open(path)
     let isCompressed = InputFileSystem.isCompressed(path)
-    var stream: any ByteStream = FileStream(file)
+    var stream: any ByteStream = FileStream(file, aheadBytes: limits.aheadBytes)
     if isCompressed { stream = try GzipStream(stream, path: path) }
     let reader = SourceReader(
       stream, path: path, format: format, fromOffset: input.offset, line: input.line,

@@ -202,7 +202,8 @@ final class JobSession {
   private var readsStreams: Bool { options.sources.contains(where: \.isStream) }
 
   private func makeInputStage() throws -> InputStage {
-    let limits = BatchLimits(recordsMax: memory.recordsMax, chunkBytes: memory.chunkBytes)
+    let limits = BatchLimits(
+      recordsMax: memory.recordsMax, chunkBytes: memory.chunkBytes, aheadBytes: memory.aheadBytes)
     let format = options.description.format
     let report = environment.report
     let notify = { report(JobMessage(.information, $0)) }

@@ -17,6 +17,7 @@ internal import SedimentIO
   /// From here on a copy costs more than a system call.
   static let directBytesMin = 1 << 17
 
+  private static let pageBytes: UInt64 = 4096
   /// How far behind the end of the file its pages are dropped: enough for the disk to be busy.
   private static let keptBytes: UInt64 = 16 << 20
   /// Bytes between two times of telling.
@@ -73,10 +74,23 @@ internal import SedimentIO
 
   /// Writes out the buffer.
   func flush() throws(FileError) {
-    guard let file, buffered > 0 else { return }
-    // SAFETY: `buffered` never exceeds the buffer.
-    try unsafe write(UnsafeRawBufferPointer(rebasing: buffer[..<buffered]), to: file)
-    buffered = 0
+    try writeBuffered(buffered)
+  }
+
+  /// Writes out the buffer but for what would share a page with bytes to come: a page that is on
+  /// its way to the disk would make whoever appends to it wait until it is there.
+  private func flushPages() throws(FileError) {
+    let beyond = Int(truncatingIfNeeded: bytes % Self.pageBytes)
+    try writeBuffered(max(buffered - beyond, 0))
+  }
+
+  /// Writes out the first bytes of the buffer; the others become its first.
+  private func writeBuffered(_ count: Int) throws(FileError) {
+    guard let file, count > 0, let start = unsafe buffer.baseAddress else { return }
+    // SAFETY: `count` is at most `buffered`, which never exceeds the buffer.
+    try unsafe write(UnsafeRawBufferPointer(rebasing: buffer[..<count]), to: file)
+    unsafe start.copyMemory(from: start + count, byteCount: buffered - count)
+    buffered -= count
   }
 
   private func write(_ bytes: UnsafeRawBufferPointer, to file: any File) throws(FileError) {
@@ -101,16 +115,33 @@ internal import SedimentIO
 
   /// Appends `bytes`.
   func append(_ bytes: UnsafeRawBufferPointer) throws(FileError) {
-    if bytes.count > Self.bufferBytes - buffered { try flush() }
-    guard bytes.count < Self.directBytesMin else {
+    var rest = unsafe bytes
+    if rest.count >= Self.directBytesMin {
+      // The pages that it fills go to the file from where they are.
+      let head = Int(truncatingIfNeeded: self.bytes % Self.pageBytes)
+      unsafe rest = try copy(rest, count: head == 0 ? 0 : Int(Self.pageBytes) - head)
       try flush()
       guard let file else { return }
-      return try unsafe write(bytes, to: file)
+      let whole = rest.count / Int(Self.pageBytes) * Int(Self.pageBytes)
+      try unsafe write(UnsafeRawBufferPointer(rebasing: rest[..<whole]), to: file)
+      unsafe rest = UnsafeRawBufferPointer(rebasing: rest[whole...])
     }
-    guard let source = bytes.baseAddress, let start = unsafe buffer.baseAddress else { return }
-    // SAFETY: shorter than the room left, by the flush above.
-    unsafe (start + buffered).copyMemory(from: source, byteCount: bytes.count)
-    buffered += bytes.count
+    while rest.count > 0 {
+      if buffered == Self.bufferBytes { try flushPages() }
+      unsafe rest = try copy(rest, count: min(rest.count, Self.bufferBytes - buffered))
+    }
+  }
+
+  /// Copies the first bytes of `bytes` into the buffer; returns the others.
+  private func copy(
+    _ bytes: UnsafeRawBufferPointer, count: Int
+  ) throws(FileError) -> UnsafeRawBufferPointer {
+    if count > Self.bufferBytes - buffered { try flushPages() }
+    // SAFETY: slices are checked, and less than a page is left in the buffer by `flushPages`.
+    let room = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[buffered...])
+    unsafe room.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[..<count]))
+    buffered += count
+    return unsafe UnsafeRawBufferPointer(rebasing: bytes[count...])
   }
 }
 

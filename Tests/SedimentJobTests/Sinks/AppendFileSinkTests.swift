@@ -52,6 +52,22 @@ import Testing
     Issue.record("the run never came to its end")
   }
 
+  @Test func recordsOfAllSizesArriveInOrder() throws {
+    // Some are longer than what goes to the file from where it lies, some than the buffer.
+    var generator = SeededGenerator(seed: 11)
+    let epochs = (0..<6).map { epoch in
+      (0..<40).map { record in
+        let length = Int.random(
+          in: 0..<(1 << Int.random(in: 1...21, using: &generator)), using: &generator)
+        return "\(epoch) \(record) " + String(repeating: "x", count: length) + "\n"
+      }
+    }
+    var state = OutputState()
+    try attempt(Array(epochs[..<3]), on: disk, &state)
+    try attempt(epochs, on: disk, &state)
+    #expect(try text(disk) == "h\n" + epochs.joined().joined())
+  }
+
   @Test func anAbortedEpochIsCutOff() throws {
     var state = OutputState()
     let sink = try AppendFileSink("out.csv", in: disk)
