@@ -38,8 +38,9 @@ let package = Package(
     .target(name: "CSedimentSystem"),
     .target(name: "SedimentIO", dependencies: ["CSedimentSystem"], swiftSettings: strict),
     .target(name: "SedimentTestKit", dependencies: ["SedimentIO"], swiftSettings: strict),
+    .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
     .target(
-      name: "SedimentStore", dependencies: ["CSedimentKernels", "SedimentIO"],
+      name: "SedimentStore", dependencies: ["CSedimentKernels", "CLZ4", "SedimentIO"],
       swiftSettings: strict),
     .target(
       name: "SedimentDedup", dependencies: ["SedimentIO", "SedimentStore"], swiftSettings: strict),

@@ -31,6 +31,12 @@ static inline bool sediment_bytes_equal(const void *a, const void *b, size_t len
   return memcmp(a, b, length) == 0;
 }
 
+/// Less than zero, zero or more, as the first `length` bytes of `a` come before those of `b` as
+/// unsigned numbers, are equal or come behind.
+static inline int sediment_compare_bytes(const void *a, const void *b, size_t length) {
+  return memcmp(a, b, length);
+}
+
 // MARK: - Atomics at raw addresses
 //
 // For slots inside large preallocated buffers, where Swift's `Atomic` (a stored property) cannot

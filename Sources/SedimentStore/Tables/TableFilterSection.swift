@@ -52,87 +52,85 @@ enum TableFilterSection {
     output.commit(8)
   }
 
-  /// Loads the part of an open table's filter that `plan` says; checks all that it loads.
+  /// Loads the part of a table's filter that `plan` says; checks all that it loads.
   ///
   /// The footer was checked against the file's size, so the section lies inside the file, and the
   /// image, in memory too, is no larger than the section.
-  static func load(_ plan: FilterLoadPlan, of table: TableOutline) throws -> LoadedFilter {
+  static func load(_ plan: FilterLoadPlan, of section: FilterSection) throws -> LoadedFilter {
     var loader = FilterLoader(plan: plan)
     let staging = UnsafeMutableRawBufferPointer.allocate(byteCount: framedChunkBytes, alignment: 8)
     defer { unsafe staging.deallocate() }
-    var offset = table.footer.filterOffset + UInt64(headerBytes)
+    var offset = section.offset + UInt64(headerBytes)
     var place = TableFormat.Place.filter
     for begin in stride(from: 0, to: plan.imageBytes, by: chunkBytes) {
       // A chunk is read whole even where its last part is not wanted: its checksum covers it all.
       let count = min(plan.geometry.imageBytes - begin, chunkBytes)
       place += 1
       try unsafe loadChunk(
-        count, at: offset, place: place, of: table, into: &loader, staging: staging)
+        count, at: offset, place: place, of: section.table, into: &loader, staging: staging)
       offset += UInt64(count + 8)
     }
     do {
       return try loader.finish()
     } catch {
       throw Corruption(
-        file: table.metadata.number.tableName, offset: table.footer.filterOffset, what: "filter",
+        file: section.table.number.tableName, offset: section.offset, what: "filter",
         undecodable: error)
     }
   }
 
   /// Loads a chunk of `count` bytes: straight to where it belongs, when it belongs there as it is.
   private static func loadChunk(
-    _ count: Int, at offset: UInt64, place: UInt64, of table: TableOutline,
+    _ count: Int, at offset: UInt64, place: UInt64, of table: TableFile,
     into loader: inout FilterLoader, staging: UnsafeMutableRawBufferPointer
   ) throws {
-    let (file, metadata) = (table.file, table.metadata)
     let sum = unsafe UnsafeMutableRawBufferPointer(rebasing: staging[..<8])
     if let target = unsafe loader.nextBytes(count) {
-      try unsafe TableReader.readFully(file, sum, at: offset, metadata, "filter")
-      try unsafe TableReader.readFully(file, target, at: offset + 8, metadata, "filter")
-      try unsafe check(target, against: sum, place: place, at: offset, metadata)
+      try unsafe table.readFully(sum, at: offset, "filter")
+      try unsafe table.readFully(target, at: offset + 8, "filter")
+      try unsafe check(target, against: sum, place: place, at: offset, table)
       loader.takeNextBytes(count)
     } else {
       let framed = unsafe UnsafeMutableRawBufferPointer(rebasing: staging[..<(count + 8)])
-      try unsafe TableReader.readFully(file, framed, at: offset, metadata, "filter")
+      try unsafe table.readFully(framed, at: offset, "filter")
       let bytes = unsafe UnsafeMutableRawBufferPointer(rebasing: framed[8...])
-      try unsafe check(bytes, against: sum, place: place, at: offset, metadata)
+      try unsafe check(bytes, against: sum, place: place, at: offset, table)
       unsafe loader.append(UnsafeRawBufferPointer(bytes))
     }
   }
 
   /// Reads what the filter is, and checks that it is as long as its section.
-  static func readGeometry(
-    from file: any File, _ metadata: TableMetadata, _ footer: TableFooter
-  ) throws -> FilterGeometry {
-    guard footer.filterBytes >= UInt64(headerBytes) else {
-      throw TableReader.flaw(
-        metadata, "filter section", "\(footer.filterBytes) bytes", offset: footer.filterOffset)
+  static func readGeometry(of section: FilterSection) throws -> FilterGeometry {
+    let table = section.table
+    guard section.byteCount >= UInt64(headerBytes) else {
+      throw table.flaw(
+        "filter section", "\(section.byteCount) bytes", offset: section.offset)
     }
-    let body = footer.filterBytes - UInt64(headerBytes)
+    let body = section.byteCount - UInt64(headerBytes)
     let framed = UInt64(framedChunkBytes)
     let chunks = body / framed + (body % framed == 0 ? 0 : 1)
     // A last chunk of no bytes, or less than its checksum, makes lengths that decoding refuses.
     let imageBytes = body &- chunks * 8
     let header = UnsafeMutableRawBufferPointer.allocate(byteCount: headerBytes, alignment: 8)
     defer { unsafe header.deallocate() }
-    try unsafe TableReader.readFully(file, header, at: footer.filterOffset, metadata, "filter")
+    try unsafe table.readFully(header, at: section.offset, "filter")
     let fields = unsafe UnsafeMutableRawBufferPointer(rebasing: header[8...])
     try unsafe check(
       fields, against: UnsafeMutableRawBufferPointer(rebasing: header[..<8]),
-      place: TableFormat.Place.filter, at: footer.filterOffset, metadata)
+      place: TableFormat.Place.filter, at: section.offset, table)
     var reader = unsafe ByteReader(UnsafeRawBufferPointer(fields))
     do throws(CodingError) {
       let geometry = try FilterGeometry.decode(from: &reader, imageBytes: imageBytes)
-      guard UInt64(bytes(imageBytes: geometry.imageBytes)) == footer.filterBytes else {
-        throw CodingError.invalid("section of \(footer.filterBytes) bytes")
+      guard UInt64(bytes(imageBytes: geometry.imageBytes)) == section.byteCount else {
+        throw CodingError.invalid("section of \(section.byteCount) bytes")
       }
-      guard geometry.kind == metadata.filterKind else {
+      guard geometry.kind == section.kind else {
         throw CodingError.invalid("filter of kind \(geometry.kind)")
       }
       return geometry
     } catch {
       throw Corruption(
-        file: metadata.number.tableName, offset: footer.filterOffset, what: "filter geometry",
+        file: table.number.tableName, offset: section.offset, what: "filter geometry",
         undecodable: error)
     }
   }
@@ -140,14 +138,14 @@ enum TableFilterSection {
   /// Checks bytes against the checksum that stands in front of them.
   private static func check(
     _ bytes: UnsafeMutableRawBufferPointer, against sum: UnsafeMutableRawBufferPointer,
-    place: UInt64, at offset: UInt64, _ metadata: TableMetadata
+    place: UInt64, at offset: UInt64, _ table: TableFile
   ) throws(Corruption) {
     let expected = unsafe UInt64(littleEndian: sum.loadUnaligned(as: UInt64.self))
     let found = unsafe Checksum.of(
-      UnsafeRawBufferPointer(bytes), seed: Checksum.seed(fileID: metadata.fileID, place: place))
+      UnsafeRawBufferPointer(bytes), seed: Checksum.seed(fileID: table.fileID, place: place))
     guard expected == found else {
       throw Corruption(
-        file: metadata.number.tableName, offset: offset, what: "filter checksum",
+        file: table.number.tableName, offset: offset, what: "filter checksum",
         expected: expected, found: found)
     }
   }

@@ -50,7 +50,8 @@ package final class TableOutline {
     guard let quanta = TableQuanta(rangeLow: footer.rangeLow, rangeHigh: footer.rangeHigh) else {
       throw TableReader.flaw(metadata, "footer", "hash range upside down")
     }
-    filter = try TableFilterSection.readGeometry(from: file, metadata, footer)
+    filter = try TableFilterSection.readGeometry(
+      of: Self.filterSection(of: file, metadata, footer))
     unsafe index = unsafe try Self.readIndex(of: file, metadata, footer, quanta)
     self.file = file
     self.metadata = metadata
@@ -61,6 +62,19 @@ package final class TableOutline {
   deinit {
     unsafe index.deallocate()
     file.close()
+  }
+
+  /// Where the filter lies.
+  var filterSection: FilterSection { Self.filterSection(of: file, metadata, footer) }
+
+  private static func filterSection(
+    of file: any File, _ metadata: TableMetadata, _ footer: TableFooter
+  ) -> FilterSection {
+    FilterSection(
+      table: TableFile(
+        file: file, number: metadata.number, fileID: metadata.fileID,
+        byteCount: metadata.fileBytes),
+      offset: footer.filterOffset, byteCount: footer.filterBytes, kind: metadata.filterKind)
   }
 
   /// Bytes of memory held for the index.

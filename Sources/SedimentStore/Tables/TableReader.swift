@@ -51,7 +51,7 @@ package final class TableReader {
     self.outline = outline
     self.metadata = metadata
     file = outline.file
-    filter = try TableFilterSection.load(plan, of: outline)
+    filter = try TableFilterSection.load(plan, of: outline.filterSection)
     let footer = outline.footer
     let shape = PageShape(
       layout: metadata.layout, hasKinds: metadata.hasKinds, timeBase: footer.timeBase,
@@ -69,7 +69,7 @@ package final class TableReader {
 
   /// Loads all of the filter, whatever was loaded when the table was opened.
   func loadWholeFilter() throws -> LoadedFilter {
-    try TableFilterSection.load(outline.filter.loadPlan(), of: outline)
+    try TableFilterSection.load(outline.filter.loadPlan(), of: outline.filterSection)
   }
 
   /// Reads the page of `count` units that begins with unit `first`, and checks it.

@@ -9,6 +9,8 @@ package enum TableWriteError: Error, Equatable {
   case timeOutOfBounds
   /// The key is longer than `EntryLayout.keyBytesMax`.
   case keyTooLong
+  /// The value is longer than 64 MiB.
+  case valueTooLong
   /// The table has no column of kinds, and the entry is no insert.
   case kindNotStored
   /// More entries of one quantum than the largest page holds.

@@ -1,0 +1,144 @@
+// The entries of an ordered keyspace that are in no table yet, in order.
+//
+// A skip list in memory taken once (Pugh, "Skip Lists: A Probabilistic Alternative to Balanced
+// Trees", 1990). The first eight bytes of every key lie in its node as a number, so that most steps
+// of a search compare two words of one cache line; and an entry behind all others, as keys in
+// order bring it, is linked in without a search.
+//
+// Invariants
+// 1. Entries lie in rising order of keys; those of one key newest first; no two have the same tag.
+// 2. An entry does not change once it is linked, and stays until the memtable is gone.
+// 3. A node that is met at a level is complete, and linked at all levels below.
+//
+// Concurrency: one writer at a time. Readers on any thread take no lock: links are stored with
+// release and loaded with acquire, and what they lead to never changes. What a reader sees of
+// entries that are being written is not defined; it passes over what is newer than its snapshot.
+
+package import SedimentIO
+internal import Synchronization
+
+/// A memtable of an ordered keyspace.
+// @unchecked because the writer is serialised by the keyspace, and readers follow the protocol
+// above.
+@safe
+package final class OrderedMemtable: @unchecked Sendable {
+  /// The entries; what hot loops and cursors work on, good as long as this object.
+  package let core: OrderedMemtableCore
+  private let memory: AlignedBuffer
+  /// What it holds.
+  package private(set) var counters = Counters()
+  private var used = OrderedMemtableCore.preambleBytes
+  private var randomWord: UInt64
+  private let publishedBytes = Atomic(0)
+
+  /// Counts of a memtable, kept by its writer.
+  package struct Counters: Sendable, Equatable {
+    /// Entries in it.
+    package var entries = 0
+    /// Those that are no puts.
+    package var others = 0
+    /// The sequence numbers of its entries; upside down when there are none.
+    package var smallestSequence = UInt64.max
+    package var largestSequence: UInt64 = 0
+  }
+
+  /// Takes all the memory it will ever use; untouched pages cost nothing.
+  ///
+  /// - Parameters:
+  ///   - byteCount: for entries and what they need beside: 28 to 72 bytes each.
+  ///   - seed: of the heights of towers.
+  package init(byteCount: Int, seed: UInt64 = .random(in: 1 ... .max)) throws(AllocationError) {
+    let wanted = max(byteCount, 1024) / 8 * 8
+    guard wanted <= OrderedMemtableCore.byteCountMax else {
+      throw AllocationError(byteCount: byteCount)
+    }
+    memory = try AlignedBuffer(byteCount: wanted, hugePages: true)
+    guard let base = unsafe memory.bytes.baseAddress else {
+      throw AllocationError(byteCount: wanted)
+    }
+    // SAFETY: the memory lives as long as this object, is zero and begins on a page.
+    unsafe core = OrderedMemtableCore(base: base, byteCount: wanted)
+    randomWord = seed | 1
+  }
+
+  /// Whether it holds nothing.
+  package var isEmpty: Bool { counters.entries == 0 }
+
+  /// Bytes in use, as of the writer's last entry; for any thread.
+  package var usedBytes: Int { publishedBytes.load(ordering: .relaxed) }
+
+  /// Whether entries with so many bytes of keys and values, times of expiry counted, surely fit.
+  package func fits(entries: Int, bytes: Int) -> Bool {
+    entries * OrderedMemtableCore.entryBytesMax(key: 7, value: 0) + bytes <= core.byteCount - used
+  }
+
+  /// Enters an entry. The caller is the only writer.
+  ///
+  /// - Parameter expiresAt: milliseconds since 1970, for a tag that says so.
+  /// - Returns: whether there was room.
+  package func insert(
+    key: UnsafeRawBufferPointer, tag: EntryTag, value: UnsafeRawBufferPointer, expiresAt: Int64 = 0
+  ) -> Bool {
+    let isIn = unsafe core.insert(
+      key: key, tag: tag, value: value, expiresAt: expiresAt, height: nextHeight(), used: &used)
+    guard isIn else { return false }
+    counters.entries += 1
+    if tag.kind != .put { counters.others += 1 }
+    counters.smallestSequence = min(counters.smallestSequence, tag.sequence)
+    counters.largestSequence = max(counters.largestSequence, tag.sequence)
+    publishedBytes.store(used, ordering: .relaxed)
+    return true
+  }
+
+  /// Heights of towers: one in four is taller by a level.
+  private func nextHeight() -> Int {
+    randomWord ^= randomWord &<< 13
+    randomWord ^= randomWord &>> 7
+    randomWord ^= randomWord &<< 17
+    // Two bits a level.
+    let levels = (randomWord &>> 20 | 1 &<< 42).trailingZeroBitCount / 2
+    return min(1 + levels, OrderedMemtableCore.heightMax)
+  }
+}
+
+/// Walks the entries of an ordered memtable, in order or back, while others may be entered.
+package struct OrderedMemtableCursor {
+  private let memtable: OrderedMemtable
+  private let core: OrderedMemtableCore
+  private var node = OrderedMemtableCore.Node.none
+
+  /// A cursor at no entry.
+  package init(_ memtable: OrderedMemtable) {
+    self.memtable = memtable
+    core = memtable.core
+  }
+
+  /// Whether it is at an entry.
+  @inline(__always) package var isValid: Bool { !node.isNone }
+  /// The entry's key; good as long as the memtable.
+  @inline(__always) package var key: UnsafeRawBufferPointer { unsafe core.key(node) }
+  /// When it was written, and what it does.
+  @inline(__always) package var tag: EntryTag { core.tag(node) }
+  /// Its value, the time of its expiry in front where it has one.
+  @inline(__always) package var value: UnsafeRawBufferPointer { unsafe core.value(node) }
+
+  /// Goes to the first entry of `key` that is no newer than `tag`, or to the first behind.
+  package mutating func seek(_ key: UnsafeRawBufferPointer, tag: EntryTag) {
+    node = unsafe core.seek(OrderedMemtableCore.Target(key, tag: tag))
+  }
+
+  /// Goes to the last entry before where `seek` goes.
+  package mutating func seekBefore(_ key: UnsafeRawBufferPointer, tag: EntryTag) {
+    node = unsafe core.seekBefore(OrderedMemtableCore.Target(key, tag: tag))
+  }
+
+  /// Goes to the first entry.
+  package mutating func seekToFirst() { node = core.firstEntry }
+  /// Goes to the last entry.
+  package mutating func seekToLast() { node = core.lastEntry }
+  /// Goes one on; the cursor is at an entry.
+  @inline(__always)
+  package mutating func moveNext() { node = core.entry(after: node) }
+  /// Goes one back; the cursor is at an entry.
+  package mutating func movePrevious() { node = core.entry(before: node) }
+}
