@@ -258,7 +258,9 @@ struct KeyReader {
     let place = probe.place(for: hash)
     guard place.count > 0 else { return }
     var read = PageRead(place: place, position: 0)
-    try unsafe pages.read(&read, count: 1, of: table.reader) { page, _ in body(page, place.part) }
+    try unsafe pages.read(&read, count: 1, of: table.reader, defers: false) { page, _ in
+      body(page, place.part)
+    }
   }
 
   private func isOfKey(_ index: Int, _ page: PageView) -> Bool {

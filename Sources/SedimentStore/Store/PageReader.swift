@@ -17,38 +17,69 @@ final class PageReader: @unchecked Sendable {
   private let single: AlignedBuffer
   private var many: Many?
 
-  /// What reading many at once takes.
+  /// What reading many at once takes: pages of any tables, and for whom they are.
   @safe
   private final class Many {
     let reader = BatchReader(depth: PageReader.pagesMax)
     let memory: AlignedBuffer
     let requests: UnsafeMutableBufferPointer<ReadRequest>
-    /// For whom the page of each request is: a part of `reads`.
+    /// The reads of all requests, and which of them are of each.
+    let reads: UnsafeMutablePointer<PageRead>
     let parts: UnsafeMutablePointer<Range<Int>>
     var count = 0
+    private var readCount = 0
+    /// The tables of the requests, by the numbers that those have for files.
+    var tables: [TableReader] = []
+    var files: [any File] = []
 
     init() throws(AllocationError) {
       memory = try AlignedBuffer(byteCount: PageReader.pagesMax * TableFormat.unitBytes)
       unsafe requests = .allocate(capacity: PageReader.pagesMax)
       unsafe parts = .allocate(capacity: PageReader.pagesMax)
+      unsafe reads = .allocate(capacity: ShardScratch.chunkRecords)
     }
 
     deinit {
       unsafe requests.deallocate()
       unsafe parts.deallocate()
+      unsafe reads.deallocate()
     }
 
-    func add(_ part: Range<Int>, unit: UInt32) {
+    /// Whether a page for so many reads has room.
+    func hasRoom(for reads: Int) -> Bool {
+      count < PageReader.pagesMax && readCount + reads <= ShardScratch.chunkRecords
+    }
+
+    func add(_ page: UnsafeBufferPointer<PageRead>, of table: TableReader) {
+      guard let first = unsafe page.first, let source = page.baseAddress else { return }
+      if tables.last !== table {
+        tables.append(table)
+        files.append(table.file)
+      }
       let unitBytes = TableFormat.unitBytes
       let place = count * unitBytes
       unsafe requests.initializeElement(
         at: count,
         to: ReadRequest(
-          file: 0, offset: UInt64(unit) * UInt64(unitBytes),
+          file: tables.count - 1, offset: UInt64(first.place.first) * UInt64(unitBytes),
           destination: UnsafeMutableRawBufferPointer(
             rebasing: memory.bytes[place..<place + unitBytes])))
-      unsafe parts[count] = part
+      unsafe (reads + readCount).update(from: source, count: page.count)
+      unsafe parts[count] = readCount..<readCount + page.count
+      readCount += page.count
       count += 1
+    }
+
+    func part(_ index: Int) -> UnsafeBufferPointer<PageRead> {
+      let part = unsafe parts[index]
+      return unsafe UnsafeBufferPointer(start: reads + part.lowerBound, count: part.count)
+    }
+
+    func removeAll() {
+      count = 0
+      readCount = 0
+      tables.removeAll(keepingCapacity: true)
+      files.removeAll(keepingCapacity: true)
     }
   }
 
@@ -64,18 +95,18 @@ final class PageReader: @unchecked Sendable {
     cache.prefetch(fileID: probe.fileID, unit: unit)
   }
 
-  /// Calls `body` for every page of `reads`, with the part of `reads` that is of it.
+  /// Calls `body` for every page of `reads`, with those reads that are of it.
   ///
   /// - Parameters:
   ///   - reads: sorted by page.
-  ///   - count: how many there are.
+  ///   - count: how many there are, at most `ShardScratch.chunkRecords`.
+  ///   - defers: whether pages that wait for the disk may be left for `readDeferred`, to be read
+  ///     together with those of other tables.
   /// - Throws: what reading threw; `body` may then have been called for some.
   func read(
-    _ reads: UnsafePointer<PageRead>, count: Int, of table: TableReader,
-    _ body: (PageView, Range<Int>) -> Void
+    _ reads: UnsafePointer<PageRead>, count: Int, of table: TableReader, defers: Bool,
+    _ body: (PageView, UnsafeBufferPointer<PageRead>) -> Void
   ) throws {
-    // A read that threw may have left some.
-    many?.count = 0
     var next = 0
     var asked = 0
     while next < count {
@@ -83,21 +114,29 @@ final class PageReader: @unchecked Sendable {
         unsafe cache.prefetchPage(reads[asked].place, of: table.probe)
         asked += 1
       }
-      let read = unsafe reads[next].place
+      let place = unsafe reads[next].place
       var end = next + 1
-      while end < count, unsafe reads[end].place.first == read.first { end += 1 }
-      let part = next..<end
+      while end < count, unsafe reads[end].place.first == place.first { end += 1 }
+      let part = unsafe UnsafeBufferPointer(start: reads + next, count: end - next)
       next = end
       // A page while no other is wanted is not worth a ring.
-      let waits = part.count == count
-      if try readOne(read, of: table, waits: waits, { body($0, part) }) { continue }
+      let waits = !defers && part.count == count
+      if try readOne(place, of: table, waits: waits, { unsafe body($0, part) }) { continue }
       let many = try self.many ?? Many()
       self.many = many
-      many.add(part, unit: read.first)
-      if many.count == Self.pagesMax { try readTogether(many, of: table, body) }
+      if !many.hasRoom(for: part.count) { try unsafe readTogether(many, body) }
+      unsafe many.add(part, of: table)
     }
-    if let many, many.count > 0 { try readTogether(many, of: table, body) }
+    if !defers { try unsafe readDeferred(body) }
   }
+
+  /// Reads the pages that were deferred, and calls `body` for each.
+  func readDeferred(_ body: (PageView, UnsafeBufferPointer<PageRead>) -> Void) throws {
+    if let many, many.count > 0 { try unsafe readTogether(many, body) }
+  }
+
+  /// Forgets what was deferred: a read that threw may have left some.
+  func dropDeferred() { many?.removeAll() }
 
   /// Calls `body` with a page; `false` when it would have to wait for the disk and is not to.
   private func readOne(
@@ -141,22 +180,23 @@ final class PageReader: @unchecked Sendable {
 
   /// Reads the pages that were found to wait for the disk.
   private func readTogether(
-    _ many: Many, of table: TableReader, _ body: (PageView, Range<Int>) -> Void
+    _ many: Many, _ body: (PageView, UnsafeBufferPointer<PageRead>) -> Void
   ) throws {
     let requests = unsafe UnsafeMutableBufferPointer(rebasing: many.requests[..<many.count])
-    // Emptied whatever happens: the memory serves the next table.
-    defer { many.count = 0 }
-    let files = [table.file]
+    // Emptied whatever happens: the memory serves the next ones.
+    defer { many.removeAll() }
     var failure: (any Error)?
-    unsafe many.reader.read(requests, of: files) { index in
+    unsafe many.reader.read(requests, of: many.files) { index in
       guard failure == nil else { return }
       do {
-        let unit = unsafe UInt32(requests[index].offset / UInt64(TableFormat.unitBytes))
-        let view = try unsafe table.view(of: requests[index], first: unit)
-        if let page = unsafe UnsafeRawPointer(requests[index].destination.baseAddress) {
+        let request = unsafe requests[index]
+        let table = many.tables[request.file]
+        let unit = UInt32(request.offset / UInt64(TableFormat.unitBytes))
+        let view = try table.view(of: request, files: many.files, first: unit)
+        if let page = unsafe UnsafeRawPointer(request.destination.baseAddress) {
           unsafe cache.insert(fileID: table.metadata.fileID, unit: unit, copying: page)
         }
-        body(view, unsafe many.parts[index])
+        unsafe body(view, many.part(index))
       } catch {
         failure = error
       }

@@ -40,6 +40,8 @@ struct ShardDecider {
   private let pages: PageReader
   private(set) var counts = Counts()
   private var bounds = Bounds()
+  /// Whether pages that wait for the disk are left until all runs were asked.
+  private var defersReads = false
 
   /// How many records ahead the active memtable's slots are asked for.
   private static let slotsAhead = 32
@@ -320,9 +322,16 @@ struct ShardDecider {
     for frozen in view.frozen where open > 0 {
       open = search(frozen.memtable, open: open)
     }
+    pages.dropDeferred()
+    // Where no entry hides another, the order in which runs answer is of no account, and pages of
+    // all of them may wait for the disk together.
+    defersReads = !columns.refreshesOnSeen && !view.runs.contains(where: \.hasKinds)
     for run in view.runs where open > 0 {
       guard canAnswer(run) else { continue }
       open = try search(run, open: open)
+    }
+    try unsafe pages.readDeferred { page, reads in
+      for index in reads.indices { unsafe match(reads[index], in: page) }
     }
   }
 
@@ -440,8 +449,9 @@ struct ShardDecider {
       reads &+= 1
     }
     counts.pageLookups &+= UInt64(reads)
-    unsafe try pages.read(scratch.reads, count: reads, of: table.reader) { page, part in
-      for index in part { unsafe match(scratch.reads[index], in: page) }
+    unsafe try pages.read(scratch.reads, count: reads, of: table.reader, defers: defersReads) {
+      page, reads in
+      for index in reads.indices { unsafe match(reads[index], in: page) }
     }
     return reads
   }

@@ -103,9 +103,9 @@ package final class TableReader {
     return try unsafe checkedView(of: UnsafeRawPointer(memory), first: first, count: 1)
   }
 
-  /// The page of one unit that a request of this table's file has read.
-  func view(of request: ReadRequest, first: UInt32) throws -> PageView {
-    try checkCount(try request.byteCount(of: [file]), ofPageAt: request.offset)
+  /// The page of one unit that a request of this table's file, one of those of a batch, has read.
+  func view(of request: ReadRequest, files: [any File], first: UInt32) throws -> PageView {
+    try checkCount(try request.byteCount(of: files), ofPageAt: request.offset)
     guard let page = unsafe UnsafeRawPointer(request.destination.baseAddress) else {
       throw AllocationError(byteCount: TableFormat.unitBytes)
     }

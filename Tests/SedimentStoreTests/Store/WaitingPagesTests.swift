@@ -14,7 +14,7 @@ import Testing
   }
 
   /// A state of keys with even numbers, all of them in tables.
-  private func makeState() throws {
+  private func makeState(inOneRun: Bool = true) throws {
     let (store, seen) = try open(memory)
     for first in stride(from: 0, to: Self.count, by: 1000) {
       let batch = KeyBatch()
@@ -22,7 +22,8 @@ import Testing
       _ = try seen.insertIfAbsent(batch, times: [Int64](repeating: 0, count: 1000))
     }
     try store.commitEpoch()
-    try store.compact()
+    try store.waitUntilIdle()
+    if inOneRun { try store.compact() }
     try store.commitEpoch()
     try store.close()
   }
@@ -33,9 +34,10 @@ import Testing
     return found == ids.map { $0 % 2 == 0 && $0 < 2 * Self.count }
   }
 
-  @Test("lookups and inserts answer as ever")
-  func answersAreRight() throws {
-    try makeState()
+  @Test(
+    "lookups and inserts answer as ever, whichever run has the answer", arguments: [true, false])
+  func answersAreRight(inOneRun: Bool) throws {
+    try makeState(inOneRun: inOneRun)
     let cold = FaultInjectingFileSystem(memory, readsWait: true)
     let (store, seen) = try open(cold)
     for first in stride(from: 0, to: 2 * Self.count + 1000, by: 4000) {
@@ -48,9 +50,10 @@ import Testing
     try store.close()
   }
 
-  @Test("a read that failed leaves nothing to the lookups behind it", arguments: 1..<30)
-  func failedReadLeavesNothing(number: Int) throws {
-    try makeState()
+  @Test(
+    "a read that failed leaves nothing to the lookups behind it", arguments: 1..<30, [true, false])
+  func failedReadLeavesNothing(number: Int, inOneRun: Bool) throws {
+    try makeState(inOneRun: inOneRun)
     let cold = FaultInjectingFileSystem(memory, readsWait: true)
     let (store, seen) = try open(cold)
     cold.arm([.inputOutput(.read, number: number)])
@@ -62,6 +65,21 @@ import Testing
       #expect(try areRight(seen, first..<first + 7))
     }
     #expect(try areRight(seen, 0..<24_000))
+    try store.close()
+  }
+
+  @Test("a removal hides what an older run has")
+  func removalsHide() throws {
+    try makeState(inOneRun: false)
+    let (warm, removing) = try open(memory)
+    try removing.remove(try StoreFailureTests.batch(0..<3000))
+    try warm.commitEpoch()
+    try warm.close()
+    let (store, seen) = try open(FaultInjectingFileSystem(memory, readsWait: true))
+    let ids = 0..<6000 as Range<UInt64>
+    let found = try seen.contains(
+      try StoreFailureTests.batch(ids), times: ids.map { _ in Int64(0) })
+    #expect(found == ids.map { $0 % 2 == 0 && $0 >= 3000 })
     try store.close()
   }
 }
