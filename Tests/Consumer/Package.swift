@@ -2,7 +2,7 @@
 import PackageDescription
 
 // A program that uses the store and the operator and nothing of the job: with `traits: []` it
-// resolves Sediment alone and needs no system library but the headers of xxhash.
+// resolves Sediment alone and needs no system library but LZ4 and the headers of xxhash.
 let package = Package(
   name: "consumer",
   platforms: [.macOS("26.0")],

@@ -22,6 +22,9 @@ package struct EntryTag: Hashable, Comparable, Sendable, BitwiseCopyable {
   /// The largest sequence number: of a read that sees everything.
   package static let sequenceMax: UInt64 = 1 << 60 - 1
 
+  /// What an entry that expires has beside its kind.
+  static let expiresBit: UInt8 = 8
+
   /// A word as it was read; see `isValid`.
   @inline(__always)
   package init(word: UInt64) { self.word = word }

@@ -74,13 +74,13 @@ package final class OrderedMemtable: @unchecked Sendable {
 
   /// Enters an entry. The caller is the only writer.
   ///
-  /// - Parameter expiresAt: milliseconds since 1970, for a tag that says so.
+  /// - Parameter value: with the time of its expiry in front where the tag says so.
   /// - Returns: whether there was room.
   package func insert(
-    key: UnsafeRawBufferPointer, tag: EntryTag, value: UnsafeRawBufferPointer, expiresAt: Int64 = 0
+    key: UnsafeRawBufferPointer, tag: EntryTag, value: UnsafeRawBufferPointer
   ) -> Bool {
     let isIn = unsafe core.insert(
-      key: key, tag: tag, value: value, expiresAt: expiresAt, height: nextHeight(), used: &used)
+      key: key, tag: tag, value: value, height: nextHeight(), used: &used)
     guard isIn else { return false }
     counters.entries += 1
     if tag.kind != .put { counters.others += 1 }

@@ -195,18 +195,16 @@ package struct OrderedMemtableCore: @unchecked Sendable {
   /// Enters an entry at its place.
   ///
   /// - Parameters:
-  ///   - expiresAt: goes before the value when the tag says so.
+  ///   - value: with the time of its expiry in front where the tag says so.
   ///   - used: bytes of the memory in use.
   ///   - height: levels of its tower, 1 to `heightMax`.
   /// - Returns: whether it fits; nothing is changed when it does not.
   func insert(
-    key: UnsafeRawBufferPointer, tag: EntryTag, value: UnsafeRawBufferPointer, expiresAt: Int64,
-    height: Int, used: inout Int
+    key: UnsafeRawBufferPointer, tag: EntryTag, value: UnsafeRawBufferPointer, height: Int,
+    used: inout Int
   ) -> Bool {
     let tower = (4 &* height &+ 7) & ~7
-    let timeBytes = tag.expires ? 8 : 0
-    let valueBytes = value.count &+ timeBytes
-    let bytes = (tower &+ Self.headerBytes &+ key.count &+ valueBytes &+ 7) & ~7
+    let bytes = (tower &+ Self.headerBytes &+ key.count &+ value.count &+ 7) & ~7
     guard bytes <= byteCount &- used else { return false }
     let node = Node(unit: UInt32(truncatingIfNeeded: (used &+ tower) &>> 3))
     used &+= bytes
@@ -218,16 +216,11 @@ package struct OrderedMemtableCore: @unchecked Sendable {
     unsafe address.storeBytes(
       of: UInt32(truncatingIfNeeded: key.count), toByteOffset: 16, as: UInt32.self)
     unsafe address.storeBytes(
-      of: UInt32(truncatingIfNeeded: valueBytes), toByteOffset: 20, as: UInt32.self)
-    var content = unsafe address + Self.headerBytes
+      of: UInt32(truncatingIfNeeded: value.count), toByteOffset: 20, as: UInt32.self)
+    let content = unsafe address + Self.headerBytes
     unsafe content.copyMemory(from: target.key, byteCount: key.count)
-    unsafe content += key.count
-    if timeBytes > 0 {
-      unsafe content.storeBytes(of: expiresAt.littleEndian, as: Int64.self)
-      unsafe content += timeBytes
-    }
     if let source = value.baseAddress {
-      unsafe content.copyMemory(from: source, byteCount: value.count)
+      unsafe (content + key.count).copyMemory(from: source, byteCount: value.count)
     }
     findPlace(target)
     link(node, height: height)

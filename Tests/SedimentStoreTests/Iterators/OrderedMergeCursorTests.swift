@@ -49,7 +49,6 @@ struct OrderedMergeCursorTests {
     }
   }
 
-  /// Without times of expiry, which memtables take apart from values.
   private static let shapes = [
     OrderedShape(count: 3, versions: 0), OrderedShape(count: 900),
     OrderedShape(count: 700, keyLengths: 8...30, alphabet: [97, 98], versions: 60),
@@ -57,9 +56,7 @@ struct OrderedMergeCursorTests {
 
   @Test(arguments: 0..<3, 1..<5 as Range<UInt64>)
   func aWalkGoesWhereOneThroughAListGoes(shape: Int, seed: UInt64) throws {
-    var shape = Self.shapes[shape]
-    shape.someExpire = false
-    let scene = try Scene(shape, seed: seed)
+    let scene = try Scene(Self.shapes[shape], seed: seed)
     let entries = scene.entries
     var cursor = scene.cursor(try PageCache(byteBudget: 1 << 18))
     var generator = SeededGenerator(seed: seed)

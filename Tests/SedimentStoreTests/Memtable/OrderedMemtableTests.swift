@@ -8,14 +8,8 @@ struct OrderedMemtableTests {
   private func fill(_ entries: [OrderedEntry], bytes: Int = 1 << 20) throws -> OrderedMemtable {
     let memtable = try OrderedMemtable(byteCount: bytes, seed: 5)
     for entry in entries {
-      let isIn = unsafe entry.withBytes { key, value in
-        guard entry.tag.expires else {
-          return unsafe memtable.insert(key: key, tag: entry.tag, value: value)
-        }
-        let time = unsafe Int64(littleEndian: value.loadUnaligned(as: Int64.self))
-        return unsafe memtable.insert(
-          key: key, tag: entry.tag, value: UnsafeRawBufferPointer(rebasing: value[8...]),
-          expiresAt: time)
+      let isIn = unsafe entry.withBytes {
+        unsafe memtable.insert(key: $0, tag: entry.tag, value: $1)
       }
       #expect(isIn)
     }

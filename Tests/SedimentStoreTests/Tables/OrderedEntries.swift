@@ -34,8 +34,6 @@ struct OrderedShape: Sendable, CustomStringConvertible {
   /// Of a hundred entries those of a key that is there already.
   var versions = 30
   var compression = BlockCompression.lz4
-  /// Whether some have a time of expiry.
-  var someExpire = true
 
   var description: String {
     "\(count) entries, keys of \(keyLengths), values of \(valueLengths), \(compression)"
@@ -55,7 +53,7 @@ struct OrderedShape: Sendable, CustomStringConvertible {
         key = other.key
       }
       let kind = OrderedKind.allCases.randomElement(using: &generator) ?? .put
-      let expires = someExpire && kind == .put && Bool.random(using: &generator)
+      let expires = kind == .put && Bool.random(using: &generator)
       let value = (0..<Int.random(in: valueLengths, using: &generator) + (expires ? 8 : 0)).map {
         UInt8(truncatingIfNeeded: $0 / 3)
       }

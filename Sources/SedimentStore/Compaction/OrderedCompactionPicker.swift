@@ -1,0 +1,188 @@
+// What to merge next in an ordered keyspace: a pure function of its levels.
+//
+// Level 0 holds flushed tables as they came, newest first; they may overlap. Every deeper level is
+// one run: tables that are disjoint and in order of keys. Sizes are counted from the last level up:
+// it may be as large as it is, each one above a tenth of that, until a level would be smaller than
+// `baseBytes`; that one is the *base*, into which level 0 is merged, and those above it are
+// empty. So little is rewritten that is not at the bottom, and a small keyspace has two levels.
+//
+// What is fullest comes first, by its score: of level 0 the number of tables over those that may be
+// there, of a deeper level its bytes over its target. Of a deeper level that table goes down
+// which meets least below for its size; one that meets nothing moves without being read.
+//
+// Source: the sizes are those of RocksDB's `level_compaction_dynamic_level_bytes`, the choice of
+// the table is its `kMinOverlappingRatio`.
+
+/// The tables of an ordered keyspace.
+package struct OrderedLevels: Hashable, Sendable {
+  /// Level 0 newest first; the others in order of keys. There are always `count`.
+  package var tables: [[OrderedTableMetadata]]
+
+  /// Levels of every keyspace.
+  package static let count = 7
+
+  /// Levels without tables.
+  package init() { tables = Array(repeating: [], count: Self.count) }
+
+  /// Bytes of a level.
+  package func byteCount(of level: Int) -> UInt64 { tables[level].reduce(0) { $0 + $1.fileBytes } }
+
+  /// The tables of a level that may hold keys of a range.
+  package func overlapping(_ range: KeyRange, in level: Int) -> [OrderedTableMetadata] {
+    tables[level].filter { range.overlaps(KeyRange($0)) }
+  }
+}
+
+/// The keys from a first to a last one.
+package struct KeyRange: Hashable, Sendable {
+  /// The least key.
+  package var first: [UInt8]
+  /// The greatest, which belongs to it.
+  package var last: [UInt8]
+
+  /// The keys from `first` to `last`.
+  package init(first: [UInt8], last: [UInt8]) {
+    self.first = first
+    self.last = last
+  }
+
+  /// The keys of a table.
+  package init(_ table: OrderedTableMetadata) {
+    first = table.smallestKey
+    last = table.largestKey
+  }
+
+  /// From the least to the greatest key of tables; `nil` of none.
+  package init?(of tables: [OrderedTableMetadata]) {
+    guard let first = tables.map(\.smallestKey).min(by: { $0.lexicographicallyPrecedes($1) }),
+      let last = tables.map(\.largestKey).max(by: { $0.lexicographicallyPrecedes($1) })
+    else { return nil }
+    self.first = first
+    self.last = last
+  }
+
+  /// Whether a key may be in both.
+  package func overlaps(_ other: KeyRange) -> Bool {
+    !last.lexicographicallyPrecedes(other.first) && !other.last.lexicographicallyPrecedes(first)
+  }
+}
+
+/// A merge of tables of one level with what they meet in a deeper one.
+package struct OrderedCompactionChoice: Hashable, Sendable {
+  /// Where the inputs come from.
+  package var level: Int
+  /// Where what becomes of them goes.
+  package var outputLevel: Int
+  /// Tables of `level`; of level 0 newest first.
+  package var inputs: [FileNumber]
+  /// Tables of `outputLevel`, in order of keys.
+  package var overlapped: [FileNumber]
+  /// Whether no deeper level may hold keys of the inputs.
+  package var isBottommost: Bool
+
+  /// Whether the one table only changes its level.
+  package var isMove: Bool { inputs.count == 1 && overlapped.isEmpty }
+}
+
+/// Decides about one ordered keyspace.
+package struct OrderedCompactionPicker: Sendable {
+  /// Tables of level 0 from which on they are merged.
+  package var level0TablesMax: Int
+  /// What the base level may be at the least.
+  package var baseBytes: UInt64
+  /// How many times larger a level is than the one above.
+  package var growth: UInt64
+
+  /// A picker with a base of 256 MiB and levels that are ten times larger each.
+  package init(level0TablesMax: Int = 4, baseBytes: UInt64 = 256 << 20, growth: UInt64 = 10) {
+    precondition(level0TablesMax >= 1 && baseBytes >= 1 && growth >= 2, "levels that do not grow")
+    self.level0TablesMax = level0TablesMax
+    self.baseBytes = baseBytes
+    self.growth = growth
+  }
+
+  /// What each level may hold, and the base level, into which level 0 goes; levels between the two
+  /// may hold nothing.
+  package func targets(_ levels: OrderedLevels) -> (bytes: [UInt64], base: Int) {
+    let last = OrderedLevels.count - 1
+    var bytes = [UInt64](repeating: 0, count: OrderedLevels.count)
+    // What lies above its place goes down to it first.
+    let largest = (1...last).map { levels.byteCount(of: $0) }.max() ?? 0
+    var base = last
+    bytes[last] = max(largest, baseBytes)
+    while base > 1, bytes[base] / growth >= baseBytes {
+      bytes[base - 1] = bytes[base] / growth
+      base -= 1
+    }
+    return (bytes, base)
+  }
+
+  /// How full each level is; from 1 on it is to be merged.
+  package func scores(_ levels: OrderedLevels) -> [Double] {
+    let targets = targets(levels)
+    return (0..<OrderedLevels.count).map { level in
+      if level == 0 { return Double(levels.tables[0].count) / Double(level0TablesMax) }
+      let bytes = Double(levels.byteCount(of: level))
+      if level < targets.base { return bytes > 0 ? .infinity : 0 }
+      // The last level has nowhere to go.
+      return level == OrderedLevels.count - 1 ? 0 : bytes / Double(targets.bytes[level])
+    }
+  }
+
+  /// The most urgent merge; `nil` when there is nothing to do that can be done beside those under
+  /// way.
+  ///
+  /// - Parameter busy: tables that take part in a merge already.
+  package func pick(
+    _ levels: OrderedLevels, busy: Set<FileNumber> = []
+  ) -> OrderedCompactionChoice? {
+    let base = targets(levels).base
+    let urgent = scores(levels).enumerated().filter { $0.element >= 1 }
+      .sorted { $0.element > $1.element }
+    for (level, _) in urgent {
+      let choice =
+        level == 0 ? pickLevel0(levels, base: base, busy) : pickDeeper(level, levels, busy)
+      if let choice { return choice }
+    }
+    return nil
+  }
+
+  /// All of level 0: which of its tables has the newest of a key depends on their order.
+  private func pickLevel0(
+    _ levels: OrderedLevels, base: Int, _ busy: Set<FileNumber>
+  ) -> OrderedCompactionChoice? {
+    // A level between, which is to be empty, would hide what is merged past it.
+    guard (1..<base).allSatisfy({ levels.tables[$0].isEmpty }) else { return nil }
+    return choice(levels.tables[0], from: 0, to: base, levels, busy)
+  }
+
+  private func pickDeeper(
+    _ level: Int, _ levels: OrderedLevels, _ busy: Set<FileNumber>
+  ) -> OrderedCompactionChoice? {
+    func cost(_ table: OrderedTableMetadata) -> Double {
+      let met = levels.overlapping(KeyRange(table), in: level + 1)
+      return Double(met.reduce(0) { $0 + $1.fileBytes }) / Double(table.fileBytes)
+    }
+    let ordered = levels.tables[level].map { (table: $0, cost: cost($0)) }
+      .sorted { $0.cost < $1.cost }
+    for (table, _) in ordered {
+      if let choice = choice([table], from: level, to: level + 1, levels, busy) { return choice }
+    }
+    return nil
+  }
+
+  private func choice(
+    _ inputs: [OrderedTableMetadata], from level: Int, to output: Int, _ levels: OrderedLevels,
+    _ busy: Set<FileNumber>
+  ) -> OrderedCompactionChoice? {
+    guard let range = KeyRange(of: inputs) else { return nil }
+    let met = levels.overlapping(range, in: output)
+    guard (inputs + met).allSatisfy({ !busy.contains($0.number) }) else { return nil }
+    let isBottommost = (output + 1..<OrderedLevels.count).allSatisfy {
+      levels.overlapping(range, in: $0).isEmpty
+    }
+    return OrderedCompactionChoice(
+      level: level, outputLevel: output, inputs: inputs.map(\.number),
+      overlapped: met.map(\.number), isBottommost: isBottommost)
+  }
+}

@@ -1,0 +1,138 @@
+import SedimentStore
+import SedimentTestKit
+import Testing
+
+@Suite("Merges of ordered keyspaces")
+struct OrderedCompactionPickerTests {
+  private let picker = OrderedCompactionPicker(level0TablesMax: 4, baseBytes: 100, growth: 10)
+
+  /// Levels as people write them: `0: 5 a-c 10, 6 b-z 20` is level 0 with tables 5 and 6, of 10 and
+  /// 20 bytes.
+  private func levels(_ text: String) -> OrderedLevels {
+    var levels = OrderedLevels()
+    for line in text.split(separator: "\n") {
+      let parts = line.split(separator: ":")
+      guard let level = Int(parts[0]) else { continue }
+      levels.tables[level] = parts[1].split(separator: ",").compactMap { table in
+        let fields = table.split(whereSeparator: { $0 == " " || $0 == "-" })
+        guard let number = UInt64(fields[0]), let bytes = UInt64(fields[3]) else { return nil }
+        return OrderedTableMetadata(
+          number: FileNumber(number), fileID: number, fileBytes: bytes, entryCount: 1,
+          otherCount: 0, smallestSequence: 1, largestSequence: 1,
+          smallestKey: Array(fields[1].utf8), largestKey: Array(fields[2].utf8),
+          filterKind: .none)
+      }
+    }
+    return levels
+  }
+
+  private func describe(_ choice: OrderedCompactionChoice?) -> String {
+    guard let choice else { return "nothing" }
+    func list(_ numbers: [FileNumber]) -> String {
+      numbers.map { "\($0.rawValue)" }.joined(separator: " ")
+    }
+    return "\(choice.level)→\(choice.outputLevel) [\(list(choice.inputs))] onto "
+      + "[\(list(choice.overlapped))]" + (choice.isMove ? " moves" : "")
+      + (choice.isBottommost ? " at the bottom" : "")
+  }
+
+  private func pick(_ text: String, busy: [UInt64] = []) -> String {
+    describe(picker.pick(levels(text), busy: Set(busy.map { FileNumber($0) })))
+  }
+
+  @Test func nothingIsDoneBeforeLevel0IsFull() {
+    #expect(pick("") == "nothing")
+    #expect(pick("0: 3 a-z 9, 2 a-z 9, 1 a-z 9") == "nothing")
+  }
+
+  @Test func level0GoesToTheLastLevelWhileThatIsSmall() {
+    #expect(
+      pick("0: 4 m-p 9, 3 a-z 9, 2 a-c 9, 1 a-z 9\n6: 10 a-b 99, 11 c-k 99, 12 zz-zzz 99")
+        == "0→6 [4 3 2 1] onto [10 11] at the bottom")
+  }
+
+  @Test func targetsAreCountedFromTheLastLevelUp() {
+    let small = picker.targets(levels("6: 1 a-b 999"))
+    #expect(small.base == 6 && small.bytes[6] == 999)
+    let larger = picker.targets(levels("6: 1 a-b 25000"))
+    #expect(larger.base == 4)
+    #expect(larger.bytes == [0, 0, 0, 0, 250, 2500, 25000])
+  }
+
+  @Test func theFullestLevelComesFirst() {
+    // Level 4 is the base, with a target of 250 bytes, level 5 has 2,500.
+    let deep = "6: 90 a-m 12000, 91 n-z 13000"
+    #expect(
+      pick("0: 4 a-b 9, 3 a-b 9, 2 a-b 9, 1 a-b 9\n4: 20 a-c 200, 21 d-f 400\n\(deep)")
+        == "4→5 [20] onto [] moves")
+    #expect(
+      pick("0: 4 a-b 9, 3 a-b 9, 2 a-b 9, 1 a-b 9\n4: 20 a-c 100, 21 d-f 100\n\(deep)")
+        == "0→4 [4 3 2 1] onto [20]")
+  }
+
+  @Test func theTableThatMeetsLeastGoesDown() {
+    let text = """
+      4: 20 a-c 200, 21 d-f 200, 22 g-i 200
+      5: 30 a-b 900, 31 c-d 500, 32 e-e 10, 33 h-h 400
+      6: 90 a-z 25000
+      """
+    #expect(pick(text) == "4→5 [22] onto [33]")
+    #expect(pick(text, busy: [33]) == "4→5 [21] onto [31 32]")
+    #expect(pick(text, busy: [33, 31]) == "nothing")
+  }
+
+  @Test func aMergeIsAtTheBottomWhereNothingLiesBelow() {
+    let text = "4: 20 a-c 600\n5: 30 b-b 5\n6: 90 d-z 25000"
+    #expect(pick(text) == "4→5 [20] onto [30] at the bottom")
+  }
+
+  @Test func levelsThatShouldBeEmptyAreEmptiedBeforeLevel0Passes() {
+    let text = "0: 4 a-b 9, 3 a-b 9, 2 a-b 9, 1 a-b 9\n2: 20 a-c 50\n6: 90 a-z 500"
+    #expect(pick(text) == "2→3 [20] onto [] moves")
+    #expect(pick(text, busy: [20]) == "nothing")
+  }
+
+  @Test func level0WaitsForItsMerge() {
+    #expect(pick("0: 5 a-b 9, 4 a-b 9, 3 a-b 9, 2 a-b 9, 1 a-b 9", busy: [1]) == "nothing")
+  }
+
+  @Test(arguments: 0..<40 as Range<UInt64>)
+  func choicesEndAndLevelsStayRuns(seed: UInt64) throws {
+    var generator = SeededGenerator(seed: seed)
+    var levels = OrderedLevels()
+    var number: UInt64 = 0
+    func table(_ range: KeyRange, _ bytes: UInt64) -> OrderedTableMetadata {
+      number += 1
+      return OrderedTableMetadata(
+        number: FileNumber(number), fileID: number, fileBytes: bytes, entryCount: 1,
+        otherCount: 0, smallestSequence: 1, largestSequence: 1, smallestKey: range.first,
+        largestKey: range.last, filterKind: .none)
+    }
+    for _ in 0..<60 {
+      let a = UInt8.random(in: 0...255, using: &generator)
+      let b = UInt8.random(in: 0...255, using: &generator)
+      let flushed = table(KeyRange(first: [min(a, b)], last: [max(a, b)]), 40)
+      levels.tables[0].insert(flushed, at: 0)
+      var steps = 0
+      while let choice = picker.pick(levels) {
+        steps += 1
+        try #require(steps < 1000, "merges never end")
+        let taken = Set(choice.inputs + choice.overlapped)
+        let all = (levels.tables[choice.level] + levels.tables[choice.outputLevel])
+          .filter { taken.contains($0.number) }
+        #expect(all.count == taken.count)
+        let range = try #require(KeyRange(of: all))
+        for level in [choice.level, choice.outputLevel] {
+          levels.tables[level].removeAll { taken.contains($0.number) }
+        }
+        // What is merged is one table; it must fit between those that stayed.
+        #expect(levels.overlapping(range, in: choice.outputLevel).isEmpty)
+        levels.tables[choice.outputLevel].append(table(range, all.reduce(0) { $0 + $1.fileBytes }))
+        levels.tables[choice.outputLevel].sort {
+          $0.smallestKey.lexicographicallyPrecedes($1.smallestKey)
+        }
+      }
+      #expect(levels.tables[0].count < 4)
+    }
+  }
+}
