@@ -11,9 +11,11 @@
 // ARCHITECTURE.md §4.1 has the figures of both.
 //
 // Invariants
-// 1. Hints about one file are given in the order in which they came; neighbours become one.
+// 1. Hints of one kind about a file are given in the order in which they came; neighbours become
+//    one.
 // 2. At most `waitingMax` wait; those beyond are dropped.
-// 3. A failed write is still told to whoever synchronises the file after it.
+// 3. A failed write is still told to the descriptor that was open when it was written, when that is
+//    synchronised. One that is opened later may not be told: who writes synchronises.
 // 4. There is a thread only while there are hints, and a little longer.
 //
 // Concurrency: any thread gives hints; `monitor` guards the queue and is not held while the system
@@ -70,12 +72,13 @@ package final class HintQueue: @unchecked Sendable {
     }
   }
 
-  /// Makes the hint part of one that waits, about the bytes before it. The monitor is held.
+  /// Makes the hint part of one that waits, of bytes that it goes on from or begins within. The
+  /// monitor is held.
   private func joinsWaiting(_ hint: Hint) -> Bool {
-    let last = waiting.lastIndex { $0.file === hint.file }
-    guard let last, waiting[last].kind == hint.kind, waiting[last].end == hint.start
+    let last = waiting.lastIndex { $0.file === hint.file && $0.kind == hint.kind }
+    guard let last, waiting[last].start <= hint.start, hint.start <= waiting[last].end
     else { return false }
-    waiting[last].end = hint.end
+    waiting[last].end = max(waiting[last].end, hint.end)
     return true
   }
 

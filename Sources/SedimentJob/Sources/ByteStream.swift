@@ -81,15 +81,14 @@ package final class FileStream: ByteStream {
   }
 
   private func askAhead() throws(FileError) {
+    // After a skip there may be some that lie behind.
+    dropBehind()
     guard pieces.count < piecesAhead else { return }
     let size = try file.size()
     for _ in 0..<min(piecesAhead - pieces.count, Self.piecesAtOnce) {
       let next = pieces.last.map { $0.offset + UInt64(Self.pieceBytes) } ?? offset
       // Where a file ends it may grow, and what its writer appends is in memory.
-      guard next + UInt64(Self.pieceBytes) <= size else {
-        pieces.append(Piece(offset: next, wasThere: true))
-        continue
-      }
+      guard next + UInt64(Self.pieceBytes) <= size else { return }
       var byte: UInt8 = 0
       let wasThere = try unsafe withUnsafeMutableBytes(of: &byte) { bytes throws(FileError) in
         try unsafe file.readWithoutWaiting(into: bytes, at: next) != nil

@@ -77,7 +77,8 @@ package struct OrderedCompactionChoice: Hashable, Sendable {
   package var inputs: [FileNumber]
   /// Tables of `outputLevel`, in order of keys.
   package var overlapped: [FileNumber]
-  /// Whether no deeper level may hold keys of the inputs.
+  /// Whether no deeper level may hold a key that is merged: of the inputs, or of what they meet,
+  /// which reaches beyond them.
   package var isBottommost: Bool
 
   /// Whether the one table only changes its level.
@@ -178,8 +179,9 @@ package struct OrderedCompactionPicker: Sendable {
     guard let range = KeyRange(of: inputs) else { return nil }
     let met = levels.overlapping(range, in: output)
     guard (inputs + met).allSatisfy({ !busy.contains($0.number) }) else { return nil }
+    guard let whole = KeyRange(of: inputs + met) else { return nil }
     let isBottommost = (output + 1..<OrderedLevels.count).allSatisfy {
-      levels.overlapping(range, in: $0).isEmpty
+      levels.overlapping(whole, in: $0).isEmpty
     }
     return OrderedCompactionChoice(
       level: level, outputLevel: output, inputs: inputs.map(\.number),

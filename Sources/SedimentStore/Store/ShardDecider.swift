@@ -326,12 +326,18 @@ struct ShardDecider {
     // Where no entry hides another, the order in which runs answer is of no account, and pages of
     // all of them may wait for the disk together.
     defersReads = !columns.refreshesOnSeen && !view.runs.contains(where: \.hasKinds)
-    for run in view.runs where open > 0 {
-      guard canAnswer(run) else { continue }
-      open = try search(run, open: open)
-    }
-    try unsafe pages.readDeferred { page, reads in
-      for index in reads.indices { unsafe match(reads[index], in: page) }
+    do {
+      for run in view.runs where open > 0 {
+        guard canAnswer(run) else { continue }
+        open = try search(run, open: open)
+      }
+      try unsafe pages.readDeferred { page, reads in
+        for index in reads.indices { unsafe match(reads[index], in: page) }
+      }
+    } catch {
+      // What waits holds its tables.
+      pages.dropDeferred()
+      throw error
     }
   }
 

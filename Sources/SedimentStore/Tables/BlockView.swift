@@ -86,7 +86,11 @@ struct BlockView: BitwiseCopyable {
       if entry % BlockFormat.restartInterval == 0 {
         let index = entry / BlockFormat.restartInterval
         let restart = unsafe Int(base.loadLittle(UInt16.self, at: end + 2 * index))
-        guard shared == 0, restart == start else { return "restart \(index) at \(restart)" }
+        // A search passes over the one byte of the 0.
+        let isShort = unsafe base.load(fromByteOffset: start, as: UInt8.self) == 0
+        guard shared == 0, isShort, restart == start else {
+          return "restart \(index) at \(restart)"
+        }
       }
       keyCount = Int(shared + rest)
       offset += Int(rest + valueCount)

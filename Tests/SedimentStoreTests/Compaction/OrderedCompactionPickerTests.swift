@@ -86,6 +86,12 @@ struct OrderedCompactionPickerTests {
     #expect(pick(text) == "4→5 [20] onto [30] at the bottom")
   }
 
+  @Test func whatIsMetReachesBeyondTheInputs() {
+    // Table 30 holds keys that 90 may hold too: a remove of one of them must not be dropped.
+    let text = "4: 20 m-n 600\n5: 30 a-z 5\n6: 90 b-c 25000"
+    #expect(pick(text) == "4→5 [20] onto [30]")
+  }
+
   @Test func levelsThatShouldBeEmptyAreEmptiedBeforeLevel0Passes() {
     let text = "0: 4 a-b 9, 3 a-b 9, 2 a-b 9, 1 a-b 9\n2: 20 a-c 50\n6: 90 a-z 500"
     #expect(pick(text) == "2→3 [20] onto [] moves")
