@@ -70,7 +70,7 @@ package struct OrderedTableWriter: ~Copyable {
   }
 
   deinit {
-    if !isFinished { Self.remove(output.file, plan.number, from: directory) }
+    if !isFinished { TableFile.discard(output.file, plan.number, from: directory) }
   }
 
   /// About the size of the file if it were finished now.
@@ -144,14 +144,8 @@ package struct OrderedTableWriter: ~Copyable {
   package consuming func finish() throws -> OrderedTableMetadata? {
     let directory = self.directory
     guard let (metadata, file) = try finishUnsynchronized() else { return nil }
-    do {
-      try file.synchronize()
-      file.close()
-      return metadata
-    } catch {
-      Self.remove(file, metadata.number, from: directory)
-      throw error
-    }
+    try TableFile.settle(file, metadata.number, in: directory)
+    return metadata
   }
 
   /// Ends the table. Its content is durable once the caller has synchronised the file, which stays
@@ -199,19 +193,6 @@ package struct OrderedTableWriter: ~Copyable {
   /// Gives the table up and removes its file.
   package consuming func abort() {
     // The end of `self` removes what was not finished.
-  }
-
-  /// Closes and removes a file that did not become a table.
-  private static func remove(
-    _ file: any File, _ number: FileNumber, from directory: any Directory
-  ) {
-    file.close()
-    do {
-      try directory.remove(number.tableName)
-    } catch {
-      // Nobody names the file: recovery removes it as an orphan. The error that led here is the
-      // one that is reported.
-    }
   }
 }
 

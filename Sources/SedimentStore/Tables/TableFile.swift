@@ -19,6 +19,31 @@ struct TableFile: Sendable {
     }
   }
 
+  /// Makes the content of a finished table durable and closes its file, which is gone when that
+  /// fails.
+  static func settle(
+    _ file: any File, _ number: FileNumber, in directory: any Directory
+  ) throws(FileError) {
+    do {
+      try file.synchronize()
+      file.close()
+    } catch {
+      discard(file, number, from: directory)
+      throw error
+    }
+  }
+
+  /// Closes and removes a file that did not become a table.
+  static func discard(_ file: any File, _ number: FileNumber, from directory: any Directory) {
+    file.close()
+    do {
+      try directory.remove(number.tableName)
+    } catch {
+      // Nobody names the file: recovery removes it as an orphan. The error that led here is the
+      // one that is reported.
+    }
+  }
+
   /// Damage of the file; of the footer unless another place is said.
   func flaw(_ what: String, _ found: String, offset: UInt64? = nil) -> Corruption {
     Corruption(
