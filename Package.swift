@@ -16,6 +16,7 @@ let package = Package(
   platforms: [.macOS("26.0")],
   products: [
     .library(name: "SedimentStore", targets: ["SedimentStore"]),
+    .library(name: "SedimentState", targets: ["SedimentState"]),
     .library(name: "SedimentDedup", targets: ["SedimentDedup"]),
     .library(name: "SedimentJob", targets: ["SedimentJob"]),
     .executable(name: "sediment", targets: ["sediment"]),
@@ -42,6 +43,7 @@ let package = Package(
     .target(
       name: "SedimentStore", dependencies: ["CSedimentKernels", "CLZ4", "SedimentIO"],
       swiftSettings: strict),
+    .target(name: "SedimentState", dependencies: ["SedimentStore"], swiftSettings: strict),
     .target(
       name: "SedimentDedup", dependencies: ["SedimentIO", "SedimentStore"], swiftSettings: strict),
     .target(
@@ -82,6 +84,10 @@ let package = Package(
       name: "SedimentStoreTests",
       dependencies: ["SedimentStore", "SedimentIO", "SedimentTestKit", "CSedimentKernels"],
       exclude: ["Fixtures"], swiftSettings: strict),
+    .testTarget(
+      name: "SedimentStateTests",
+      dependencies: ["SedimentState", "SedimentStore", "SedimentIO", "SedimentTestKit"],
+      swiftSettings: strict),
     .testTarget(
       name: "SedimentDedupTests", dependencies: ["SedimentDedup", "SedimentTestKit"],
       swiftSettings: strict),

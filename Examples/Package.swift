@@ -15,6 +15,12 @@ let package = Package(
         .product(name: "SedimentStore", package: "sediment"),
         .product(name: "SedimentDedup", package: "sediment"),
       ]),
+    .executableTarget(
+      name: "WordCount",
+      dependencies: [
+        .product(name: "SedimentStore", package: "sediment"),
+        .product(name: "SedimentState", package: "sediment"),
+      ]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -13,6 +13,8 @@ extension StateReport {
       .init("in_use", .bool(holder != nil)),
       .init("process", .optional(holder?.process.map { Int64($0) })),
       .init("keyspaces", .array(keyspaces.map(\.json))),
+      .init("ordered_keyspaces", .array(orderedKeyspaces.map(\.json))),
+      .init("write_logs", .array(writeLogs.map(\.json))),
       .init(
         "checkpoints", CheckpointListReport(checkpoints, unreadable: unreadableCheckpoints).json),
     ])

@@ -8,7 +8,9 @@ extension StateReport {
   public func text(listsTables: Bool = false) -> String {
     var text = headText
     for keyspace in keyspaces { text += "\n" + keyspace.text(listsTables: listsTables) }
-    if keyspaces.isEmpty { text += "\nIt has no keyspaces.\n" }
+    for keyspace in orderedKeyspaces { text += "\n" + keyspace.text(listsTables: listsTables) }
+    if !writeLogs.isEmpty { text += "\n" + writeLogs.text }
+    if keyspaces.isEmpty && orderedKeyspaces.isEmpty { text += "\nIt has no keyspaces.\n" }
     if !checkpoints.isEmpty || !unreadableCheckpoints.isEmpty {
       text += "\nCheckpoints in \(PathName.join(path, Self.checkpointsName))\n"
       text += CheckpointListReport(checkpoints, unreadable: unreadableCheckpoints).table

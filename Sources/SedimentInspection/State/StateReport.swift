@@ -28,7 +28,11 @@ public struct StateReport: Sendable {
   public var job: [JobFact] = []
   /// Who has the state open for writing.
   public var holder: LockHolder?
+  /// The hashed ones.
   public var keyspaces: [KeyspaceReport]
+  public var orderedKeyspaces: [OrderedKeyspaceReport]
+  /// The log that ordered keyspaces share, oldest file first.
+  public var writeLogs: [WriteLogReport]
   /// The checkpoints in `checkpoints` beside the state's files, newest first.
   public var checkpoints: [CheckpointInfo]
   /// Checkpoints there whose manifest cannot be read.
@@ -62,6 +66,10 @@ public struct StateReport: Sendable {
     self.job = try job(stored.state.metadata)
     holder = try stored.directory.lockHolder(of: StateStore.lockName)
     keyspaces = try stored.state.keyspaces.map { try KeyspaceReport($0, of: stored) }
+    orderedKeyspaces = stored.state.orderedKeyspaces.map { OrderedKeyspaceReport($0) }
+    writeLogs = stored.state.writeLogs.map {
+      WriteLogReport(name: FileNaming.state.name(of: $0), bytes: $0.committedLength)
+    }
     checkpoints = []
     unreadableCheckpoints = []
     guard try stored.directory.metadata(of: Self.checkpointsName)?.kind == .directory else {

@@ -21,12 +21,14 @@ public struct StateSummary: Sendable, Equatable {
     at path: String, fileSystem: any FileSystem = PosixFileSystem()
   ) throws(StoreError) {
     let state = try StateReader(path: path, fileSystem: fileSystem).read { $0.state }
-    let tables = state.tables.values
-    keyspaceNames = state.keyspaces.map(\.name)
+    keyspaceNames = state.keyspaceNames
     shardCount = state.keyspaces.map(\.shards.count).max() ?? 1
     runCount = state.keyspaces.flatMap(\.shards).reduce(0) { $0 + $1.runs.count }
+    let tables = state.tableReferences
     tableCount = tables.count
-    entryCount = tables.reduce(0) { $0 &+ $1.entryCount }
+    entryCount =
+      state.tables.values.reduce(0) { $0 &+ $1.entryCount }
+      &+ state.orderedTables.reduce(0) { $0 &+ $1.entryCount }
     bytes = tables.reduce(0) { $0 &+ $1.fileBytes }
     metadata = state.metadata
   }

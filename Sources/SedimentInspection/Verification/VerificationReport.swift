@@ -85,10 +85,10 @@ extension VerificationReport {
     let state = try ReadOnlyStore.open(
       at: PathName.join(checkpoint.directory, id), fileSystem: fileSystem
     ).state
-    report.tableCount = state.tables.count
+    report.tableCount = state.tableReferences.count
     report.logCount = state.logs.count
     report.bytes =
-      state.tables.values.reduce(0) { $0 &+ $1.fileBytes }
+      state.tableReferences.reduce(0) { $0 &+ $1.fileBytes }
       &+ state.logs.reduce(0) { $0 &+ $1.committedLength }
     return report
   }
@@ -111,7 +111,7 @@ private struct StateVerifier {
     self.report = report
     self.progress = progress
     let sizes =
-      stored.state.tables.values.map(\.fileBytes) + stored.state.logs.map(\.committedLength)
+      stored.state.tableReferences.map(\.fileBytes) + stored.state.logs.map(\.committedLength)
     bytesTotal = sizes.reduce(0, &+)
   }
 
@@ -122,6 +122,8 @@ private struct StateVerifier {
     for keyspace in stored.state.keyspaces {
       for log in keyspace.logs { try verify(log, of: keyspace) }
     }
+    for table in stored.state.orderedTables { try verify(table) }
+    for log in stored.state.writeLogs { try verifyWrites(log) }
     return report
   }
 
@@ -148,6 +150,25 @@ private struct StateVerifier {
     advance(log.committedLength)
   }
 
+  private mutating func verify(_ table: OrderedTableMetadata) throws {
+    let directory = stored.directory
+    try noting(FileNaming.state.name(of: TableReference(table))) { report throws in
+      report.tableCount += 1
+      try OrderedTableReader(directory: directory, metadata: table, filterByteBudget: 0).verify()
+    }
+    advance(table.fileBytes)
+  }
+
+  private mutating func verifyWrites(_ log: LogReference) throws {
+    let directory = stored.directory
+    let name = FileNaming.state.name(of: log)
+    try noting(name) { report throws in
+      report.logCount += 1
+      try WriteLogReader.read(log, name: name, in: directory) { _ in }
+    }
+    advance(log.committedLength)
+  }
+
   /// Runs `body`; damage it throws goes into the report.
   private mutating func noting(
     _ name: String, _ body: (inout VerificationReport) throws -> Void
@@ -170,7 +191,7 @@ private struct StateVerifier {
   /// Whether a file that is missing should be there: not when a running writer dropped it.
   private func isStillNeeded(_ name: String) throws -> Bool {
     let now = try reader.read { $0.state }
-    return now.tables.values.contains { FileNaming.state.name(of: $0) == name }
+    return now.tableReferences.contains { FileNaming.state.name(of: $0) == name }
       || now.logs.contains { FileNaming.state.name(of: $0) == name }
   }
 

@@ -13,26 +13,6 @@
 // Source: the sizes are those of RocksDB's `level_compaction_dynamic_level_bytes`, the choice of
 // the table is its `kMinOverlappingRatio`.
 
-/// The tables of an ordered keyspace.
-package struct OrderedLevels: Hashable, Sendable {
-  /// Level 0 newest first; the others in order of keys. There are always `count`.
-  package var tables: [[OrderedTableMetadata]]
-
-  /// Levels of every keyspace.
-  package static let count = 7
-
-  /// Levels without tables.
-  package init() { tables = Array(repeating: [], count: Self.count) }
-
-  /// Bytes of a level.
-  package func byteCount(of level: Int) -> UInt64 { tables[level].reduce(0) { $0 + $1.fileBytes } }
-
-  /// The tables of a level that may hold keys of a range.
-  package func overlapping(_ range: KeyRange, in level: Int) -> [OrderedTableMetadata] {
-    tables[level].filter { range.overlaps(KeyRange($0)) }
-  }
-}
-
 /// The keys from a first to a last one.
 package struct KeyRange: Hashable, Sendable {
   /// The least key.
@@ -64,6 +44,13 @@ package struct KeyRange: Hashable, Sendable {
   /// Whether a key may be in both.
   package func overlaps(_ other: KeyRange) -> Bool {
     !last.lexicographicallyPrecedes(other.first) && !other.last.lexicographicallyPrecedes(first)
+  }
+}
+
+extension OrderedLevels {
+  /// The tables of a level that may hold keys of a range.
+  package func overlapping(_ range: KeyRange, in level: Int) -> [OrderedTableMetadata] {
+    tables[level].filter { range.overlaps(KeyRange($0)) }
   }
 }
 
@@ -146,6 +133,16 @@ package struct OrderedCompactionPicker: Sendable {
       if let choice { return choice }
     }
     return nil
+  }
+
+  /// Everything into the last level; `nil` when it is there already.
+  package static func pickManual(_ levels: OrderedLevels) -> OrderedCompactionChoice? {
+    let last = OrderedLevels.count - 1
+    guard levels.tables[..<last].contains(where: { !$0.isEmpty }) else { return nil }
+    let inputs = levels.placed.filter { $0.level < last }.map(\.table.number)
+    return OrderedCompactionChoice(
+      level: 0, outputLevel: last, inputs: inputs, overlapped: levels.tables[last].map(\.number),
+      isBottommost: true)
   }
 
   /// All of level 0: which of its tables has the newest of a key depends on their order.

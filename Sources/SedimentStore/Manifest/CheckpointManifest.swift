@@ -160,7 +160,9 @@ package enum FileNaming: Sendable {
   /// Among the objects of a checkpoint directory: by number and identity.
   case objects
 
-  package func name(of table: TableMetadata) -> String {
+  package func name(of table: TableMetadata) -> String { name(of: TableReference(table)) }
+
+  package func name(of table: TableReference) -> String {
     switch self {
     case .state: table.number.tableName
     case .objects: "\(table.number.digits)-\(StoreIdentity.digits(table.fileID)).sst"

@@ -3,8 +3,11 @@
 
 /// Encodes and decodes manifest payloads.
 package enum StateCoding {
-  /// Begins every payload. On disk: never renumber.
-  package static let version: UInt8 = 1
+  /// The newest version, which this build reads as it reads all before. It begins every payload.
+  /// On disk: never renumber. What needs no newer one is written as version 1, for older builds.
+  package static let version: UInt8 = 2
+  /// The first version that has ordered keyspaces and their logs.
+  private static let orderedVersion: UInt8 = 2
   /// The type of a record that holds a whole state.
   package static let snapshotType: UInt8 = 1
   /// The type of a record that changes the state before it.
@@ -13,6 +16,7 @@ package enum StateCoding {
   /// The payload of a snapshot record.
   package static func encode(_ state: StoreState) -> ByteWriter {
     var writer = ByteWriter(capacity: 4096)
+    let version = state.hasOrdered ? orderedVersion : 1
     writer.writeUInt8(version)
     writer.writeUInt64(state.identity.high)
     writer.writeUInt64(state.identity.low)
@@ -24,13 +28,18 @@ package enum StateCoding {
     writer.writeLengthPrefixed(state.metadata)
     writer.writeVarint(UInt64(state.keyspaces.count))
     for keyspace in state.keyspaces { write(keyspace, to: &writer) }
+    if version >= orderedVersion {
+      write(state.writeLogs, to: &writer)
+      writer.writeVarint(UInt64(state.orderedKeyspaces.count))
+      for keyspace in state.orderedKeyspaces { write(keyspace, to: &writer) }
+    }
     return writer
   }
 
   /// Reads a snapshot's payload; every count is checked before memory is taken.
   package static func decodeState(_ payload: [UInt8]) throws(CodingError) -> StoreState {
     let state = try ByteReader.reading(payload) { reader throws(CodingError) in
-      try checkVersion(&reader)
+      let version = try readVersion(&reader)
       let identity = StoreIdentity(high: try reader.readUInt64(), low: try reader.readUInt64())
       guard let seed = HashSeed(bytes: try reader.readArray(HashSeed.byteCount)) else {
         throw .invalid("hash seed")
@@ -44,6 +53,12 @@ package enum StateCoding {
       let count = try reader.readCount(itemBytes: 16)
       guard count <= StoreState.keyspacesMax else { throw .invalid("\(count) keyspaces") }
       for _ in 0..<count { state.keyspaces.append(try readKeyspace(&reader)) }
+      if version >= orderedVersion {
+        state.writeLogs = try readLogs(&reader)
+        for _ in 0..<(try reader.readCount(itemBytes: 31)) {
+          state.orderedKeyspaces.append(try readOrderedKeyspace(&reader))
+        }
+      }
       try reader.expectEnd()
       return state
     }
@@ -54,6 +69,7 @@ package enum StateCoding {
   /// The payload of an edit record.
   package static func encode(_ edit: StateEdit) -> ByteWriter {
     var writer = ByteWriter(capacity: 1024)
+    let version = edit.hasOrdered ? orderedVersion : 1
     writer.writeUInt8(version)
     writer.writeUInt64(edit.epoch)
     writer.writeUInt64(edit.nextFileNumber)
@@ -71,29 +87,50 @@ package enum StateCoding {
         write(shard.addedRuns, to: &writer)
       }
     }
+    if version >= orderedVersion {
+      writer.writeUInt8(edit.keepsMetadata ? 1 : 0)
+      writer.writeUInt8(edit.writeLogs == nil ? 0 : 1)
+      if let logs = edit.writeLogs { write(logs, to: &writer) }
+      writer.writeVarint(UInt64(edit.orderedKeyspaces.count))
+      for keyspace in edit.orderedKeyspaces { write(keyspace, to: &writer) }
+    }
     return writer
   }
 
   /// Reads an edit's payload; every count is checked before memory is taken.
   package static func decodeEdit(_ payload: [UInt8]) throws(CodingError) -> StateEdit {
     try ByteReader.reading(payload) { reader throws(CodingError) in
-      try checkVersion(&reader)
+      let version = try readVersion(&reader)
       var edit = StateEdit(
         epoch: try reader.readUInt64(), nextFileNumber: try reader.readUInt64(),
         metadata: try reader.readLengthPrefixed(maxBytes: StoreState.metadataBytesMax))
       for _ in 0..<(try reader.readCount(itemBytes: 7)) {
         edit.keyspaces.append(try readKeyspaceEdit(&reader))
       }
+      if version >= orderedVersion {
+        let keepsMetadata = try reader.readUInt8()
+        guard keepsMetadata <= 1 else { throw CodingError.invalid("flag \(keepsMetadata)") }
+        edit.keepsMetadata = keepsMetadata == 1
+        switch try reader.readUInt8() {
+        case 0: break
+        case 1: edit.writeLogs = try readLogs(&reader)
+        case let flag: throw CodingError.invalid("presence flag \(flag)")
+        }
+        for _ in 0..<(try reader.readCount(itemBytes: 14)) {
+          edit.orderedKeyspaces.append(try readOrderedEdit(&reader))
+        }
+      }
       try reader.expectEnd()
       return edit
     }
   }
 
-  private static func checkVersion(_ reader: inout ByteReader) throws(CodingError) {
+  private static func readVersion(_ reader: inout ByteReader) throws(CodingError) -> UInt8 {
     let found = try reader.readUInt8()
-    guard found == version else {
+    guard found >= 1 && found <= version else {
       throw .unknownVersion(UInt64(found), supported: UInt64(version))
     }
+    return found
   }
 
   // MARK: - Parts

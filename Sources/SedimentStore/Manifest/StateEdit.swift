@@ -1,9 +1,15 @@
-/// What one epoch changes in a `StoreState`.
+/// What one epoch changes in a `StoreState`; or, of the same epoch, what a log or a flush of an
+/// ordered keyspace does.
 package struct StateEdit: Hashable, Sendable {
   package var epoch: UInt64
   package var nextFileNumber: UInt64
   package var metadata: [UInt8]
   package var keyspaces: [KeyspaceEdit] = []
+  /// Whether the metadata stays as it is, and `metadata` says nothing.
+  package var keepsMetadata = false
+  /// All logs of writes after the edit; `nil` when they are as before.
+  package var writeLogs: [LogReference]?
+  package var orderedKeyspaces: [OrderedKeyspaceEdit] = []
 
   package init(
     epoch: UInt64, nextFileNumber: UInt64, metadata: [UInt8], keyspaces: [KeyspaceEdit] = []
@@ -12,6 +18,16 @@ package struct StateEdit: Hashable, Sendable {
     self.nextFileNumber = nextFileNumber
     self.metadata = metadata
     self.keyspaces = keyspaces
+  }
+
+  /// Whether it changes anything of ordered keyspaces.
+  var hasOrdered: Bool { writeLogs != nil || !orderedKeyspaces.isEmpty || keepsMetadata }
+
+  /// An edit that changes nothing of a state yet, and begins no epoch.
+  static func within(_ state: StoreState, nextFileNumber: UInt64) -> StateEdit {
+    var edit = StateEdit(epoch: state.epoch, nextFileNumber: nextFileNumber, metadata: [])
+    edit.keepsMetadata = true
+    return edit
   }
 }
 
@@ -68,12 +84,19 @@ extension StoreState {
     }
     epoch = edit.epoch
     nextFileNumber = max(nextFileNumber, edit.nextFileNumber)
-    metadata = edit.metadata
+    if !edit.keepsMetadata { metadata = edit.metadata }
     for change in edit.keyspaces {
       guard let index = keyspaces.firstIndex(where: { $0.id == change.id }) else {
         throw StateEditError("keyspace \(change.id) is not there")
       }
       try keyspaces[index].apply(change)
+    }
+    if let logs = edit.writeLogs { writeLogs = logs }
+    for change in edit.orderedKeyspaces {
+      guard let index = orderedKeyspaces.firstIndex(where: { $0.id == change.id }) else {
+        throw StateEditError("keyspace \(change.id) is not there")
+      }
+      try orderedKeyspaces[index].apply(change)
     }
   }
 }

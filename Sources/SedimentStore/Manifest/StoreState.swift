@@ -1,7 +1,7 @@
 // What a manifest says: the whole durable state of a store as plain values.
 //
 // `StoreState` is the fold of a manifest's records: a snapshot, then edits, one an epoch. The
-// running store keeps the state of the last durable epoch and derives the next edit from what
+// running store keeps the state of the last durable record and derives the next edit from what
 // changed since; recovery applies the same edits. Nothing here does I/O.
 //
 // Invariants (checked by `StoreState.complaint` whenever one is decoded)
@@ -9,6 +9,7 @@
 // 2. Runs of a shard are in order of falling sequence number, that is newest first.
 // 3. Tables of a run are in hash order, disjoint, and their clips lie within the shard.
 // 4. Every file number is below `nextFileNumber`.
+// 5. Ids and names are unique among keyspaces of both kinds.
 
 /// A 128-bit random id, made once per store or job.
 public struct StoreIdentity: Hashable, Sendable, CustomStringConvertible {
@@ -163,8 +164,12 @@ package struct StoreState: Hashable, Sendable {
   package var nextKeyspaceID: UInt32 = 1
   /// What the caller gave with the epoch: source positions and the like.
   package var metadata: [UInt8] = []
-  /// In order of id.
+  /// The hashed ones, in order of id.
   package var keyspaces: [KeyspaceState] = []
+  /// In order of id.
+  package var orderedKeyspaces: [OrderedKeyspaceState] = []
+  /// The logs of ordered keyspaces, oldest first. What their tables hold is not replayed.
+  package var writeLogs: [LogReference] = []
 
   package init(identity: StoreIdentity, seed: HashSeed, nextFileNumber: UInt64 = 1) {
     self.identity = identity
@@ -180,7 +185,10 @@ package struct StoreState: Hashable, Sendable {
   package static let shardsMax = 256
   package static let nameBytesMax = 255
 
-  /// Every table named, each once.
+  /// Whether it holds anything that the first version of the format has no place for.
+  var hasOrdered: Bool { !orderedKeyspaces.isEmpty || !writeLogs.isEmpty }
+
+  /// Every table of hashed keyspaces, each once.
   package var tables: [FileNumber: TableMetadata] {
     var tables: [FileNumber: TableMetadata] = [:]
     for slice in keyspaces.lazy.flatMap(\.shards).flatMap(\.runs).flatMap(\.tables) {
@@ -189,8 +197,19 @@ package struct StoreState: Hashable, Sendable {
     return tables
   }
 
+  /// Every table of ordered keyspaces.
+  package var orderedTables: [OrderedTableMetadata] {
+    orderedKeyspaces.flatMap { $0.levels.tables.joined() }
+  }
+
+  /// Names of the keyspaces of both kinds, in the order they were made.
+  package var keyspaceNames: [String] {
+    (keyspaces.map { ($0.id, $0.name) } + orderedKeyspaces.map { ($0.id, $0.name) })
+      .sorted { $0.0 < $1.0 }.map(\.1)
+  }
+
   /// Every log named.
-  package var logs: [LogReference] { keyspaces.flatMap(\.logs) }
+  package var logs: [LogReference] { keyspaces.flatMap(\.logs) + writeLogs }
 
   /// The largest time whose records the keyspaces have seen, less the lateness.
   package static func watermark(largestTime: Int64?, options: KeyspaceOptions) -> Int64 {
@@ -210,13 +229,27 @@ extension StoreState {
       return "a counter of \(counter)"
     }
     if nextKeyspaceID > StoreState.keyspaceIDMax { return "keyspace id \(nextKeyspaceID)" }
-    if Set(keyspaces.map(\.id)).count != keyspaces.count { return "two keyspaces with one id" }
-    if Set(keyspaces.map(\.name)).count != keyspaces.count { return "two keyspaces of one name" }
+    let ids = keyspaces.map(\.id) + orderedKeyspaces.map(\.id)
+    if ids.count > Self.keyspacesMax { return "\(ids.count) keyspaces" }
+    if Set(ids).count != ids.count { return "two keyspaces with one id" }
+    if Set(keyspaceNames).count != ids.count { return "two keyspaces of one name" }
+    if let id = ids.first(where: { $0 >= nextKeyspaceID }) {
+      return "keyspace id \(id) is not given out yet"
+    }
     for keyspace in keyspaces {
       if let complaint = keyspace.complaint(below: nextFileNumber) {
         return "keyspace \(keyspace.name): \(complaint)"
       }
-      if keyspace.id >= nextKeyspaceID { return "keyspace id \(keyspace.id) is not given out yet" }
+    }
+    for keyspace in orderedKeyspaces {
+      if let complaint = keyspace.complaint(below: nextFileNumber) {
+        return "keyspace \(keyspace.name): \(complaint)"
+      }
+    }
+    let numbers = orderedTables.map(\.number)
+    if Set(numbers).count != numbers.count { return "a table in two places" }
+    if writeLogs.contains(where: { $0.number.rawValue >= nextFileNumber }) {
+      return "a log with a file number not given out yet"
     }
     return nil
   }

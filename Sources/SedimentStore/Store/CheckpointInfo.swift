@@ -25,16 +25,16 @@ public struct CheckpointInfo: Sendable, Equatable {
 
   package init(_ id: CheckpointID, _ manifest: CheckpointManifest) {
     let state = manifest.state
-    let tables = state.tables
+    let tables = state.tableReferences
     self.id = id.description
     epoch = EpochID(epoch: id.epoch, writerEpoch: id.writerEpoch)
     createdMillis = manifest.createdMillis
     identity = state.identity
     metadata = state.metadata
-    keyspaceNames = state.keyspaces.map(\.name)
+    keyspaceNames = state.keyspaceNames
     tableCount = tables.count
     logCount = state.logs.count
-    totalBytes = tables.values.reduce(0) { $0 &+ $1.fileBytes }
+    totalBytes = tables.reduce(0) { $0 &+ $1.fileBytes }
     for log in state.logs { totalBytes &+= log.committedLength }
   }
 }

@@ -23,7 +23,8 @@ extension StateStore {
   /// - Parameters:
   ///   - path: the directory; made when missing.
   ///   - committing: whether to commit an epoch first, with the last one's metadata; else the
-  ///     checkpoint is as of the last durable epoch.
+  ///     checkpoint is as of the last durable epoch, but for ordered keyspaces with a log, which
+  ///     are as they are now.
   /// - Throws: `locked` when another checkpoint is being made, restored or removed there;
   ///   `invalidArgument` when an epoch was begun and has not ended and `committing`.
   @discardableResult
@@ -69,9 +70,13 @@ extension StateStore {
     commitLock.lock()
     defer { commitLock.unlock() }
     try core.checkWritable()
+    // What ordered keyspaces flush from here on is recorded when the state has been taken.
+    try core.holdRecording()
+    defer { core.releaseRecording() }
     if committing {
       _ = try core.cutEpoch(metadata: core.manifest.state.metadata).commitLocked()
     }
+    if !committing { try core.recordLogLengths() }
     for keyspace in core.monitor.withLock({ core.keyspaces }) { keyspace.sealLog() }
     let state = core.manifest.state
     core.pin(state.fileNames)
@@ -104,7 +109,7 @@ extension StoreCore {
     _ state: StoreState, to target: CheckpointDirectory, copiesLogs: Bool = false
   ) throws -> FileTransfer.Outcome {
     var added = FileTransfer.Outcome()
-    for table in state.tables.values.sorted(by: { $0.number < $1.number }) {
+    for table in state.tableReferences {
       added += try FileTransfer.link(
         FileNaming.state.name(of: table), in: directory, to: FileNaming.objects.name(of: table),
         in: target.objects, bytes: table.fileBytes)
@@ -118,6 +123,12 @@ extension StoreCore {
           target.objects, log.committedLength)
       }
     }
+    // Logs of writes go on growing.
+    for log in state.writeLogs {
+      added += try FileTransfer.copyPrefix(
+        FileNaming.state.name(of: log), in: directory, to: FileNaming.objects.name(of: log),
+        in: target.objects, bytes: log.committedLength)
+    }
     return added
   }
 }
@@ -125,6 +136,7 @@ extension StoreCore {
 extension StoreState {
   /// The names of all files of the state in a state directory.
   var fileNames: [String] {
-    tables.values.map { FileNaming.state.name(of: $0) } + logs.map { FileNaming.state.name(of: $0) }
+    tableReferences.map { FileNaming.state.name(of: $0) }
+      + logs.map { FileNaming.state.name(of: $0) }
   }
 }

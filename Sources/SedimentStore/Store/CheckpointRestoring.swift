@@ -78,7 +78,7 @@ extension CheckpointDirectory {
     }
     let state = found.manifest.state
     let objects =
-      state.tables.values.map { FileNaming.objects.name(of: $0) }
+      state.tableReferences.map { FileNaming.objects.name(of: $0) }
       + state.logs.map { FileNaming.objects.name(of: $0) }
     try SavepointSums(self).check(
       containing: [found.id.fileName] + objects.sorted().map { Self.objectsName + "/" + $0 })
@@ -108,7 +108,7 @@ private struct CheckpointRestoring {
   }
 
   private func linkFiles(of state: StoreState) throws {
-    for table in state.tables.values.sorted(by: { $0.number < $1.number }) {
+    for table in state.tableReferences {
       _ = try FileTransfer.link(
         FileNaming.objects.name(of: table), in: source.objects,
         to: FileNaming.state.name(of: table), in: target, bytes: table.fileBytes)
@@ -116,6 +116,7 @@ private struct CheckpointRestoring {
     for keyspace in state.keyspaces {
       for log in keyspace.logs { try bring(log, readsToTheEnd: keyspace.options.log != .epochs) }
     }
+    for log in state.writeLogs { try bring(log, readsToTheEnd: true) }
   }
 
   /// Brings a log, without what may stand behind its committed part where opening would read that:

@@ -88,7 +88,9 @@ extension Checkpoints {
   private func sweep(dryRun: Bool) throws -> GarbageReport {
     var live: Set<String> = []
     for (_, manifest) in try readableOnly() {
-      for table in manifest.state.tables.values { live.insert(FileNaming.objects.name(of: table)) }
+      for table in manifest.state.tableReferences {
+        live.insert(FileNaming.objects.name(of: table))
+      }
       for log in manifest.state.logs { live.insert(FileNaming.objects.name(of: log)) }
     }
     // A manifest that another process removed may be back after a crash until now.

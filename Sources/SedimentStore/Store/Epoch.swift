@@ -7,6 +7,8 @@
 //      one that a log holds
 //   2. freeze those; copy what changed since the last epoch from the others
 //   3. note watermark, sequence numbers, log lengths
+//   4. of ordered keyspaces, with writes kept out: freeze the memtables of those without a log,
+//      note how long the log is
 //
 // The commit runs beside new batches: wait for the flushes, write and sync the log, sync the tables
 // that no epoch has named yet, sync the directory, append and sync the manifest record, unlink what
@@ -49,8 +51,25 @@ public final class PendingEpoch: Sendable {
     var previousLogs: [LogReference]
   }
 
+  /// What the cut took of the ordered keyspaces.
+  struct OrderedCut: Sendable {
+    /// The last write that belongs to the epoch.
+    var sequence: UInt64
+    /// How much of each file of the log does.
+    var logLengths: [FileNumber: UInt64]
+    /// Those without a log, whose tables become durable with the epoch.
+    var unlogged: [OrderedKeyspace]
+  }
+
+  /// All that the cut took.
+  struct Cut: Sendable {
+    var keyspaces: [KeyspaceCut]
+    /// `nil` where there are no ordered keyspaces.
+    var ordered: OrderedCut?
+  }
+
   private enum Phase {
-    case cut([KeyspaceCut])
+    case cut(Cut)
     case ended
   }
 
@@ -60,20 +79,20 @@ public final class PendingEpoch: Sendable {
   let metadata: [UInt8]
   private let phase: Mutex<Phase>
 
-  init(store: StoreCore, epoch: UInt64, metadata: [UInt8], cuts: [KeyspaceCut]) {
+  init(store: StoreCore, epoch: UInt64, metadata: [UInt8], cut: Cut) {
     self.store = store
     self.epoch = epoch
     self.metadata = metadata
-    phase = Mutex(.cut(cuts))
+    phase = Mutex(.cut(cut))
   }
 
   deinit { abandon() }
 
-  private func end() -> [KeyspaceCut]? {
+  private func end() -> Cut? {
     phase.withLock { phase in
-      guard case .cut(let cuts) = phase else { return nil }
+      guard case .cut(let cut) = phase else { return nil }
       phase = .ended
-      return cuts
+      return cut
     }
   }
 
@@ -89,14 +108,14 @@ public final class PendingEpoch: Sendable {
 
   /// The same for a caller that holds `commitLock`.
   func commitLocked() throws(StoreError) -> EpochID {
-    guard let cuts = end() else {
+    guard let cut = end() else {
       throw StoreError(.invalidArgument, "the epoch was committed or abandoned before")
     }
     do {
       try store.checkWritable()
-      return try store.commit(cuts, epoch: epoch, metadata: metadata)
+      return try store.commit(cut, epoch: epoch, metadata: metadata)
     } catch {
-      store.giveUp(cuts)
+      store.giveUp(cut.keyspaces)
       if !StoreCore.isFullDisk(error) { store.poison(error) }
       throw StoreError(wrapping: error)
     }
@@ -104,7 +123,7 @@ public final class PendingEpoch: Sendable {
 
   /// Gives the epoch up; a later one takes in what it held.
   public func abandon() {
-    if let cuts = end() { store.giveUp(cuts) }
+    if let cut = end() { store.giveUp(cut.keyspaces) }
   }
 }
 
@@ -131,25 +150,33 @@ extension StoreCore {
     guard isFirst else {
       throw StoreError(.invalidArgument, "the epoch before was neither committed nor abandoned")
     }
+    do {
+      try waitForOrderedRoom()
+    } catch {
+      // Nothing was taken yet.
+      endCut()
+      throw error
+    }
     let keyspaces = monitor.withLock { self.keyspaces }
     let start = options.clock.monotonicNanos()
-    var cuts: [PendingEpoch.KeyspaceCut] = []
+    var cut = PendingEpoch.Cut(keyspaces: [])
     do {
       try withWriters(keyspaces[...]) {
-        for keyspace in keyspaces { cuts.append(try keyspace.cut()) }
-        let taken = cuts
-        monitor.withLock { for cut in taken { noteLimits(of: cut) } }
+        for keyspace in keyspaces { cut.keyspaces.append(try keyspace.cut()) }
+        cut.ordered = try cutOrdered()
+        let taken = cut
+        monitor.withLock { for cut in taken.keyspaces { noteLimits(of: cut) } }
       }
     } catch {
       // Part of the keyspaces are cut and their changes taken: only recovery puts that right.
-      giveUp(cuts)
+      giveUp(cut.keyspaces)
       poison(error)
       throw error
     }
     let duration = options.clock.monotonicNanos() &- start
     statistics.update { $0.longestCutNanos = max($0.longestCutNanos, duration) }
     return PendingEpoch(
-      store: self, epoch: manifest.state.epoch + 1, metadata: metadata, cuts: cuts)
+      store: self, epoch: manifest.state.epoch + 1, metadata: metadata, cut: cut)
   }
 
   /// Notes what of each shard belongs to the epoch. The caller holds the monitor.
@@ -173,23 +200,31 @@ extension StoreCore {
 
   /// Makes a cut durable. See the file's header.
   func commit(
-    _ cuts: [PendingEpoch.KeyspaceCut], epoch: UInt64, metadata: [UInt8]
+    _ cut: PendingEpoch.Cut, epoch: UInt64, metadata: [UInt8]
   ) throws -> EpochID {
+    let cuts = cut.keyspaces
     let start = options.clock.monotonicNanos()
-    try waitForFlushes(cuts)
+    try waitForFlushes(cut)
     var logs: [UInt32: [LogReference]] = [:]
     for cut in cuts { logs[cut.keyspace.id] = try writeLog(cut) }
-    let (events, runs) = monitor.withLock { (expireRuns(), takeRuns(of: cuts)) }
+    if cut.ordered?.logLengths.isEmpty == false { try synchronizeWriteLog() }
+    let (events, runs, levels) = monitor.withLock {
+      (expireRuns(), takeRuns(of: cuts), cut.ordered.map { takeLevels(of: $0) } ?? [])
+    }
     let expiredTables = events.reduce(UInt64(0)) { sum, event in
       guard case .expired(_, let tables, _) = event else { return sum }
       return sum + UInt64(tables)
     }
     try synchronize(runs.flatMap { $0.flatMap { $0.flatMap(\.tables) } }.map(\.table))
+    try synchronize(Set(levels.flatMap { $0.tables.joined() }.map(\.number.tableName)))
     // The names of all that the record will name are durable before it: a merge that ends from here
     // on belongs to the next epoch.
     try directory.synchronize()
     let state = try manifest.append { state in
-      makeEdit(cuts, runs: runs, logs: logs, from: state, epoch: epoch, metadata: metadata)
+      var edit = makeEdit(
+        cuts, runs: runs, logs: logs, from: state, epoch: epoch, metadata: metadata)
+      if let ordered = cut.ordered { add(ordered, levels: levels, to: &edit, from: state) }
+      return edit
     }
     endCut()
     // The epoch is durable: whatever fails from here on is no failure of it.
@@ -222,19 +257,20 @@ extension StoreCore {
   private func endCut() {
     monitor.withLock {
       cuts.removeAll()
+      orderedCut = nil
       hasPendingEpoch = false
       monitor.broadcast()
     }
   }
 
-  private func waitForFlushes(_ cuts: [PendingEpoch.KeyspaceCut]) throws {
+  private func waitForFlushes(_ cut: PendingEpoch.Cut) throws {
     let start = options.clock.monotonicNanos()
     try monitor.withLock {
-      while cuts.contains(where: { cut in
+      while cut.keyspaces.contains(where: { cut in
         zip(cut.keyspace.shards, cut.sequences).contains { shard, sequence in
           shard.view.frozen.contains { $0.sequence <= sequence }
         }
-      }) {
+      }) || cut.ordered?.isFlushed == false {
         try waitForProgress(since: start)
       }
       if let failure { throw failure }
@@ -312,7 +348,7 @@ extension StoreCore {
   /// Unlinks what nothing needs, and begins a new manifest when the old one has grown long.
   private func tidy() {
     do {
-      try removeUnneededFiles()
+      try recording.withLock { () throws(FileError) in try removeUnneededFiles(isCommitting: true) }
       if let onEvent = options.onEvent {
         let available = try directory.availableBytes()
         if available < options.lowDiskBytes { onEvent(.lowDisk(availableBytes: available)) }

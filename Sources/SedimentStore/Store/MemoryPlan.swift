@@ -43,6 +43,17 @@ package struct MemoryPlan: Sendable, Equatable {
       slots: slots, arenaBytes: layout.isExact ? slots * Self.arenaBytesPerSlot : 0)
   }
 
+  /// Bytes of a memtable of an ordered keyspace when there are so many keyspaces.
+  package func orderedMemtableBytes(keyspaces: Int) -> Int {
+    min(
+      max(memtableBytes / ((1 + Self.frozenMax) * max(keyspaces, 1)), Self.orderedBytesMin),
+      Self.orderedBytesMax)
+  }
+
+  private static let orderedBytesMin = 256 << 10
+  /// A table of so many bytes is flushed in a second or two.
+  private static let orderedBytesMax = 256 << 20
+
   /// Slots of a shard's first memtable, and how many times larger the next one may be. Memory that
   /// is touched for the first time costs a page fault for each page: all at once, 128 MB of it held
   /// up the first batches by 0.4 s and more. It also keeps small states small.

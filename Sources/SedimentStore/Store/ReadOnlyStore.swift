@@ -107,7 +107,7 @@ public final class ReadOnlyStore: Sendable {
   public var metadata: [UInt8] { state.metadata }
 
   /// Names of the keyspaces, in the order they were made.
-  public var keyspaceNames: [String] { state.keyspaces.map(\.name) }
+  public var keyspaceNames: [String] { state.keyspaceNames }
 
   /// Reads the manifest again.
   ///

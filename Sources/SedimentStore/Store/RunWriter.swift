@@ -105,7 +105,7 @@ struct RunWriter: ~Copyable {
     }
     tableName = ""
     finished.append(metadata)
-    try store.noteUnsynchronized(file, of: metadata)
+    try store.noteUnsynchronized(file, named: metadata.number.tableName)
   }
 
   /// Ends the last table. The files count as being made until their run is published.
@@ -118,7 +118,7 @@ struct RunWriter: ~Copyable {
   mutating func abort() {
     if let writer = table.take() { writer.abort() }
     if !tableName.isEmpty { store.abandonFile(tableName) }
-    store.giveUp(finished)
+    store.giveUp(finished.map(\.number))
   }
 }
 

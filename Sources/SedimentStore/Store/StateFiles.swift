@@ -18,23 +18,18 @@ struct StateFiles {
   }
 
   func shownName(of table: TableMetadata) -> String { prefix + naming.name(of: table) }
+  func shownName(of table: TableReference) -> String { prefix + naming.name(of: table) }
   func shownName(of log: LogReference) -> String { prefix + naming.name(of: log) }
 
   /// Opens a table without its filter, for `body`; damage is named after the file.
   func withTable<Answer>(
     _ table: TableMetadata, _ body: (TableReader) throws -> Answer
   ) throws -> Answer {
-    do {
-      return try body(
+    try naming(shownName(of: table)) {
+      try body(
         TableReader(
           directory: directory, metadata: table, fileName: naming.name(of: table),
           filterByteBudget: 0))
-    } catch var corruption as Corruption {
-      corruption.file = shownName(of: table)
-      throw corruption
-    } catch var unsupported as UnsupportedFormat {
-      unsupported.file = shownName(of: table)
-      throw unsupported
     }
   }
 
@@ -42,15 +37,9 @@ struct StateFiles {
   func readLog(
     _ log: LogReference, layout: EntryLayout, _ body: (EntryReference) throws -> Void
   ) throws {
-    do {
+    _ = try naming(shownName(of: log)) {
       try EntryLog(log, name: naming.name(of: log), layout: layout).read(
         in: directory, stopsAtCommitted: true, body)
-    } catch var corruption as Corruption {
-      corruption.file = shownName(of: log)
-      throw corruption
-    } catch var unsupported as UnsupportedFormat {
-      unsupported.file = shownName(of: log)
-      throw unsupported
     }
   }
 
@@ -59,6 +48,36 @@ struct StateFiles {
     switch file {
     case .table(let table): try withTable(table) { try $0.verify() }
     case .log(let log, let layout): try readLog(log, layout: layout) { _ in }
+    case .orderedTable(let table): try withOrderedTable(table) { try $0.verify() }
+    case .writes(let log):
+      _ = try naming(shownName(of: log)) {
+        try WriteLogReader.read(log, name: naming.name(of: log), in: directory) { _ in }
+      }
+    }
+  }
+
+  private func withOrderedTable(
+    _ table: OrderedTableMetadata, _ body: (OrderedTableReader) throws -> Void
+  ) throws {
+    let reference = TableReference(table)
+    try naming(shownName(of: reference)) {
+      try body(
+        OrderedTableReader(
+          directory: directory, metadata: table, fileName: naming.name(of: reference),
+          filterByteBudget: 0))
+    }
+  }
+
+  /// Names what `body` finds damaged or too new after the file as it is shown.
+  private func naming<Answer>(_ name: String, _ body: () throws -> Answer) throws -> Answer {
+    do {
+      return try body()
+    } catch var corruption as Corruption {
+      corruption.file = name
+      throw corruption
+    } catch var unsupported as UnsupportedFormat {
+      unsupported.file = name
+      throw unsupported
     }
   }
 }
@@ -67,16 +86,19 @@ struct StateFiles {
 enum StateFile {
   case table(TableMetadata)
   case log(LogReference, layout: EntryLayout)
+  case orderedTable(OrderedTableMetadata)
+  case writes(LogReference)
 }
 
 extension StoreState {
-  /// Tables by number, then logs in the order of their keyspaces.
+  /// Tables by number, then logs in the order of their keyspaces; those of hashed keyspaces first.
   var files: [StateFile] {
     let tables = tables.values.sorted { $0.number < $1.number }.map { StateFile.table($0) }
-    return tables
-      + keyspaces.flatMap { keyspace in
-        keyspace.logs.map { .log($0, layout: keyspace.options.layout) }
-      }
+    let logs = keyspaces.flatMap { keyspace in
+      keyspace.logs.map { StateFile.log($0, layout: keyspace.options.layout) }
+    }
+    let ordered = orderedTables.sorted { $0.number < $1.number }.map { StateFile.orderedTable($0) }
+    return tables + logs + ordered + writeLogs.map { StateFile.writes($0) }
   }
 }
 
@@ -85,6 +107,8 @@ extension StateFiles {
     switch file {
     case .table(let table): shownName(of: table)
     case .log(let log, _): shownName(of: log)
+    case .orderedTable(let table): shownName(of: TableReference(table))
+    case .writes(let log): shownName(of: log)
     }
   }
 

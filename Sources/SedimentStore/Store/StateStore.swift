@@ -75,7 +75,7 @@ public final class StateStore: Sendable {
   // MARK: - Keyspaces
 
   /// Names of the keyspaces, in the order they were made.
-  public var keyspaceNames: [String] { core.manifest.state.keyspaces.map(\.name) }
+  public var keyspaceNames: [String] { core.manifest.state.keyspaceNames }
 
   /// Opens a keyspace, and makes it when there is none of that name.
   ///
@@ -104,9 +104,7 @@ public final class StateStore: Sendable {
   private func create(
     _ name: String, _ options: KeyspaceOptions
   ) throws(StoreError) -> HashedKeyspace {
-    guard !name.isEmpty, name.utf8.count <= StoreState.nameBytesMax else {
-      throw StoreError(.invalidArgument, "a keyspace's name has 1 to 255 bytes")
-    }
+    try Self.check(name: name)
     if let complaint = options.complaint { throw StoreError(.invalidArgument, complaint) }
     if options.refreshesOnSeen && (options.valueWidth > 0 || options.log != .epochs) {
       throw StoreError(
@@ -117,18 +115,19 @@ public final class StateStore: Sendable {
     // Another thread may have made it meanwhile, or closed the store.
     try core.checkWritable()
     if keyspace(named: name) != nil { return try keyspace(name, options) }
+    if orderedKeyspace(named: name) != nil {
+      throw StoreError(.optionsDiffer, "keyspace \(name) is an ordered one, not a hashed one")
+    }
     return try wrapping {
       let before = core.manifest.state
-      guard before.keyspaces.count < StoreState.keyspacesMax else {
-        throw StoreError(.invalidArgument, "a store has at most 1024 keyspaces")
-      }
+      try Self.checkCount(before)
       let state = KeyspaceState(
         id: before.nextKeyspaceID, name: name, options: options,
         shards: KeyGroupRange.split(into: core.options.shards).map { ShardState(groups: $0) })
       // First what may fail and leaves nothing behind: its memory.
       let keyspace = try StoreOpening.makeKeyspace(
         state, tables: OpenTables(), loads: state.shards.map { _ in ReplayLoad() }, core: core,
-        seed: seed, keyspaceCount: before.keyspaces.count + 1)
+        seed: seed, keyspaceCount: core.keyspaceCount + 1)
       try core.replaceManifest(number: core.allocateFileNumber()) { stored in
         stored.keyspaces.append(state)
         stored.nextKeyspaceID += 1
@@ -136,6 +135,20 @@ public final class StateStore: Sendable {
       }
       core.add(keyspace)
       return keyspace
+    }
+  }
+
+  static func check(name: String) throws(StoreError) {
+    guard !name.isEmpty, name.utf8.count <= StoreState.nameBytesMax else {
+      throw StoreError(.invalidArgument, "a keyspace's name has 1 to 255 bytes")
+    }
+  }
+
+  /// Throws when a state has as many keyspaces as there can be.
+  static func checkCount(_ state: StoreState) throws(StoreError) {
+    guard state.keyspaces.count + state.orderedKeyspaces.count < StoreState.keyspacesMax else {
+      throw StoreError(
+        .invalidArgument, "a store has at most \(StoreState.keyspacesMax) keyspaces")
     }
   }
 
@@ -240,6 +253,9 @@ public final class StateStore: Sendable {
       for keyspace in core.monitor.withLock({ core.keyspaces }) {
         for shard in keyspace.shards { try core.compact(shard, of: keyspace) }
       }
+      for keyspace in core.monitor.withLock({ core.orderedKeyspaces }) {
+        try core.compact(keyspace)
+      }
     }
   }
 
@@ -280,6 +296,8 @@ public final class StateStore: Sendable {
         for keyspace in core.monitor.withLock({ core.keyspaces }) {
           try keyspace.withWriter { writer in try writer.log?.synchronize() }
         }
+        try core.writes.log.synchronize()
+        core.writes.log.close()
         try core.manifest.close()
       }
     }
@@ -332,7 +350,7 @@ extension StoreCore {
           !shard.view.frozen.isEmpty || !shard.busyRuns.isEmpty
             || makePicker(keyspace, shard).pick(mergeableRuns(shard)) != nil
         }
-      }) {
+      }) || isOrderedBusy {
         try waitForProgress(since: start)
       }
       if let failure { throw failure }

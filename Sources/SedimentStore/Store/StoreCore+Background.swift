@@ -15,6 +15,10 @@ extension StoreCore {
     case prepareMemory
     case flush(HashedKeyspace, Shard, FrozenMemtable)
     case merge(HashedKeyspace, Shard, CompactionChoice, CompactionPicker)
+    case flushOrdered(OrderedKeyspace, FrozenOrderedMemtable)
+    case mergeOrdered(OrderedKeyspace, OrderedCompactionChoice)
+    case makeLog
+    case record
   }
 
   /// The body of a background thread: works until the store stops.
@@ -37,6 +41,18 @@ extension StoreCore {
       noteRetry(nil)
     case .merge(let keyspace, let shard, let choice, let picker):
       try merge(choice, of: shard, in: keyspace, picker)
+      noteRetry(nil)
+    case .flushOrdered(let keyspace, let frozen):
+      try flush(frozen, in: keyspace)
+      noteRetry(nil)
+    case .mergeOrdered(let keyspace, let choice):
+      try merge(choice, in: keyspace)
+      noteRetry(nil)
+    case .makeLog:
+      try makeNextWriteLog()
+      noteRetry(nil)
+    case .record:
+      try recordOrdered()
       noteRetry(nil)
     }
   }
@@ -80,6 +96,9 @@ extension StoreCore {
         if let task = pickMerge(keyspace, shard) { return task }
       }
     }
+    for keyspace in orderedKeyspaces {
+      if let task = pickMerge(keyspace) { return task }
+    }
     return nil
   }
 
@@ -93,6 +112,7 @@ extension StoreCore {
         }
       }
     }
+    if let task = pickOrderedUrgentTask() { return task }
     return memtableMemory.hasWork ? .prepareMemory : nil
   }
 
@@ -160,7 +180,7 @@ extension StoreCore {
         tables, groups: shard.groups, level: 0, window: frozen.memtable.window,
         sequence: frozen.sequence)
       monitor.withLock {
-        finishFiles(tables)
+        finishFiles(tables.map(\.number))
         shard.update { view in
           ShardView(
             active: view.active, frozen: view.frozen.filter { $0.sequence != frozen.sequence },
@@ -178,15 +198,19 @@ extension StoreCore {
 
   private func noteFlush(_ keyspace: HashedKeyspace, _ tables: [TableMetadata], nanoseconds: UInt64)
   {
-    let entries = tables.reduce(0) { $0 + $1.entryCount }
-    let bytes = tables.reduce(0) { $0 + $1.fileBytes }
+    noteFlush(
+      keyspace.name, entries: tables.reduce(0) { $0 + $1.entryCount },
+      bytes: tables.reduce(0) { $0 + $1.fileBytes }, nanoseconds: nanoseconds)
+  }
+
+  func noteFlush(_ keyspace: String, entries: UInt64, bytes: UInt64, nanoseconds: UInt64) {
     statistics.update {
       $0.flushes += 1
       $0.entriesFlushed += entries
       $0.bytesFlushed += bytes
     }
     options.onEvent?(
-      .flushed(keyspace: keyspace.name, entries: entries, bytes: bytes, nanoseconds: nanoseconds))
+      .flushed(keyspace: keyspace, entries: entries, bytes: bytes, nanoseconds: nanoseconds))
   }
 
   /// Opens what a flush or merge wrote; `nil` when it wrote nothing.
@@ -228,11 +252,11 @@ extension StoreCore {
         tables, groups: shard.groups, level: choice.level, window: choice.window,
         sequence: choice.sequence)
     } catch {
-      giveUp(tables)
+      giveUp(tables.map(\.number))
       throw error
     }
     monitor.withLock {
-      finishFiles(tables)
+      finishFiles(tables.map(\.number))
       shard.update { view in
         let kept = view.runs.filter { !inputIDs.contains($0.state.id) }
         return ShardView(
@@ -258,17 +282,21 @@ extension StoreCore {
   private func noteMerge(
     _ keyspace: HashedKeyspace, _ inputs: [OpenRun], _ tables: [TableMetadata], nanoseconds: UInt64
   ) {
-    let bytes = tables.reduce(0) { $0 + $1.fileBytes }
+    noteMerge(
+      .merged(
+        keyspace: keyspace.name, inputs: inputs.count,
+        entriesIn: inputs.reduce(0) { $0 + $1.state.entryCount },
+        entriesOut: tables.reduce(0) { $0 + $1.entryCount },
+        bytes: tables.reduce(0) { $0 + $1.fileBytes }, nanoseconds: nanoseconds))
+  }
+
+  func noteMerge(_ event: StoreEvent) {
+    guard case .merged(_, _, _, _, let bytes, _) = event else { return }
     statistics.update {
       $0.merges += 1
       $0.bytesMerged += bytes
     }
-    options.onEvent?(
-      .merged(
-        keyspace: keyspace.name, inputs: inputs.count,
-        entriesIn: inputs.reduce(0) { $0 + $1.state.entryCount },
-        entriesOut: tables.reduce(0) { $0 + $1.entryCount }, bytes: bytes,
-        nanoseconds: nanoseconds))
+    options.onEvent?(event)
   }
 
   // MARK: - Expiry

@@ -23,19 +23,27 @@ final class StoreCore: @unchecked Sendable {
   let cache: PageCache
   let filters: ByteBudget
   let memtableMemory: MemtableMemory
+  /// All writes of ordered keyspaces.
+  let writes: WriteQueue
+  let snapshots = SnapshotRegister()
+  /// The seed of hashes, and so of the filters of ordered tables.
+  let seed: HashSeed
   let statistics = StatisticsCounters()
   let monitor = Monitor()
   let workers: ShardWorkers
   let manifest: DurableManifest
   /// Held while an epoch is committed, a keyspace made or changed, and a checkpoint's files pinned.
   let commitLock = Monitor()
+  /// Held while what ordered keyspaces flushed and merged is recorded, and while files are removed.
+  let recording = Monitor()
   /// Held while tables are synchronised.
   private let synchronizing = Monitor()
   /// Held while a table is opened.
-  private let tableOpening = Monitor()
+  let tableOpening = Monitor()
 
   // Guarded by `monitor`.
   private(set) var keyspaces: [HashedKeyspace] = []
+  private(set) var orderedKeyspaces: [OrderedKeyspace] = []
   private(set) var failure: StoreError?
   private(set) var isStopping = false
   private var nextFileNumber: UInt64
@@ -57,6 +65,14 @@ final class StoreCore: @unchecked Sendable {
   var hasPendingEpoch = false
   /// The limits of the epoch being committed; see `ShardCut`.
   var cuts: [ObjectIdentifier: ShardCut] = [:]
+  /// Of the epoch being committed: the last write of ordered keyspaces that belongs to it.
+  var orderedCut: UInt64?
+  /// How many checkpoints are about to take the state as it is: nothing is recorded meanwhile.
+  var recordingHolds = 0
+  /// Whether a thread makes the next file of the log.
+  var isMakingLog = false
+  /// Whether a thread records what ordered keyspaces flushed and merged.
+  var isRecording = false
 
   /// - Parameters:
   ///   - filters: the plan's bytes for filters and indexes; tables that are open have theirs of it.
@@ -64,7 +80,7 @@ final class StoreCore: @unchecked Sendable {
   init(
     fileSystem: any FileSystem, directory: any Directory, options: StoreOptions,
     manifest: DurableManifest, nextFileNumber: UInt64, present: Set<String>,
-    filters: ByteBudget, workers: ShardWorkers
+    filters: ByteBudget, workers: ShardWorkers, writes: WriteQueue
   ) throws {
     self.fileSystem = fileSystem
     self.directory = directory
@@ -79,6 +95,8 @@ final class StoreCore: @unchecked Sendable {
     memtableMemory = MemtableMemory(countMax: options.shards)
     self.workers = workers
     self.manifest = manifest
+    self.writes = writes
+    seed = manifest.state.seed
     self.nextFileNumber = nextFileNumber
     self.present = present
   }
@@ -98,6 +116,14 @@ final class StoreCore: @unchecked Sendable {
     monitor.withLock {
       keyspaces.append(keyspace)
       keyspaces.sort { $0.id < $1.id }
+      monitor.broadcast()
+    }
+  }
+
+  func add(_ keyspace: OrderedKeyspace) {
+    monitor.withLock {
+      orderedKeyspaces.append(keyspace)
+      orderedKeyspaces.sort { $0.id < $1.id }
       monitor.broadcast()
     }
   }
@@ -142,8 +168,11 @@ final class StoreCore: @unchecked Sendable {
     workers.stop()
     commitLock.lock()
     commitLock.unlock()
+    writes.withExclusive(hasPriority: true) {}
     monitor.withLock {
-      while keyspaces.contains(where: { $0.shards.contains { !$0.busyRuns.isEmpty } }) {
+      while keyspaces.contains(where: { $0.shards.contains { !$0.busyRuns.isEmpty } })
+        || orderedKeyspaces.contains(where: { !$0.busy.isEmpty })
+      {
         monitor.wait()
       }
     }
@@ -154,9 +183,11 @@ final class StoreCore: @unchecked Sendable {
   func releaseKeyspaces() {
     // The last reference to a memtable or a file may go here, and must not under the monitor.
     var released: [HashedKeyspace] = []
+    var releasedOrdered: [OrderedKeyspace] = []
     var files: [(name: String, file: any File)] = []
     monitor.withLock {
       swap(&released, &keyspaces)
+      swap(&releasedOrdered, &orderedKeyspaces)
       swap(&files, &unsynchronized)
     }
   }
@@ -179,9 +210,9 @@ final class StoreCore: @unchecked Sendable {
 
   /// A table is complete; the epoch that names it synchronises it first. Where no epoch comes for
   /// long, the oldest are synchronised here, one for one.
-  func noteUnsynchronized(_ file: any File, of table: TableMetadata) throws {
+  func noteUnsynchronized(_ file: any File, named name: String) throws {
     let oldest = monitor.withLock {
-      unsynchronized.append((table.number.tableName, file))
+      unsynchronized.append((name, file))
       return unsynchronized.count > Self.unsynchronizedMax ? unsynchronized.first : nil
     }
     if let oldest { try synchronize([oldest.name]) }
@@ -195,7 +226,7 @@ final class StoreCore: @unchecked Sendable {
 
   /// One caller at a time: the system tells of a lost write once, so whoever comes behind a failure
   /// would be told that all is well. A failure poisons before the next one's turn.
-  private func synchronize(_ names: Set<String>) throws {
+  func synchronize(_ names: Set<String>) throws {
     synchronizing.lock()
     defer { synchronizing.unlock() }
     let files = try monitor.withLock {
@@ -223,16 +254,32 @@ final class StoreCore: @unchecked Sendable {
 
   /// The tables' run is being published: from now on views and state tell whether they are needed.
   /// The caller holds the monitor, so that nobody sees them between the two.
-  func finishFiles(_ tables: [TableMetadata]) {
+  func finishFiles(_ tables: [FileNumber]) {
     for table in tables {
-      inProgress.remove(table.number.tableName)
-      present.insert(table.number.tableName)
+      inProgress.remove(table.tableName)
+      present.insert(table.tableName)
     }
   }
 
-  /// The tables will never be published; they are removed with the next epoch.
-  func giveUp(_ tables: [TableMetadata]) {
-    monitor.withLock { finishFiles(tables) }
+  /// The tables will never be published: their room may be what the disk lacks.
+  func giveUp(_ tables: [FileNumber]) {
+    let names = Set(tables.map(\.tableName))
+    // Closed outside the monitor.
+    var files: [(name: String, file: any File)] = []
+    monitor.withLock {
+      inProgress.subtract(names)
+      files = unsynchronized.filter { names.contains($0.name) }
+      unsynchronized.removeAll { names.contains($0.name) }
+    }
+    for (_, file) in files { file.close() }
+    for name in names.sorted() {
+      do {
+        try directory.remove(name)
+      } catch {
+        // Nobody names it: an epoch to come removes it, or the next opening.
+        finishFile(name)
+      }
+    }
   }
 
   func abandonFile(_ name: String) {
@@ -255,20 +302,29 @@ final class StoreCore: @unchecked Sendable {
     }
   }
 
-  /// Unlinks every file that nothing needs any more.
-  func removeUnneededFiles() throws(FileError) {
+  /// Unlinks every file that nothing needs any more. The caller holds `recording`.
+  ///
+  /// What is about to be named by the manifest was taken from views: by an epoch's commit, or under
+  /// `recording`. So without an epoch that is under way, all that views do not show any more and
+  /// that the manifest does not name, when it is read after them, never will be named.
+  ///
+  /// - Parameter isCommitting: whether the caller holds `commitLock`, so that no epoch takes
+  ///   anything from views.
+  func removeUnneededFiles(isCommitting: Bool) throws(FileError) {
     // Candidates first: a log of batches is finished after the state names it, so a state that is
     // read later names every candidate that is needed.
     let candidates = monitor.withLock { present }
-    let durable = manifest.state
-    let named = Set(
-      durable.tables.keys.map(\.tableName) + durable.logs.map { $0.number.logName })
+    let named = Set(manifest.state.fileNames)
     // Closed below, outside the monitor.
     var dropped: [(name: String, file: any File)] = []
-    let unneeded = monitor.withLock { () -> [String] in
+    let found = monitor.withLock { () -> [String] in
+      guard isCommitting || !hasPendingEpoch else { return [] }
       var live = named
       for shard in keyspaces.flatMap(\.shards) {
         for table in shard.view.runs.flatMap(\.tables) { live.insert(table.reader.name) }
+      }
+      for table in orderedKeyspaces.flatMap(\.view.levels.metadata.tables).joined() {
+        live.insert(table.number.tableName)
       }
       live.formUnion(pinned.keys)
       let unneeded = candidates.subtracting(live)
@@ -278,7 +334,9 @@ final class StoreCore: @unchecked Sendable {
       return unneeded.sorted()
     }
     dropped.removeAll()
-    for name in unneeded {
+    let namedMeanwhile = found.isEmpty ? [] : Set(manifest.state.fileNames).intersection(found)
+    if !namedMeanwhile.isEmpty { monitor.withLock { present.formUnion(namedMeanwhile) } }
+    for name in found where !namedMeanwhile.contains(name) {
       do {
         try directory.remove(name)
       } catch {
@@ -302,6 +360,9 @@ final class StoreCore: @unchecked Sendable {
   func open(_ run: RunState) throws -> OpenRun {
     OpenRun(state: run, tables: try run.tables.map { try open($0) })
   }
+
+  /// Keyspaces of both kinds, which share the memory for memtables.
+  var keyspaceCount: Int { monitor.withLock { keyspaces.count + orderedKeyspaces.count } }
 
   /// A new memtable for a shard of a keyspace, of at most `slotsMax` slots.
   ///
@@ -333,7 +394,7 @@ final class StoreCore: @unchecked Sendable {
   private func memtableShape(
     _ layout: EntryLayout, _ groups: KeyGroupRange, _ keyspaces: Int?, _ slotsMax: Int
   ) -> (geometry: MemtableGeometry, arenaBytes: Int, isFull: Bool) {
-    let count = keyspaces ?? monitor.withLock { self.keyspaces.count }
+    let count = keyspaces ?? keyspaceCount
     let shape = plan.memtable(layout: layout, keyspaces: count, shards: options.shards)
     let full = min(shape.slots, options.memtableSlotsMax)
     let slots = min(full, slotsMax)

@@ -3,7 +3,8 @@
 //   1. open the directory, take LOCK
 //   2. read the manifest: the state of the last durable epoch; none: a new store
 //   3. arrange tables for the number of shards asked for
-//   4. read the logs that count to their end, and open the tables: see `TableOpening`
+//   4. read the logs that count to their end, and open the tables: see `TableOpening` and
+//      `WriteLogSurvey`
 //   5. write, sync and publish a new manifest with the next writer epoch
 //   6. remove what the state does not name: tables of flushes and merges no epoch took in
 //   7. replay logs into memtables; what does not fit them is flushed
@@ -68,14 +69,26 @@ struct StoreOpening {
     var state = state
     // Everything is read, and what was read is durable, before the new manifest promises anything.
     let loads = try settleLogs(&state, directory)
+    let survey = try WriteLogSurvey(state, in: directory)
+    state.writeLogs = survey.segments.map(\.log)
     let filters = ByteBudget(limit: MemoryPlan(budget: options.memoryBudget).filterBytes)
     let tables = try TableOpening(directory: directory, budget: filters, workers: workers)
       .open(state)
+    var orderedTables: [FileNumber: OpenOrderedTable] = [:]
+    for table in state.orderedTables {
+      orderedTables[table.number] = OpenOrderedTable(
+        try OrderedTableReader(
+          directory: directory, metadata: table, filterByteBudget: filters.available),
+        of: filters)
+    }
     let manifest = try DurableManifest(directory: directory, number: number, state: state)
     let core = try StoreCore(
       fileSystem: fileSystem, directory: directory, options: options, manifest: manifest,
       nextFileNumber: state.nextFileNumber, present: Self.names(of: state), filters: filters,
-      workers: workers)
+      workers: workers,
+      writes: WriteQueue(
+        lastSequence: state.orderedKeyspaces.map(\.flushedSequence)
+          .reduce(survey.lastSequence, max), lastLogged: survey.lastSequence))
     do {
       // Before the logs are replayed, which may flush tables that no epoch names yet.
       try removeUnknown(directory, state: state, manifestName: manifest.name)
@@ -83,8 +96,9 @@ struct StoreOpening {
         core.add(
           try Self.makeKeyspace(
             keyspace, tables: tables, loads: loads, core: core, seed: state.seed,
-            keyspaceCount: state.keyspaces.count))
+            keyspaceCount: state.keyspaces.count + state.orderedKeyspaces.count))
       }
+      try core.addOrdered(state, tables: orderedTables, survey)
       try core.startBackgroundThreads()
     } catch {
       core.endThreads()
@@ -140,7 +154,7 @@ struct StoreOpening {
   }
 
   private static func names(of state: StoreState) -> Set<String> {
-    Set(state.tables.keys.map(\.tableName) + state.logs.map { $0.number.logName })
+    Set(state.fileNames)
   }
 
   /// Reads every log to its end. A log of batches may end in records that its writer never

@@ -22,6 +22,11 @@ public struct StoreOptions: Sendable {
   public var clock: any Clock
   /// The most slots of a memtable, whatever the budget: lets tests flush after few keys.
   package var memtableSlotsMax = Int.max
+  /// The same of ordered keyspaces: the most bytes of a memtable, of a table that a merge writes,
+  /// and of the first level that is merged.
+  package var orderedMemtableBytesMax = Int.max
+  package var orderedTableBytes: UInt64 = 64 << 20
+  package var orderedBaseBytes: UInt64 = 256 << 20
   /// Entries between two looks of a merge at what is more urgent: some 10 ms.
   package var mergeLookInterval = 65_536
 

@@ -1,7 +1,7 @@
 internal import CLZ4
 
 /// How the blocks of an ordered table are written. On disk: never renumber.
-package enum BlockCompression: UInt8, Sendable, CaseIterable {
+public enum BlockCompression: UInt8, Sendable, CaseIterable {
   /// As they are.
   case none = 0
   /// As LZ4 blocks, those that become shorter by an eighth at least.

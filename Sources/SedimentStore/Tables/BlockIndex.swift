@@ -184,6 +184,12 @@ final class BlockIndex: @unchecked Sendable {
 
   // MARK: - Searching
 
+  /// Whether a block begins with another version of the key that the block before ends with.
+  @inline(__always)
+  func isContinued(into index: Int) -> Bool {
+    separatorWord(index) & BlockIndexBuilder.mark != 0
+  }
+
   /// The block in which the newest entry of a key lies, or would lie.
   func block(of key: UnsafeRawBufferPointer) -> Int {
     guard blockCount > 1, let base = key.baseAddress else { return 0 }

@@ -21,6 +21,7 @@ package final class OrderedTableReader: Sendable {
   package let filter: LoadedFilter
   let index: BlockIndex
   private let table: TableFile
+  private let filterSection: FilterSection
 
   /// Opens the table that `metadata` describes.
   ///
@@ -28,17 +29,21 @@ package final class OrderedTableReader: Sendable {
   /// intact as far as opening reads it: size, footer, index and the loaded part of the filter.
   /// Blocks are checked when read.
   ///
-  /// - Parameter filterByteBudget: memory for the filter; one that does not fit is loaded in part.
+  /// - Parameters:
+  ///   - fileName: where the file is not named by its number; errors name the table either way.
+  ///   - filterByteBudget: memory for the filter; one that does not fit is loaded in part.
   package init(
-    directory: any Directory, metadata: OrderedTableMetadata, filterByteBudget: Int = .max
+    directory: any Directory, metadata: OrderedTableMetadata, fileName: String? = nil,
+    filterByteBudget: Int = .max
   ) throws {
-    let file = try directory.openFile(metadata.number.tableName, .read)
+    let file = try directory.openFile(fileName ?? metadata.number.tableName, .read)
     let table = TableFile(
       file: file, number: metadata.number, fileID: metadata.fileID, byteCount: metadata.fileBytes)
+    let section: FilterSection
     do {
       let footer = try Self.readFooter(of: table, metadata)
       index = try Self.readIndex(of: table, footer)
-      let section = FilterSection(
+      section = FilterSection(
         table: table, offset: footer.blocksEnd, byteCount: footer.filterBytes,
         kind: metadata.filterKind)
       let geometry = try TableFilterSection.readGeometry(of: section)
@@ -50,6 +55,7 @@ package final class OrderedTableReader: Sendable {
     }
     self.metadata = metadata
     self.table = table
+    filterSection = section
   }
 
   deinit { table.file.close() }
@@ -124,6 +130,20 @@ package final class OrderedTableReader: Sendable {
       throw table.flaw("index", error.text, offset: footer.indexOffset)
     }
   }
+
+  /// Loads all of the filter, whatever was loaded when the table was opened.
+  func loadWholeFilter() throws -> LoadedFilter {
+    let geometry = try TableFilterSection.readGeometry(of: filterSection)
+    return try TableFilterSection.load(geometry.loadPlan(), of: filterSection)
+  }
+
+  /// Damage that reading all of the table found.
+  func flaw(inBlock index: Int, _ found: String) -> Corruption {
+    table.flaw("block", found, offset: UInt64(self.index.range(ofBlock: index).lowerBound))
+  }
+
+  /// Damage of the table as a whole.
+  func flaw(_ what: String, _ found: String) -> Corruption { table.flaw(what, found) }
 
   // MARK: - Blocks
 

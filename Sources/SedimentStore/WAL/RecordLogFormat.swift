@@ -35,6 +35,7 @@ package enum RecordLogFormat {
     case manifest = 1
     case entries = 2
     case checkpoint = 3
+    case writes = 4
   }
 
   /// Bytes that a record with such a payload takes.

@@ -19,6 +19,8 @@ package struct RecordLogReader {
   private let size: UInt64
   /// Where the next record begins; after the last one, the length of the good part.
   package private(set) var offset: UInt64
+  /// Whether an acknowledgement has been passed: all before it was durable once.
+  package private(set) var hasAcknowledgement = false
 
   /// Opens and checks the header.
   ///
@@ -96,6 +98,7 @@ package struct RecordLogReader {
       }
       offset += UInt64(RecordLogFormat.recordBytes(payload: record.payload.count))
       if record.type != RecordLogFormat.acknowledgementType { return record }
+      hasAcknowledgement = true
     }
     return nil
   }
@@ -103,7 +106,7 @@ package struct RecordLogReader {
   /// Throws unless the bad record at `offset` is the end of the file or a torn tail.
   private func checkTail(committedLength: UInt64) throws {
     guard offset < max(size, committedLength) else { return }
-    if try offset < committedLength || hasAcknowledgement(after: offset) {
+    if try offset < committedLength || isAcknowledged(after: offset) {
       throw Corruption(
         file: name, offset: offset, what: "record", expected: "a whole record",
         found: "a damaged one")
@@ -135,7 +138,7 @@ package struct RecordLogReader {
   ///
   /// Other records prove nothing: of several that no synchronisation followed, power loss may keep
   /// the later ones.
-  private func hasAcknowledgement(after bad: UInt64) throws(FileError) -> Bool {
+  private func isAcknowledged(after bad: UInt64) throws(FileError) -> Bool {
     let alignment = RecordLogFormat.alignment
     var place = bad + UInt64(alignment)
     while place < size {

@@ -33,6 +33,9 @@ package final class RecordLogWriter {
   /// Length of the log with all records appended so far.
   package var length: UInt64 { writtenBytes + UInt64(pending.count) }
 
+  /// Length of what was handed to the file.
+  package var writtenLength: UInt64 { writtenBytes }
+
   /// Appends a record to the buffer.
   ///
   /// - Precondition: `payload` has at most `RecordLogFormat.payloadBytesMax` bytes.
@@ -64,6 +67,13 @@ package final class RecordLogWriter {
     }
     writtenBytes += UInt64(pending.count)
     pending.removeAll()
+  }
+
+  /// Takes back what a `write` that failed may have left in the file, and what it had in hand: the
+  /// log ends where it did before, and may be appended to.
+  package func rollBack() throws(FileError) {
+    pending.removeAll()
+    try file.truncate(to: writtenBytes)
   }
 
   /// Writes the buffer and makes all records durable.

@@ -1,12 +1,14 @@
 // Writes of ordered keyspaces in the store's log: the payload of a record of type
 // `WriteBatchCoding.recordType`.
 //
-//   sequence number of the first write u64 │ writes u32 │ writes × write
+//   sequence number of the first write u64 │ that of the last write of the record before u64
+//   │ writes u32 │ writes × write
 //   write:  keyspace u32 │ kind u8, as the low four bits of a tag │ varint key length
 //           │ varint value length │ key │ value
 //
 // The value begins with the time of expiry, i64 ms, where the kind says that it has one. A record
-// is one batch, or several that were written together: it is whole or not there, and so are they.
+// is one batch: it is whole or not there. Each record names the one before, in whatever file that
+// is, so that a record that is missing between two is noticed.
 
 /// Gathers writes in the form in which the log has them.
 package struct WriteBatchBuffer: Sendable {
@@ -26,6 +28,9 @@ package struct WriteBatchBuffer: Sendable {
     bytes.writeZeros(WriteBatchCoding.headBytes)
     count = 0
   }
+
+  /// Bytes of memory it holds.
+  var capacity: Int { bytes.bytes.capacity }
 
   /// Bytes of the record's payload.
   package var byteCount: Int { bytes.count }
@@ -54,22 +59,13 @@ package struct WriteBatchBuffer: Sendable {
     return true
   }
 
-  /// Appends the writes of another buffer; `false` when they do not fit a record with these.
-  package mutating func append(_ other: WriteBatchBuffer) -> Bool {
-    let body = other.byteCount - WriteBatchCoding.headBytes
-    guard body <= RecordLogFormat.payloadBytesMax - bytes.count else { return false }
-    unsafe other.bytes.withUnsafeBytes { bytes in
-      unsafe self.bytes.writeBytes(
-        UnsafeRawBufferPointer(rebasing: bytes[WriteBatchCoding.headBytes...]))
-    }
-    count += other.count
-    return true
-  }
-
   /// The payload, with its writes numbered from `firstSequence` on.
-  package mutating func payload(firstSequence: UInt64) -> ByteWriter {
+  ///
+  /// - Parameter previous: the number of the last write of the record before; 0 for none.
+  package mutating func payload(firstSequence: UInt64, previous: UInt64) -> ByteWriter {
     bytes.patchUInt64(firstSequence, at: 0)
-    bytes.patchUInt32(UInt32(truncatingIfNeeded: count), at: 8)
+    bytes.patchUInt64(previous, at: 8)
+    bytes.patchUInt32(UInt32(truncatingIfNeeded: count), at: 16)
     return bytes
   }
 }
@@ -79,7 +75,7 @@ package enum WriteBatchCoding {
   /// The type of a record of writes. On disk: never renumber.
   package static let recordType: UInt8 = 2
   /// Bytes before the first write.
-  static let headBytes = 12
+  static let headBytes = 20
   /// Bytes of a write beside its key and value, at the most.
   static let writeBytesMax = 4 + 1 + 3 + 4 + 8
   private static let writeBytesMin = 4 + 1 + 1 + 1
@@ -97,22 +93,44 @@ package enum WriteBatchCoding {
     package var value: UnsafeRawBufferPointer
   }
 
+  /// What stands in front of a record's writes.
+  package struct Head: Hashable, Sendable {
+    /// The sequence number of the first write.
+    package var first: UInt64
+    /// That of the last write of the record before; 0 for none.
+    package var previous: UInt64
+    /// Writes of the record, at least one.
+    package var count: Int
+
+    /// The sequence number of the last write.
+    package var last: UInt64 { first + UInt64(count) - 1 }
+  }
+
   /// Calls `body` with every write of a payload, in order.
   ///
+  /// - Returns: what stands in front of them.
   /// - Throws: `CodingError` where the payload is none, and what `body` throws.
+  @discardableResult
   package static func read(
     _ payload: UnsafeRawBufferPointer, _ body: (Write) throws -> Void
-  ) throws {
+  ) throws -> Head {
     var reader = unsafe ByteReader(payload)
-    let first = try reader.readUInt64()
-    let count = try reader.readCount32(itemBytes: writeBytesMin)
-    guard first <= EntryTag.sequenceMax - UInt64(count) else {
-      throw CodingError.invalid("sequence number \(first)")
-    }
-    for index in 0..<count {
-      try body(try readWrite(&reader, sequence: first + UInt64(index)))
+    let head = try readHead(&reader)
+    for index in 0..<head.count {
+      try body(try readWrite(&reader, sequence: head.first + UInt64(index)))
     }
     try reader.expectEnd()
+    return head
+  }
+
+  private static func readHead(_ reader: inout ByteReader) throws(CodingError) -> Head {
+    let head = Head(
+      first: try reader.readUInt64(), previous: try reader.readUInt64(),
+      count: try reader.readCount32(itemBytes: writeBytesMin))
+    guard head.count > 0, head.first > head.previous,
+      head.first <= EntryTag.sequenceMax - UInt64(head.count)
+    else { throw .invalid("\(head.count) writes from \(head.first), behind \(head.previous)") }
+    return head
   }
 
   private static func readWrite(

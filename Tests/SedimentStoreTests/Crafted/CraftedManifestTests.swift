@@ -53,7 +53,7 @@ import Testing
     ("no byte", []),
     ("one byte", [1]),
     ("one byte of another version", [9]),
-    ("the version of a newer build", prefix(version: 2).bytes + [0, 0]),
+    ("the version of a newer build", prefix(version: StateCoding.version + 1).bytes + [0, 0]),
     ("metadata of 2⁶³ bytes", after(prefix()) { $0.writeVarint(1 << 63) }),
     ("metadata of 2⁶⁴-1 bytes", after(prefix()) { $0.writeVarint(.max) }),
     (

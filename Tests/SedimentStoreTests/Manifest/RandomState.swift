@@ -79,6 +79,74 @@ struct RandomState {
     return keyspace
   }
 
+  // MARK: - Ordered keyspaces
+
+  private mutating func orderedTable(
+    _ keys: ClosedRange<UInt8>, sequences: ClosedRange<UInt64>
+  ) -> OrderedTableMetadata {
+    defer { nextFileNumber += 1 }
+    return OrderedTableMetadata(
+      number: FileNumber(nextFileNumber), fileID: generator.next(),
+      fileBytes: UInt64(draw(10_000...1_000_000)), entryCount: UInt64(draw(100...1_000)),
+      otherCount: UInt64(draw(0...100)), smallestSequence: sequences.lowerBound,
+      largestSequence: sequences.upperBound, smallestKey: [keys.lowerBound] + bytes(draw(0...20)),
+      largestKey: [keys.upperBound] + bytes(draw(0...20)),
+      filterKind: FilterKind.allCases[draw(0...2)])
+  }
+
+  /// Levels of which no table is newer than `sequence`.
+  private mutating func levels(upTo sequence: UInt64) -> OrderedLevels {
+    var levels = OrderedLevels()
+    for index in 0..<draw(0...3) {
+      let newest = sequence - UInt64(10 * index)
+      levels.tables[0].append(orderedTable(0...200, sequences: newest - 5...newest))
+    }
+    for level in 1..<OrderedLevels.count where draw(0...2) == 0 {
+      for place in 0..<draw(1...3) {
+        let first = UInt8(20 * place)
+        levels.tables[level].append(orderedTable(first...first + 10, sequences: 0...sequence))
+      }
+    }
+    return levels
+  }
+
+  private mutating func orderedKeyspace(id: UInt32) -> OrderedKeyspaceState {
+    let sequence = UInt64(draw(1_000...1_000_000))
+    return OrderedKeyspaceState(
+      id: id, name: "ordered \(id)",
+      options: OrderedKeyspaceOptions(
+        isLogged: draw(0...1) == 0, compression: BlockCompression.allCases[draw(0...1)],
+        filterBitsPerKey: UInt8(draw(0...32)),
+        timeToLive: draw(0...1) == 0 ? .forever : .milliseconds(Int64(draw(1...1_000_000)))),
+      flushedSequence: sequence, levels: levels(upTo: sequence))
+  }
+
+  private mutating func writeLog() -> LogReference {
+    defer { nextFileNumber += 1 }
+    return LogReference(
+      number: FileNumber(nextFileNumber), fileID: generator.next(),
+      committedLength: UInt64(draw(0...1_000_000)))
+  }
+
+  /// Adds to an edit what ordered keyspaces may change in it.
+  private mutating func addOrdered(to edit: inout StateEdit, of state: StoreState) {
+    if draw(0...4) == 0 {
+      edit.metadata = []
+      edit.keepsMetadata = true
+    }
+    if draw(0...1) == 0, !state.orderedKeyspaces.isEmpty {
+      edit.writeLogs = Array(state.writeLogs.dropFirst()) + [writeLog()]
+    }
+    for keyspace in state.orderedKeyspaces where draw(0...2) > 0 {
+      let sequence = keyspace.flushedSequence + 1_000
+      if let change = OrderedKeyspaceEdit(
+        from: keyspace, to: levels(upTo: sequence), flushedSequence: sequence)
+      {
+        edit.orderedKeyspaces.append(change)
+      }
+    }
+  }
+
   /// A whole state.
   ///
   /// - Parameter shards: of each keyspace; `nil` for any number.
@@ -92,6 +160,13 @@ struct RandomState {
     for id in 1...UInt32(draw(1...3)) {
       state.keyspaces.append(keyspace(id: id, shards: shards))
       state.nextKeyspaceID = id + 1
+    }
+    for _ in 0..<draw(0...2) {
+      state.orderedKeyspaces.append(orderedKeyspace(id: state.nextKeyspaceID))
+      state.nextKeyspaceID += 1
+    }
+    if !state.orderedKeyspaces.isEmpty {
+      state.writeLogs = (0..<draw(0...3)).map { _ in writeLog() }
     }
     state.nextFileNumber = nextFileNumber + UInt64(draw(0...5))
     return state
@@ -121,6 +196,7 @@ struct RandomState {
       }
       edit.keyspaces.append(change)
     }
+    addOrdered(to: &edit, of: state)
     edit.nextFileNumber = nextFileNumber
     return edit
   }

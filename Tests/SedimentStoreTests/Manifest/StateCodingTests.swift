@@ -25,8 +25,10 @@ struct StateCodingTests {
         let before = state
         try state.apply(edit)
         #expect(state.complaint == nil, "seed \(seed)")
-        #expect(state.epoch == before.epoch + 1 && state.metadata == edit.metadata)
+        let metadata = edit.keepsMetadata ? before.metadata : edit.metadata
+        #expect(state.epoch == before.epoch + 1 && state.metadata == metadata)
         checkShards(of: state, follow: before, by: edit)
+        checkLevels(of: state, follow: before, by: edit)
       }
     }
   }
@@ -43,6 +45,69 @@ struct StateCodingTests {
           Set(new.shards[index].runs) == Set(expected + (shardEdit?.addedRuns ?? [])))
       }
     }
+  }
+
+  private func checkLevels(of state: StoreState, follow old: StoreState, by edit: StateEdit) {
+    #expect(state.writeLogs == edit.writeLogs ?? old.writeLogs)
+    for (new, old) in zip(state.orderedKeyspaces, old.orderedKeyspaces) {
+      guard let change = edit.orderedKeyspaces.first(where: { $0.id == new.id }) else {
+        #expect(new == old)
+        continue
+      }
+      let removed = Set(change.removedTables)
+      let expected = old.levels.placed.filter { !removed.contains($0.table.number) }
+      #expect(Set(new.levels.placed) == Set(expected + change.addedTables))
+      #expect(new.flushedSequence == change.flushedSequence)
+    }
+  }
+
+  @Test("what has no ordered keyspaces is written so that older builds read it")
+  func versionFollowsContent() {
+    for seed in Self.seeds {
+      var random = RandomState(seed: seed)
+      let state = random.state()
+      let edit = random.edit(of: state)
+      #expect(StateCoding.encode(state).bytes[0] == (state.orderedKeyspaces.isEmpty ? 1 : 2))
+      let changes =
+        edit.writeLogs != nil || !edit.orderedKeyspaces.isEmpty || edit.keepsMetadata
+      #expect(StateCoding.encode(edit).bytes[0] == (changes ? 2 : 1))
+    }
+  }
+
+  @Test func bytesOfAnOrderedKeyspaceAreGolden() {
+    var state = StoreState(
+      identity: StoreIdentity(high: 1, low: 2), seed: HashSeed(first: 3, second: 4),
+      nextFileNumber: 9)
+    state.nextKeyspaceID = 2
+    state.writeLogs = [LogReference(number: FileNumber(6), fileID: 7, committedLength: 8)]
+    var keyspace = OrderedKeyspaceState(
+      id: 1, name: "w", options: OrderedKeyspaceOptions(timeToLive: .milliseconds(5)),
+      flushedSequence: 3)
+    let table = OrderedTableMetadata(
+      number: FileNumber(8), fileID: 9, fileBytes: 10, entryCount: 2, otherCount: 1,
+      smallestSequence: 1, largestSequence: 3, smallestKey: [0x61], largestKey: [0x62],
+      filterKind: .blockedBloom)
+    keyspace.levels.insert([table], at: 1)
+    state.orderedKeyspaces = [keyspace]
+    var expected: [UInt8] = [2] + word(1) + word(2) + word(3) + word(4) + word(0) + word(0)
+    expected += word(9) + [2, 0, 0, 0, 0, 0]
+    expected += [1] + word(6) + word(7) + word(8)
+    expected += [1, 1, 0, 0, 0, 1, 0x77, 1, 1, 12] + word(5) + word(3) + [0, 1]
+    expected += [8, 9, 10, 2, 1, 1, 3].flatMap { word($0) } + [1, 0x61, 1, 0x62]
+    expected += [FilterKind.blockedBloom.rawValue] + [0, 0, 0, 0, 0]
+    #expect(StateCoding.encode(state).bytes == expected)
+  }
+
+  @Test func bytesOfAnEditAreGoldenWithOrderedKeyspaces() {
+    var edit = StateEdit(epoch: 2, nextFileNumber: 3, metadata: [])
+    edit.writeLogs = []
+    edit.orderedKeyspaces = [
+      OrderedKeyspaceEdit(id: 4, flushedSequence: 5, removedTables: [FileNumber(6)])
+    ]
+    let expected: [UInt8] =
+      [2] + word(2) + word(3) + [0, 0] + [0, 1, 0] + [1, 4, 0, 0, 0] + word(5) + [1] + word(6)
+      + [0]
+    #expect(StateCoding.encode(edit).bytes == expected)
   }
 
   @Test func bytesOfAnEmptyStateAreGolden() {

@@ -1,0 +1,53 @@
+/// What an ordered keyspace is. Kept in the manifest and checked when it is opened again.
+public struct OrderedKeyspaceOptions: Hashable, Sendable {
+  /// Whether writes go to the store's log before they are answered. Without one the keyspace is
+  /// durable as of the last epoch, and writes to it cost less.
+  public var isLogged: Bool
+  /// How blocks of tables are written.
+  public var compression: BlockCompression
+  /// Bits of filter for each key of a table, 0 to 32; 0 for no filters. Twelve let a table be asked
+  /// in vain about once in 300 times.
+  public var filterBitsPerKey: UInt8
+  /// How long an entry counts from when it was written, where the write does not say otherwise.
+  public var timeToLive: TimeToLive
+
+  /// All options, with their defaults.
+  public init(
+    isLogged: Bool = true, compression: BlockCompression = .lz4, filterBitsPerKey: UInt8 = 12,
+    timeToLive: TimeToLive = .forever
+  ) {
+    self.isLogged = isLogged
+    self.compression = compression
+    self.filterBitsPerKey = filterBitsPerKey
+    self.timeToLive = timeToLive
+  }
+
+  /// The most bits of filter that a key may have.
+  public static let filterBitsPerKeyMax: UInt8 = 32
+
+  /// What is wrong with these options; `nil` when nothing is.
+  package var complaint: String? {
+    if filterBitsPerKey > Self.filterBitsPerKeyMax {
+      return "\(filterBitsPerKey) bits of filter a key are over \(Self.filterBitsPerKeyMax)"
+    }
+    if case .milliseconds(let ttl) = timeToLive, ttl < 1 || ttl > TimeToLive.millisecondsMax {
+      return "a time to live of \(ttl) ms is not within 1 and \(TimeToLive.millisecondsMax)"
+    }
+    return nil
+  }
+
+  /// The names and values of what differs from other options, for a message.
+  package func differences(
+    from other: OrderedKeyspaceOptions
+  ) -> [(name: String, stored: String, given: String)] {
+    var differences: [(name: String, stored: String, given: String)] = []
+    func compare<Value: Equatable>(_ name: String, _ stored: Value, _ given: Value) {
+      if stored != given { differences.append((name, "\(stored)", "\(given)")) }
+    }
+    compare("log", isLogged, other.isLogged)
+    compare("compression", compression, other.compression)
+    compare("filter bits per key", filterBitsPerKey, other.filterBitsPerKey)
+    compare("time to live", timeToLive, other.timeToLive)
+    return differences
+  }
+}

@@ -1,0 +1,88 @@
+// The parts of states and edits that ordered keyspaces add, as of version 2. On disk: never
+// renumber; a change of what is written needs a new version in `StateCoding.version`.
+//
+//   snapshot:  … │ logs of writes │ varint keyspaces │ keyspaces × keyspace
+//   keyspace:  id u32 │ name │ flags u8 (1: logged) │ compression u8 │ filter bits u8 │ time to
+//              live i64 ms, 0 for ever │ flushed sequence u64 │ each level: varint tables │ tables
+//   edit:      … │ u8 1: the metadata stays, whatever was said of it │ u8 1: logs of writes, all
+//              there are from now on; 0: as before │ varint keyspaces
+//              │ keyspaces × (id u32 │ flushed sequence u64 │ varint removed │ removed × u64
+//              │ varint added │ added × (level u8 │ table))
+
+extension StateCoding {
+  static func write(_ state: OrderedKeyspaceState, to writer: inout ByteWriter) {
+    writer.writeUInt32(state.id)
+    writer.writeString(state.name)
+    writer.writeUInt8(state.options.isLogged ? 1 : 0)
+    writer.writeUInt8(state.options.compression.rawValue)
+    writer.writeUInt8(state.options.filterBitsPerKey)
+    switch state.options.timeToLive {
+    case .forever: writer.writeInt64(0)
+    case .milliseconds(let milliseconds): writer.writeInt64(milliseconds)
+    }
+    writer.writeUInt64(state.flushedSequence)
+    for level in state.levels.tables {
+      writer.writeVarint(UInt64(level.count))
+      for table in level { table.encode(into: &writer) }
+    }
+  }
+
+  static func readOrderedKeyspace(
+    _ reader: inout ByteReader
+  ) throws(CodingError) -> OrderedKeyspaceState {
+    let id = try reader.readUInt32()
+    let name = try reader.readString(maxBytes: StoreState.nameBytesMax)
+    let flags = try reader.readUInt8()
+    guard flags <= 1 else { throw .invalid("flags \(flags)") }
+    let codec = try reader.readUInt8()
+    guard let compression = BlockCompression(rawValue: codec) else {
+      throw .invalid("compression \(codec)")
+    }
+    let filterBits = try reader.readUInt8()
+    let ttl = try reader.readInt64()
+    var state = OrderedKeyspaceState(
+      id: id, name: name,
+      options: OrderedKeyspaceOptions(
+        isLogged: flags == 1, compression: compression, filterBitsPerKey: filterBits,
+        timeToLive: ttl == 0 ? .forever : .milliseconds(ttl)),
+      flushedSequence: try reader.readUInt64())
+    for level in state.levels.tables.indices {
+      for _ in 0..<(try reader.readCount(itemBytes: tableBytesMin)) {
+        state.levels.tables[level].append(try OrderedTableMetadata.decode(from: &reader))
+      }
+    }
+    return state
+  }
+
+  /// Bytes of a table's description: seven words, two empty keys, the kind of filter.
+  private static let tableBytesMin = 7 * 8 + 3
+
+  static func write(_ edit: OrderedKeyspaceEdit, to writer: inout ByteWriter) {
+    writer.writeUInt32(edit.id)
+    writer.writeUInt64(edit.flushedSequence)
+    writer.writeVarint(UInt64(edit.removedTables.count))
+    for number in edit.removedTables { writer.writeUInt64(number.rawValue) }
+    writer.writeVarint(UInt64(edit.addedTables.count))
+    for placed in edit.addedTables {
+      writer.writeUInt8(UInt8(truncatingIfNeeded: placed.level))
+      placed.table.encode(into: &writer)
+    }
+  }
+
+  static func readOrderedEdit(
+    _ reader: inout ByteReader
+  ) throws(CodingError) -> OrderedKeyspaceEdit {
+    var edit = OrderedKeyspaceEdit(
+      id: try reader.readUInt32(), flushedSequence: try reader.readUInt64())
+    for _ in 0..<(try reader.readCount(itemBytes: 8)) {
+      edit.removedTables.append(FileNumber(try reader.readUInt64()))
+    }
+    for _ in 0..<(try reader.readCount(itemBytes: 1 + tableBytesMin)) {
+      let level = Int(try reader.readUInt8())
+      guard level < OrderedLevels.count else { throw .invalid("level \(level)") }
+      edit.addedTables.append(
+        PlacedTable(level: level, table: try OrderedTableMetadata.decode(from: &reader)))
+    }
+    return edit
+  }
+}

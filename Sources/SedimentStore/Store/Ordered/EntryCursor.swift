@@ -1,0 +1,220 @@
+// The entries of an ordered keyspace as a read sees them: of each key the version of its moment.
+//
+// Going on, the versions of a key come newest first: the first that the read sees decides, and what
+// follows of the key is passed over. Key and value are lent as they lie in memtable or block. Going
+// back they come oldest first, so the cursor has passed the one that decides when it knows it: key
+// and value are copied.
+//
+// Invariants
+// 1. `key` holds the key that was decided last; at an entry, the entry's.
+// 2. Going on, at an entry, the merge is at it; going back, before all versions of its key.
+//
+// Concurrency: one thread at a time.
+
+internal import SedimentIO
+
+/// Walks the entries of an ordered keyspace, in order or back.
+///
+/// ```swift
+/// var cursor = words.cursor(prefix: Array("st".utf8))
+/// try cursor.seekToFirst()
+/// while cursor.isValid {
+///   cursor.withEntry { key, value in print(key.byteCount, value.byteCount) }
+///   try cursor.moveNext()
+/// }
+/// ```
+///
+/// After an error it is at no entry.
+public struct EntryCursor: ~Copyable {
+  private let keyspace: OrderedKeyspace
+  private let sequence: UInt64
+  /// Keeps what the merge reads.
+  private let view: OrderedView
+  private let lower: [UInt8]?
+  private let upper: [UInt8]?
+  private var merge: OrderedMergeCursor
+  private var key = KeyCopy()
+  /// Going back, the entry's value.
+  private var value = KeyCopy()
+  private var isGoingBack = false
+  /// Whether it is at an entry.
+  public private(set) var isValid = false
+
+  init(
+    _ keyspace: OrderedKeyspace, sequence: UInt64, view: OrderedView, lower: [UInt8]?,
+    upper: [UInt8]?
+  ) {
+    self.keyspace = keyspace
+    self.sequence = sequence
+    self.view = view
+    self.lower = lower
+    self.upper = upper
+    merge = view.makeCursor(cache: keyspace.store.cache)
+  }
+
+  // MARK: - The entry
+
+  /// Calls `body` with the entry's key and value, which are good until it returns.
+  ///
+  /// - Precondition: the cursor is at an entry.
+  public func withEntry<Answer>(_ body: (_ key: RawSpan, _ value: RawSpan) -> Answer) -> Answer {
+    precondition(isValid, "the cursor is at no entry")
+    let (key, value) = unsafe (key.bytes, currentValue)
+    return unsafe body(RawSpan(_unsafeBytes: key), RawSpan(_unsafeBytes: value))
+  }
+
+  /// A copy of the entry's key.
+  public var keyBytes: [UInt8] {
+    withEntry { key, _ in unsafe key.withUnsafeBytes { unsafe Array($0) } }
+  }
+
+  /// A copy of the entry's value.
+  public var valueBytes: [UInt8] {
+    withEntry { _, value in unsafe value.withUnsafeBytes { unsafe Array($0) } }
+  }
+
+  /// The value without the time of its expiry.
+  private var currentValue: UnsafeRawBufferPointer {
+    if isGoingBack { return unsafe value.bytes }
+    let value = unsafe merge.value
+    guard merge.tag.expires else { return unsafe value }
+    return unsafe UnsafeRawBufferPointer(rebasing: value[EntryExpiry.byteCount...])
+  }
+
+  // MARK: - Moving
+
+  /// Goes to the first entry.
+  public mutating func seekToFirst() throws(StoreError) {
+    if let lower { return try seek(to: lower) }
+    try moving(goingBack: false) { cursor in
+      cursor.key.clear()
+      try cursor.merge.seekToFirst()
+    }
+  }
+
+  /// Goes to the last entry.
+  public mutating func seekToLast() throws(StoreError) {
+    try moving(goingBack: true) { cursor in
+      if let upper = cursor.upper {
+        try unsafe upper.span.bytes.withUnsafeBytes {
+          try unsafe cursor.merge.seekBefore($0, tag: Self.beforeAll)
+        }
+      } else {
+        try cursor.merge.seekToLast()
+      }
+    }
+  }
+
+  /// Goes to the first entry whose key is not less than `key`.
+  public mutating func seek(to key: [UInt8]) throws(StoreError) {
+    let target = lower.map { key.lexicographicallyPrecedes($0) ? $0 : key } ?? key
+    try moving(goingBack: false) { cursor in
+      cursor.key.clear()
+      try unsafe target.span.bytes.withUnsafeBytes {
+        try unsafe cursor.merge.seek($0, tag: .newest(at: cursor.sequence))
+      }
+    }
+  }
+
+  /// Goes to the last entry whose key is not greater than `key`.
+  public mutating func seek(notBehind key: [UInt8]) throws(StoreError) {
+    // The least key that is greater.
+    let behind = key + [0]
+    let target = upper.map { $0.lexicographicallyPrecedes(behind) ? $0 : behind } ?? behind
+    try moving(goingBack: true) { cursor in
+      try unsafe target.span.bytes.withUnsafeBytes {
+        try unsafe cursor.merge.seekBefore($0, tag: Self.beforeAll)
+      }
+    }
+  }
+
+  /// Goes one on.
+  ///
+  /// - Precondition: the cursor is at an entry.
+  public mutating func moveNext() throws(StoreError) {
+    precondition(isValid, "the cursor is at no entry")
+    let turns = isGoingBack
+    try moving(goingBack: false) { cursor in
+      if turns {
+        // Behind the versions of the key, as far as they have a number.
+        try unsafe cursor.merge.seek(cursor.key.bytes, tag: EntryTag(word: 0))
+      } else {
+        try cursor.merge.moveNext()
+      }
+    }
+  }
+
+  /// Goes one back.
+  ///
+  /// - Precondition: the cursor is at an entry.
+  public mutating func movePrevious() throws(StoreError) {
+    precondition(isValid, "the cursor is at no entry")
+    let turns = !isGoingBack
+    try moving(goingBack: true) { cursor in
+      if turns { try unsafe cursor.merge.seekBefore(cursor.key.bytes, tag: Self.beforeAll) }
+    }
+  }
+
+  /// The tag before all of a key.
+  private static let beforeAll = EntryTag(word: .max)
+
+  private mutating func moving(
+    goingBack: Bool, _ move: (inout EntryCursor) throws -> Void
+  ) throws(StoreError) {
+    isValid = false
+    do {
+      try move(&self)
+      isGoingBack = goingBack
+      if goingBack { try settleBack() } else { try settle() }
+    } catch {
+      throw StoreError(wrapping: error)
+    }
+  }
+
+  /// Goes on to the first entry that the read sees, from where the merge is.
+  private mutating func settle() throws {
+    while merge.isValid {
+      let tag = merge.tag
+      let found = unsafe merge.key
+      if tag.sequence <= sequence, unsafe !key.isEqual(to: found) {
+        unsafe key.set(to: found)
+        if let upper, unsafe !Self.precedes(found, upper) { return }
+        if tag.kind == .put, unsafe keyspace.live(merge.value, tag) != nil {
+          isValid = true
+          return
+        }
+      }
+      try merge.moveNext()
+    }
+  }
+
+  /// Goes back to the first entry that the read sees, from where the merge is, and past its
+  /// versions.
+  private mutating func settleBack() throws {
+    while merge.isValid {
+      unsafe key.set(to: merge.key)
+      if let lower, unsafe Self.precedes(key.bytes, lower) { return }
+      var isThere = false
+      repeat {
+        // The last that the read sees is the newest.
+        let tag = merge.tag
+        if tag.sequence <= sequence {
+          isThere = false
+          if tag.kind == .put, let live = unsafe keyspace.live(merge.value, tag) {
+            unsafe value.set(to: live)
+            isThere = true
+          }
+        }
+        try merge.movePrevious()
+      } while merge.isValid && (unsafe key.isEqual(to: merge.key))
+      if isThere {
+        isValid = true
+        return
+      }
+    }
+  }
+
+  private static func precedes(_ key: UnsafeRawBufferPointer, _ bound: [UInt8]) -> Bool {
+    unsafe bound.span.bytes.withUnsafeBytes { unsafe KeyOrder.compare(key, $0) < 0 }
+  }
+}

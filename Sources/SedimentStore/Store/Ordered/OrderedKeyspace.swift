@@ -1,0 +1,287 @@
+// An ordered keyspace: what is written is found again, in the order of the keys.
+//
+// How it works: writes go through the store's `WriteQueue` into a memtable; full ones are flushed
+// to tables, which are merged in levels; reads ask all of them, newest first. ARCHITECTURE.md §11.
+//
+// Invariants
+// 1. A read takes its view before its sequence number: whatever is dropped from newer views is
+//    hidden by writes that the older view holds too, or that the read does not see.
+// 2. Only whoever leads the writes writes to the active memtable, or replaces it.
+//
+// Concurrency: any thread may call anything. What maintenance changes is guarded by the store's
+// monitor; the view is published behind a lock of its own.
+
+internal import SedimentIO
+internal import Synchronization
+
+/// Keys and values in the order of the keys, which are strings of unsigned bytes.
+///
+/// ```swift
+/// let words = try store.orderedKeyspace("words")
+/// try words.put(Array("stone".utf8), Array("a hard thing".utf8))
+/// let meaning = try words.get(Array("stone".utf8))
+/// ```
+///
+/// **Durability.** With `OrderedKeyspaceOptions.isLogged` (the default) a write is in the store's
+/// log before its call returns; see `Durability`. Without it the keyspace is durable as of the last
+/// `StateStore.commitEpoch` or checkpoint, and after a crash it is exactly as it was then.
+///
+/// **Thread safety.** Any thread may call anything. Writes of all threads have one order, across
+/// all ordered keyspaces of the store; a read sees all that were answered before it began.
+public final class OrderedKeyspace: @unchecked Sendable {
+  // @unchecked because what changes is guarded as said above.
+  /// The name it was made under, unique in its store.
+  public let name: String
+  /// What it was made as.
+  public let options: OrderedKeyspaceOptions
+  let id: UInt32
+  let store: StoreCore
+  let hasher: KeyHasher
+  private let published: Mutex<OrderedView>
+  private let scratch = Mutex<[LookupScratch]>([])
+
+  // Guarded by the store's monitor.
+  /// All writes up to this number are in tables.
+  var flushedSequence: UInt64
+  /// Whether tables or `flushedSequence` are not in the manifest yet.
+  var needsRecording = false
+  /// Whether a flush is under way.
+  var isFlushing = false
+  /// Tables that take part in a merge.
+  var busy: Set<FileNumber> = []
+
+  init(_ state: OrderedKeyspaceState, store: StoreCore, view: OrderedView) {
+    name = state.name
+    options = state.options
+    id = state.id
+    self.store = store
+    hasher = KeyHasher(seed: store.seed)
+    flushedSequence = state.flushedSequence
+    published = Mutex(view)
+  }
+
+  /// The keyspace as it is now.
+  var view: OrderedView { published.withLock { $0 } }
+
+  /// Publishes a changed view. The caller holds the store's monitor.
+  func update(_ change: (OrderedView) -> OrderedView) {
+    published.withLock { $0 = change($0) }
+  }
+
+  /// Makes room in the active memtable, which has too little. The caller leads the writes.
+  func makeRoom(entries: Int, bytes: Int, lastSequence: UInt64) throws {
+    try store.freeze(self, lastSequence: lastSequence, entries: entries, bytes: bytes)
+  }
+
+  /// When a write expires that is made now; `nil` for never.
+  func expiry(_ timeToLive: TimeToLive?) throws(StoreError) -> Int64? {
+    guard case .milliseconds(let milliseconds) = timeToLive ?? options.timeToLive else {
+      return nil
+    }
+    guard milliseconds >= 1, milliseconds <= TimeToLive.millisecondsMax else {
+      throw StoreError(
+        .invalidArgument,
+        "a time to live of \(milliseconds) ms is not within 1 and \(TimeToLive.millisecondsMax)")
+    }
+    return store.options.clock.nowMillis() + milliseconds
+  }
+
+  // MARK: - Reading
+
+  /// The value of a key; `nil` when it is not there, was removed or has expired.
+  ///
+  /// - Parameter snapshot: the moment that is read; now when `nil`.
+  /// - Throws: `corrupted`, `inputOutput`.
+  public func get(_ key: [UInt8], at snapshot: Snapshot? = nil) throws(StoreError) -> [UInt8]? {
+    try unsafe withValue(of: key.span.bytes, at: snapshot) { value in
+      unsafe value.withUnsafeBytes { unsafe Array($0) }
+    }
+  }
+
+  /// Whether a key has a value.
+  public func contains(_ key: [UInt8], at snapshot: Snapshot? = nil) throws(StoreError) -> Bool {
+    try unsafe withValue(of: key.span.bytes, at: snapshot) { _ in true } ?? false
+  }
+
+  /// Calls `body` with the value of a key where it lies, without a copy.
+  ///
+  /// - Returns: what `body` does; `nil` when the key has no value, and then `body` is not called.
+  /// - Throws: as `get`.
+  public func withValue<Answer>(
+    of key: RawSpan, at snapshot: Snapshot? = nil, _ body: (RawSpan) -> Answer
+  ) throws(StoreError) -> Answer? {
+    // Before the number: see invariant 1.
+    precondition(snapshot.map { $0.store === store } ?? true, "a snapshot of another store")
+    let view = self.view
+    let sequence = snapshot?.sequence ?? store.writes.publishedSequence
+    let scratch = takeScratch()
+    defer { giveBack(scratch) }
+    var answer: Answer?
+    try wrapping {
+      try unsafe key.withUnsafeBytes { key in
+        try unsafe view.forEachVersion(
+          of: key, at: sequence, hasher: hasher, cache: store.cache, scratch: scratch
+        ) { tag, value in
+          if tag.kind == .put, let value = unsafe live(value, tag) {
+            answer = body(unsafe RawSpan(_unsafeBytes: value))
+          }
+          return false
+        }
+      }
+    }
+    return answer
+  }
+
+  /// What of an entry's value is the user's; `nil` when it has expired.
+  func live(_ value: UnsafeRawBufferPointer, _ tag: EntryTag) -> UnsafeRawBufferPointer? {
+    guard tag.expires else { return unsafe value }
+    guard unsafe EntryExpiry.time(of: value) > store.options.clock.nowMillis() else { return nil }
+    return unsafe UnsafeRawBufferPointer(rebasing: value[EntryExpiry.byteCount...])
+  }
+
+  private func takeScratch() -> LookupScratch {
+    scratch.withLock { $0.popLast() } ?? LookupScratch()
+  }
+
+  private func giveBack(_ used: LookupScratch) {
+    scratch.withLock { if $0.count < Self.scratchMax { $0.append(used) } }
+  }
+
+  /// More threads than this read side by side rarely.
+  private static let scratchMax = 64
+
+  /// A cursor over the keys from `lower` on, up to and without `upper`; at no entry yet.
+  ///
+  /// It reads one moment, whatever is written meanwhile, and keeps what it reads in memory and on
+  /// disk for as long as it lives.
+  ///
+  /// - Parameters:
+  ///   - lower: the least key; `nil` for no bound.
+  ///   - upper: behind the greatest key; `nil` for no bound.
+  ///   - snapshot: the moment that is read; now when `nil`.
+  public func cursor(
+    from lower: [UInt8]? = nil, to upper: [UInt8]? = nil, at snapshot: Snapshot? = nil
+  ) -> EntryCursor {
+    // A snapshot of its own while the view is taken: nothing that it sees goes meanwhile.
+    let moment = snapshot ?? Snapshot(store)
+    precondition(moment.store === store, "a snapshot of another store")
+    return withExtendedLifetime(moment) {
+      EntryCursor(self, sequence: moment.sequence, view: view, lower: lower, upper: upper)
+    }
+  }
+
+  /// A cursor over the keys that begin with `prefix`; at no entry yet.
+  public func cursor(prefix: [UInt8], at snapshot: Snapshot? = nil) -> EntryCursor {
+    cursor(from: prefix, to: Self.end(ofPrefix: prefix), at: snapshot)
+  }
+
+  /// The first key behind all that begin with `prefix`; `nil` when there is none.
+  private static func end(ofPrefix prefix: [UInt8]) -> [UInt8]? {
+    var end = prefix
+    while let last = end.popLast() {
+      if last < 255 { return end + [last + 1] }
+    }
+    return nil
+  }
+
+  // MARK: - Writing
+
+  /// Sets the value of a key.
+  ///
+  /// - Parameter timeToLive: how long it counts from now on; `nil` for the keyspace's own.
+  /// - Throws: `invalidArgument`; `noSpace` when the disk is full, and then nothing was written;
+  ///   `poisoned`, `closed`, `inputOutput`.
+  public func put(
+    _ key: [UInt8], _ value: [UInt8], timeToLive: TimeToLive? = nil,
+    durability: Durability = .buffered
+  ) throws(StoreError) {
+    try unsafe put(key.span.bytes, value.span.bytes, timeToLive: timeToLive, durability: durability)
+  }
+
+  /// Sets the value of a key; both are copied.
+  ///
+  /// - Throws: as above.
+  public func put(
+    _ key: RawSpan, _ value: RawSpan, timeToLive: TimeToLive? = nil,
+    durability: Durability = .buffered
+  ) throws(StoreError) {
+    try store.writes.write(durability, of: store) { batch throws(StoreError) in
+      try batch.put(key, value, timeToLive: timeToLive, in: self)
+    }
+  }
+
+  /// Removes a key, whether it is there or not.
+  ///
+  /// - Throws: as `put`.
+  public func remove(
+    _ key: [UInt8], durability: Durability = .buffered
+  ) throws(StoreError) {
+    try store.writes.write(durability, of: store) { batch throws(StoreError) in
+      try batch.remove(key, in: self)
+    }
+  }
+
+  /// Writes a batch, which may be of other keyspaces of the store, too; see `StateStore.write`.
+  public func write(
+    _ batch: WriteBatch, durability: Durability = .buffered
+  ) throws(StoreError) {
+    if let other = batch.parts.first?.keyspace, other.store !== store {
+      throw StoreError(.invalidArgument, "keyspace \(other.name) is of another store")
+    }
+    try store.write(batch, durability)
+  }
+
+  /// Sets the value of a key that has none.
+  ///
+  /// - Returns: whether it had none; otherwise nothing is changed.
+  /// - Throws: as `put`, and `corrupted`.
+  public func insertIfAbsent(
+    _ key: [UInt8], _ value: [UInt8], timeToLive: TimeToLive? = nil,
+    durability: Durability = .buffered
+  ) throws(StoreError) -> Bool {
+    try compareAndSet(
+      key, expected: nil, to: value, timeToLive: timeToLive, durability: durability)
+  }
+
+  /// Sets or removes the value of a key that has the value expected.
+  ///
+  /// - Parameters:
+  ///   - expected: the value it must have; `nil` for none.
+  ///   - value: the new one; `nil` to remove the key.
+  /// - Returns: whether it had; otherwise nothing is changed.
+  /// - Throws: as `put`, and `corrupted`.
+  public func compareAndSet(
+    _ key: [UInt8], expected: [UInt8]?, to value: [UInt8]?, timeToLive: TimeToLive? = nil,
+    durability: Durability = .buffered
+  ) throws(StoreError) -> Bool {
+    var batch = WriteBatch()
+    if let value {
+      try batch.put(key, value, timeToLive: timeToLive, in: self)
+    } else {
+      try batch.remove(key, in: self)
+    }
+    return try store.write(batch, durability) { () throws(StoreError) in
+      try get(key) == expected
+    }
+  }
+}
+
+extension StoreCore {
+  /// Writes a batch.
+  func write(_ batch: WriteBatch, _ durability: Durability) throws(StoreError) {
+    try writes.write(durability, of: self) { $0 = batch }
+  }
+
+  /// Writes a batch if a condition holds, with no write between the two.
+  func write(
+    _ batch: WriteBatch, _ durability: Durability, if condition: () throws(StoreError) -> Bool
+  ) throws(StoreError) -> Bool {
+    try wrapping {
+      try writes.withExclusive {
+        guard try condition() else { return false }
+        try writes.writeAlone(batch, durability, of: self)
+        return true
+      }
+    }
+  }
+}

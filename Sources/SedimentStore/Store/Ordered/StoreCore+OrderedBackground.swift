@@ -1,0 +1,296 @@
+// Flushes and merges of ordered keyspaces, and what they leave in the manifest.
+//
+// What a flush or merge made becomes visible by publishing a new view. Of a keyspace without a log
+// it becomes durable with the next epoch. Of one with a log it is *recorded*: an edit of the epoch
+// that stands, whose tables and, where several keyspaces have the log, whose writes are durable
+// before it; then files of the log that nothing needs are dropped.
+//
+// While an epoch is pending nothing is recorded: a checkpoint that takes the epoch's state would
+// hold later writes of one kind of keyspace, and not of the other.
+
+internal import SedimentIO
+
+extension StoreCore {
+  // MARK: - What to do
+
+  /// The caller holds the monitor.
+  func pickOrderedUrgentTask() -> BackgroundTask? {
+    for keyspace in orderedKeyspaces where !keyspace.isFlushing {
+      if let oldest = keyspace.view.frozen.last {
+        keyspace.isFlushing = true
+        return .flushOrdered(keyspace, oldest)
+      }
+    }
+    guard orderedKeyspaces.contains(where: \.options.isLogged) else { return nil }
+    if !isMakingLog, writes.log.isOpen, writes.log.hasRoom {
+      isMakingLog = true
+      return .makeLog
+    }
+    return mayRecord ? .record : nil
+  }
+
+  /// Whether anything is to be recorded, and may be. The caller holds the monitor.
+  private var mayRecord: Bool {
+    !hasPendingEpoch && recordingHolds == 0 && !isRecording
+      && orderedKeyspaces.contains { $0.needsRecording && $0.options.isLogged }
+  }
+
+  /// The caller holds the monitor.
+  func pickMerge(_ keyspace: OrderedKeyspace) -> BackgroundTask? {
+    guard let choice = picker(of: keyspace).pick(mergeableLevels(keyspace), busy: keyspace.busy)
+    else { return nil }
+    keyspace.busy.formUnion(choice.inputs + choice.overlapped)
+    return .mergeOrdered(keyspace, choice)
+  }
+
+  /// Whether ordered keyspaces have anything under way or due. The caller holds the monitor.
+  var isOrderedBusy: Bool {
+    mayRecord || isRecording
+      || orderedKeyspaces.contains { keyspace in
+        !keyspace.view.frozen.isEmpty || !keyspace.busy.isEmpty
+          || picker(of: keyspace).pick(mergeableLevels(keyspace)) != nil
+      }
+  }
+
+  /// Decides about merges of a keyspace.
+  func picker(of keyspace: OrderedKeyspace) -> OrderedCompactionPicker {
+    OrderedCompactionPicker(baseBytes: options.orderedBaseBytes)
+  }
+
+  /// What may be merged: while an epoch is being committed only what belongs to it, of a keyspace
+  /// that becomes durable with it. The caller holds the monitor.
+  func mergeableLevels(_ keyspace: OrderedKeyspace) -> OrderedLevels {
+    let levels = keyspace.view.levels.metadata
+    guard let orderedCut, !keyspace.options.isLogged else { return levels }
+    return levels.upTo(orderedCut)
+  }
+
+  // MARK: - Flush
+
+  func flush(_ frozen: FrozenOrderedMemtable, in keyspace: OrderedKeyspace) throws {
+    defer {
+      monitor.withLock {
+        keyspace.isFlushing = false
+        monitor.broadcast()
+      }
+    }
+    let start = options.clock.monotonicNanos()
+    var cursor = OrderedMergeCursor(capacity: 1)
+    cursor.add(OrderedSource(OrderedMemtableCursor(frozen.memtable)))
+    // Older versions lie in tables: nothing is at the bottom, and one table takes it all.
+    let output = OrderedRunWriter(
+      store: self, keyspace: keyspace, isBottommost: false, tableBytesMax: .max,
+      expectedEntries: frozen.memtable.counters.entries,
+      expectedBytes: UInt64(frozen.memtable.usedBytes))
+    let tables = try output.write(cursor, givesWay: false)
+    monitor.withLock {
+      finishFiles(tables.map(\.reader.metadata.number))
+      keyspace.update { view in
+        OrderedView(
+          active: view.active,
+          frozen: view.frozen.filter { $0.memtable !== frozen.memtable },
+          levels: view.levels.changing(adding: tables) {
+            $0.insert(tables.map(\.reader.metadata), at: 0)
+          })
+      }
+      keyspace.flushedSequence = max(keyspace.flushedSequence, frozen.lastSequence)
+      keyspace.needsRecording = true
+    }
+    noteFlush(
+      keyspace.name, entries: tables.reduce(0) { $0 + $1.reader.metadata.entryCount },
+      bytes: tables.reduce(0) { $0 + $1.reader.metadata.fileBytes },
+      nanoseconds: options.clock.monotonicNanos() &- start)
+  }
+
+  /// Opens a table for reads, with as much of its filter as the budget allows.
+  func open(_ table: OrderedTableMetadata) throws -> OpenOrderedTable {
+    try tableOpening.withLock {
+      OpenOrderedTable(
+        try OrderedTableReader(
+          directory: directory, metadata: table, filterByteBudget: filters.available),
+        of: filters)
+    }
+  }
+
+  // MARK: - Merge
+
+  /// Merges tables of a keyspace that are marked busy, and publishes the result.
+  func merge(_ choice: OrderedCompactionChoice, in keyspace: OrderedKeyspace) throws {
+    let numbers = Set(choice.inputs + choice.overlapped)
+    defer {
+      monitor.withLock {
+        keyspace.busy.subtract(numbers)
+        monitor.broadcast()
+      }
+    }
+    let start = options.clock.monotonicNanos()
+    let levels = keyspace.view.levels
+    let inputs = levels.tables.joined().filter { numbers.contains($0.reader.metadata.number) }
+    if choice.isMove {
+      publish(inputs, at: choice.outputLevel, insteadOf: numbers, in: keyspace)
+      return
+    }
+    let entries = inputs.reduce(0) { $0 + $1.reader.metadata.entryCount }
+    let bytes = inputs.reduce(0) { $0 + $1.reader.metadata.fileBytes }
+    let output = OrderedRunWriter(
+      store: self, keyspace: keyspace, isBottommost: choice.isBottommost,
+      tableBytesMax: orderedTableBytes, expectedEntries: Int(entries), expectedBytes: bytes)
+    let tables = try output.write(levels.makeCursor(over: numbers), givesWay: true)
+    publish(tables, at: choice.outputLevel, insteadOf: numbers, in: keyspace)
+    noteMerge(
+      .merged(
+        keyspace: keyspace.name, inputs: inputs.count, entriesIn: entries,
+        entriesOut: tables.reduce(0) { $0 + $1.reader.metadata.entryCount },
+        bytes: tables.reduce(0) { $0 + $1.reader.metadata.fileBytes },
+        nanoseconds: options.clock.monotonicNanos() &- start))
+  }
+
+  private func publish(
+    _ tables: [OpenOrderedTable], at level: Int, insteadOf numbers: Set<FileNumber>,
+    in keyspace: OrderedKeyspace
+  ) {
+    monitor.withLock {
+      finishFiles(tables.map(\.reader.metadata.number))
+      keyspace.update { view in
+        OrderedView(
+          active: view.active, frozen: view.frozen,
+          levels: view.levels.changing(adding: tables) { levels in
+            levels.remove(numbers)
+            levels.insert(tables.map(\.reader.metadata), at: level)
+          })
+      }
+      keyspace.needsRecording = true
+    }
+  }
+
+  /// Size at which a merge begins another table.
+  private var orderedTableBytes: UInt64 {
+    min(plan.tableBytes, options.orderedTableBytes)
+  }
+
+  /// Merges all tables of a keyspace into the last level, on the caller's thread.
+  func compact(_ keyspace: OrderedKeyspace) throws {
+    let choice = try monitor.withLock { () -> OrderedCompactionChoice? in
+      while !keyspace.busy.isEmpty && failure == nil && !isStopping { monitor.wait() }
+      if let failure { throw failure }
+      guard !isStopping else { return nil }
+      let choice = OrderedCompactionPicker.pickManual(mergeableLevels(keyspace))
+      if let choice { keyspace.busy.formUnion(choice.inputs + choice.overlapped) }
+      return choice
+    }
+    guard let choice else { return }
+    do {
+      try merge(choice, in: keyspace)
+    } catch {
+      // As on a background thread: only a full disk may pass.
+      if !Self.isFullDisk(error) { poison(error) }
+      throw error
+    }
+  }
+
+  // MARK: - Recording
+
+  /// A keyspace's tables on their way into the manifest.
+  private struct Flushed {
+    var keyspace: OrderedKeyspace
+    var levels: OrderedLevels
+    var flushedSequence: UInt64
+  }
+
+  /// Makes what keyspaces with a log have flushed and merged durable, and drops what is needed no
+  /// more; does nothing while an epoch is pending.
+  func recordOrdered() throws {
+    recording.lock()
+    defer { recording.unlock() }
+    let (flushed, loggedCount) = monitor.withLock { () -> ([Flushed], Int) in
+      guard mayRecord else { return ([], 0) }
+      let logged = orderedKeyspaces.filter(\.options.isLogged)
+      isRecording = true
+      return (
+        logged.filter(\.needsRecording).map { keyspace in
+          keyspace.needsRecording = false
+          return Flushed(
+            keyspace: keyspace, levels: keyspace.view.levels.metadata,
+            flushedSequence: keyspace.flushedSequence)
+        }, logged.count
+      )
+    }
+    guard !flushed.isEmpty else { return }
+    defer {
+      monitor.withLock {
+        isRecording = false
+        monitor.broadcast()
+      }
+    }
+    do {
+      try record(flushed, sharesLog: loggedCount > 1)
+    } catch {
+      monitor.withLock { for one in flushed { one.keyspace.needsRecording = true } }
+      throw error
+    }
+  }
+
+  private func record(_ flushed: [Flushed], sharesLog: Bool) throws {
+    // A batch across keyspaces must not be half there: in the tables of one, and for another in a
+    // log that power loss takes back.
+    if sharesLog { try synchronizeWriteLog() }
+    try synchronize(Set(flushed.flatMap { $0.levels.tables.joined() }.map(\.number.tableName)))
+    try directory.synchronize()
+    var dropped: [FileNumber] = []
+    try manifest.append { state in
+      var edit = StateEdit.within(state, nextFileNumber: peekNextFileNumber)
+      var sequences: [UInt32: UInt64] = [:]
+      for keyspace in state.orderedKeyspaces where keyspace.options.isLogged {
+        sequences[keyspace.id] = keyspace.flushedSequence
+      }
+      for one in flushed {
+        guard let durable = state.orderedKeyspaces.first(where: { $0.id == one.keyspace.id })
+        else { continue }
+        if let change = OrderedKeyspaceEdit(
+          from: durable, to: one.levels, flushedSequence: one.flushedSequence)
+        {
+          edit.orderedKeyspaces.append(change)
+          sequences[change.id] = change.flushedSequence
+        }
+      }
+      dropped = writes.log.droppable(upTo: sequences.values.min() ?? 0)
+      if !dropped.isEmpty {
+        edit.writeLogs = state.writeLogs.filter { !dropped.contains($0.number) }
+      }
+      return edit
+    }
+    writes.log.drop(dropped)
+    if manifest.isLong { try manifest.replace(number: allocateFileNumber()) { _ in } }
+    do {
+      try removeUnneededFiles(isCommitting: false)
+    } catch {
+      // It is durable; a file that stays is removed by the next opening.
+      options.onEvent?(.retrying(message: "\(error)"))
+    }
+  }
+
+  /// Makes all that was written to the log durable; a failure poisons.
+  func synchronizeWriteLog() throws {
+    do {
+      try writes.log.synchronizeWritten()
+    } catch {
+      poison(error)
+      throw error
+    }
+  }
+}
+
+extension OpenLevels {
+  /// A cursor over some of the tables.
+  fileprivate func makeCursor(over numbers: Set<FileNumber>) -> OrderedMergeCursor {
+    let chosen = tables.map { level in
+      level.filter { numbers.contains($0.reader.metadata.number) }.map(\.reader)
+    }
+    var cursor = OrderedMergeCursor(capacity: chosen[0].count + OrderedLevels.count)
+    for table in chosen[0] { cursor.add(OrderedSource(OrderedLevelCursor([table], cache: nil))) }
+    for level in chosen.dropFirst() where !level.isEmpty {
+      cursor.add(OrderedSource(OrderedLevelCursor(level, cache: nil)))
+    }
+    return cursor
+  }
+}

@@ -1,0 +1,101 @@
+import Foundation
+import SedimentIO
+import SedimentStore
+import SedimentTestKit
+import Testing
+
+/// Stores with ordered keyspaces that earlier builds wrote: every build opens them.
+@Suite("Golden stores with ordered keyspaces")
+struct OrderedGoldenTests {
+  /// Formats that were released since there are ordered keyspaces.
+  static let formats = ["v2"]
+  private static let rewritten = ProcessInfo.processInfo.environment["REWRITE_GOLDEN_STORE"]
+
+  @Test("a golden state and checkpoint open, answer and go on", arguments: formats)
+  func opens(format: String) throws {
+    let disk = try GoldenStoreTests.fixture(format)
+    #expect(try ReadOnlyStore.verify(at: "/state", fileSystem: disk).isEmpty)
+    #expect(try ReadOnlyStore.verify(at: "/backups", fileSystem: disk).isEmpty)
+    let state = try ReadOnlyStore.open(at: "/state", fileSystem: disk).state
+    // Tables of several levels, and writes that only the log holds.
+    let logged = try #require(state.orderedKeyspaces.first { $0.name == "logged" })
+    #expect(logged.levels.tables.filter { !$0.isEmpty }.count >= 2)
+    #expect(!state.writeLogs.isEmpty)
+    try Self.check("/state", rounds: 3, on: disk)
+    try StateStore.restore(
+      checkpoint: CheckpointReference(path: "/backups"), to: "/restored", fileSystem: disk)
+    try Self.check("/restored", rounds: 2, on: disk)
+  }
+
+  private static func key(_ number: Int) -> [UInt8] { Array("key \(number % 10)/\(number)".utf8) }
+
+  private static func value(_ number: Int, round: Int) -> [UInt8]? {
+    if number % 7 == round { return nil }
+    return Array("value \(number) of round \(round)".utf8) + [UInt8](repeating: 1, count: 30)
+  }
+
+  private static func options() -> StoreOptions { OrderedScript.options(ManualClock()) }
+
+  private static func keyspaces(
+    _ store: StateStore
+  ) throws -> (logged: OrderedKeyspace, plain: OrderedKeyspace) {
+    (
+      try store.orderedKeyspace("logged"),
+      try store.orderedKeyspace(
+        "plain", OrderedKeyspaceOptions(isLogged: false, compression: .none))
+    )
+  }
+
+  private static func write(round: Int, to store: StateStore) throws {
+    let keyspaces = try keyspaces(store)
+    for keyspace in [keyspaces.logged, keyspaces.plain] {
+      for number in 0..<300 {
+        if let value = value(number, round: round) {
+          try keyspace.put(key(number), value)
+        } else {
+          try keyspace.remove(key(number))
+        }
+      }
+    }
+  }
+
+  /// Holds what is at a path against what was written, and writes on.
+  private static func check(_ path: String, rounds: Int, on disk: MemoryFileSystem) throws {
+    for _ in 0..<2 {
+      let store = try StateStore.open(at: path, options: options(), fileSystem: disk)
+      let keyspaces = try keyspaces(store)
+      // The last round came behind the last epoch.
+      for (keyspace, round) in [(keyspaces.logged, rounds - 1), (keyspaces.plain, 1)] {
+        for number in 0..<300 {
+          #expect(try keyspace.get(key(number)) == value(number, round: round), "\(path)")
+        }
+      }
+      try keyspaces.logged.put([1], [2])
+      #expect(try keyspaces.logged.get([1]) == [2])
+      try store.compact()
+      try store.commitEpoch()
+      try store.close()
+    }
+  }
+
+  /// Writes a fixture with the present build: see `Fixtures/README.md`.
+  @Test(
+    "a new format's fixture with ordered keyspaces is written when asked for",
+    .enabled(if: OrderedGoldenTests.rewritten != nil))
+  func rewrite() throws {
+    let format = try #require(Self.rewritten)
+    let memory = MemoryFileSystem()
+    let store = try StateStore.open(
+      at: "/state", options: Self.options(), seed: HashSeed(first: 0x5EED, second: 0x6F1D),
+      fileSystem: memory)
+    try Self.write(round: 0, to: store)
+    try store.compact()
+    try Self.write(round: 1, to: store)
+    try store.checkpoint(to: "/backups")
+    try Self.write(round: 2, to: store)
+    try store.waitUntilIdle()
+    try Self.keyspaces(store).logged.put(Self.key(1), Self.value(1, round: 2) ?? [])
+    try store.close()
+    try GoldenStoreTests.save(memory, as: format)
+  }
+}
