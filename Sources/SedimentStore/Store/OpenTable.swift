@@ -76,6 +76,9 @@ package final class ByteBudget: Sendable {
   /// A budget of which nothing is taken.
   package init(limit: Int) { self.limit = limit }
 
+  /// Bytes granted at the moment.
+  var used: Int { state.withLock { $0.used } }
+
   /// Bytes not granted at the moment.
   package var available: Int { state.withLock { max(limit - $0.used, 0) } }
 

@@ -38,9 +38,11 @@ extension StoreCore {
       memtableMemory.prepareOne()
     case .flush(let keyspace, let shard, let frozen):
       try flush(frozen, of: shard, in: keyspace)
+      try balanceFilters()
       noteRetry(nil)
     case .merge(let keyspace, let shard, let choice, let picker):
       try merge(choice, of: shard, in: keyspace, picker)
+      try balanceFilters()
       noteRetry(nil)
     case .flushOrdered(let keyspace, let frozen):
       try flush(frozen, in: keyspace)

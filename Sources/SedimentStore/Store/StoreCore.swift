@@ -38,6 +38,8 @@ final class StoreCore: @unchecked Sendable {
   let recording = Monitor()
   /// Held while tables are synchronised.
   private let synchronizing = Monitor()
+  /// Held while the memory for filters is divided.
+  let balancing = Monitor()
   /// Held while a table is opened.
   let tableOpening = Monitor()
 

@@ -35,13 +35,19 @@ package struct TableOpening {
   /// - Throws: `FileError`, `Corruption` or `UnsupportedFormat` that names the file.
   package func open(_ state: StoreState) throws -> OpenTables {
     let slices = state.tableSlices
+    let runKeys = state.runKeys
     let byNumber = slices.indices.sorted { slices[$0].table.number < slices[$1].table.number }
     let outlines = try workers.map(byNumber.count) { [directory] index in
       try TableOutline(directory: directory, metadata: slices[byNumber[index]].table)
     }
     var places = [Int](repeating: 0, count: slices.count)
     for (place, index) in byNumber.enumerated() { places[index] = place }
-    let plans = Self.divide(budget.available, among: places.map { outlines[$0] })
+    let claims = zip(slices, places).map { slice, place in
+      FilterAllocation.Claim(outlines[place].filter, runKeys: runKeys[slice.table.number] ?? 0)
+    }
+    let indexBytes = outlines.reduce(0) { $0 + $1.indexBytes }
+    let granted = FilterAllocation.divide(budget.available - indexBytes, among: claims)
+    let plans = zip(claims, granted).map { $0.geometry.loadPlan(byteBudget: $1) }
     let readers = try workers.map(byNumber.count) { index in
       try TableReader(outlines[index], filter: plans[byNumber[index]])
     }
@@ -50,17 +56,6 @@ package struct TableOpening {
     return tables
   }
 
-  /// What is loaded of each table's filter: the first ones are loaded whole, as far as memory goes.
-  private static func divide(
-    _ byteBudget: Int, among tables: [TableOutline]
-  ) -> [FilterLoadPlan] {
-    var left = byteBudget - tables.reduce(0) { $0 + $1.indexBytes }
-    return tables.map { table in
-      let plan = table.filter.loadPlan(byteBudget: left)
-      left -= plan.memoryBytes
-      return plan
-    }
-  }
 }
 
 /// The open tables of a state, for its shards to take.
@@ -85,6 +80,17 @@ package struct OpenTables {
 }
 
 extension StoreState {
+  /// Entries of the run that each table is part of; of the largest, where it is part of several.
+  fileprivate var runKeys: [FileNumber: UInt64] {
+    var keys: [FileNumber: UInt64] = [:]
+    for run in keyspaces.lazy.flatMap(\.shards).flatMap(\.runs) {
+      for slice in run.tables {
+        keys[slice.table.number] = max(keys[slice.table.number] ?? 0, run.entryCount)
+      }
+    }
+    return keys
+  }
+
   /// A slice of every table named, each table once, in the order of keyspaces, shards, age (the
   /// newest runs, which lookups ask first, come first) and hash.
   fileprivate var tableSlices: [TableSlice] {

@@ -23,7 +23,7 @@ package final class TableReader {
   /// The file, which the outline closes.
   let file: any File
   /// What was read first; owns the file and the index that `probe` reads.
-  private let outline: TableOutline
+  let outline: TableOutline
 
   /// Opens the table that `metadata` describes.
   ///

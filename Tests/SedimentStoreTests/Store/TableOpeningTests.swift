@@ -101,7 +101,9 @@ struct TableOpeningTests {
         first = plans
       }
       let plans = try #require(first)
-      #expect((plans[0].memoryBytes == filters[0]) == (room >= filters[0]), "the first comes first")
+      // The runs of Bloom filters become larger; the smaller one's filter is worth more a byte.
+      let shares = [0, 1, 3, 4].map { Double(plans[$0].memoryBytes) / Double(filters[$0]) }
+      #expect(shares == shares.sorted(by: >), "room \(room): \(shares)")
       #expect((plans.map(\.memoryBytes) == filters) == (room == all))
     }
   }
