@@ -92,13 +92,7 @@ public struct MapState<Key: OrderedKey, Field: OrderedKey, Value>: Sendable {
   }
 
   /// Removes all of a key's map.
-  public func clear(_ key: Key) throws {
-    var batch = WriteBatch()
-    for entry in try keyspace.entries(startingWith: key) {
-      try keyspace.remove(entry.key, in: &batch)
-    }
-    try keyspace.base.write(batch)
-  }
+  public func clear(_ key: Key) throws { try keyspace.removeAll(startingWith: key) }
 }
 
 /// A list for each key.
@@ -139,13 +133,7 @@ public struct ListState<Key: OrderedKey, Value>: Sendable {
   }
 
   /// Removes a key's list.
-  public func clear(_ key: Key) throws {
-    var batch = WriteBatch()
-    for entry in try keyspace.entries(startingWith: key) {
-      try keyspace.remove(entry.key, in: &batch)
-    }
-    try keyspace.base.write(batch)
-  }
+  public func clear(_ key: Key) throws { try keyspace.removeAll(startingWith: key) }
 }
 
 /// For each key, what its values were reduced to.

@@ -105,21 +105,33 @@ public struct Keyspace<Key: OrderedKey, Value>: Sendable {
   public func entries(
     startingWith prefix: some OrderedKey, at snapshot: Snapshot? = nil
   ) throws -> [(key: Key, value: Value)] {
-    var entries: [(key: Key, value: Value)] = []
-    var cursor = base.cursor(prefix: prefix.keyBytes, at: snapshot)
+    try entries(of: base.cursor(prefix: prefix.keyBytes, at: snapshot))
+  }
+
+  /// Removes all keys that begin with the bytes of another key, in one batch.
+  ///
+  /// - Throws: `invalidArgument` when they have no room in a batch: 64 MiB.
+  public func removeAll(startingWith prefix: some OrderedKey) throws {
+    var batch = WriteBatch()
+    var cursor = base.cursor(prefix: prefix.keyBytes)
     try cursor.seekToFirst()
     while cursor.isValid {
-      entries.append((try Key(keyBytes: cursor.keyBytes), try values.decode(cursor.valueBytes)))
+      try batch.remove(cursor.keyBytes, in: base)
       try cursor.moveNext()
     }
-    return entries
+    try base.write(batch)
   }
 
   private func entries(
     from lower: [UInt8]?, to upper: [UInt8]?, at snapshot: Snapshot?
   ) throws -> [(key: Key, value: Value)] {
+    try entries(of: base.cursor(from: lower, to: upper, at: snapshot))
+  }
+
+  private func entries(
+    of cursor: consuming EntryCursor
+  ) throws -> [(key: Key, value: Value)] {
     var entries: [(key: Key, value: Value)] = []
-    var cursor = base.cursor(from: lower, to: upper, at: snapshot)
     try cursor.seekToFirst()
     while cursor.isValid {
       entries.append((try Key(keyBytes: cursor.keyBytes), try values.decode(cursor.valueBytes)))

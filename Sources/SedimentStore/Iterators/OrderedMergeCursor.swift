@@ -162,8 +162,7 @@ package struct OrderedMergeCursor: ~Copyable {
   @inline(__always)
   private func player(_ index: Int) -> Player {
     let key = unsafe sources[index].key
-    let head = unsafe key.baseAddress.map { unsafe KeyOrder.head($0, key.count) } ?? 0
-    return unsafe Player(head: head, key: key, tag: sources[index].tag, source: index)
+    return unsafe Player(head: KeyOrder.head(key), key: key, tag: sources[index].tag, source: index)
   }
 
   /// Puts the source that was first back where it belongs after it moved.

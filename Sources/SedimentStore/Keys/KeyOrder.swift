@@ -19,6 +19,13 @@ package enum KeyOrder {
     return head
   }
 
+  /// The same of a key as a buffer, of which an empty one may have no address.
+  @inline(__always)
+  package static func head(_ key: UnsafeRawBufferPointer) -> UInt64 {
+    guard let base = key.baseAddress else { return 0 }
+    return unsafe head(base, key.count)
+  }
+
   /// Less than zero, zero or more, as `a` comes before `b`, is equal to it or comes behind.
   @inline(__always)
   package static func compare(

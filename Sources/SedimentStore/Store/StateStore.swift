@@ -256,6 +256,7 @@ public final class StateStore: Sendable {
       for keyspace in core.monitor.withLock({ core.orderedKeyspaces }) {
         try core.compact(keyspace)
       }
+      try core.balanceFilters()
     }
   }
 

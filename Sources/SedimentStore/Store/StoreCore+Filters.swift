@@ -6,8 +6,8 @@
 // (`FilterAllocation`), and tables whose filters are to be larger or smaller are opened again with
 // that much of it. Their file, footer and index are shared.
 //
-// To divide is cheap, to load is not; so nothing is done while what is loaded is within a few
-// percent of the memory, and what is divided leaves as much.
+// To divide is cheap, to load is not; so nothing is done while what is loaded is near what it can
+// be, and what is divided leaves room for a few tables more.
 
 internal import SedimentIO
 
@@ -20,8 +20,10 @@ extension StoreCore {
 
   /// Shares of the memory for filters between which nothing is loaded or dropped, and the one that
   /// is aimed at.
-  private static let fullEnough = 0.90
-  private static let aim = 0.95
+  ///
+  /// What lies in huge pages takes more than its bytes, and a merge keeps what it reads as it was.
+  private static let fullEnough = 0.85
+  private static let aim = 0.90
 
   /// Divides the memory for filters anew, where tables have too little or too much of it. Called
   /// after tables were published; one thread at a time does it, others go on.

@@ -53,6 +53,16 @@ extension StoreCore {
   }
 
   private func waitForRoom(_ shard: Shard, _ keyspace: HashedKeyspace) throws {
+    try stall(writersOf: keyspace.name) {
+      shard.view.frozen.count >= MemoryPlan.frozenMax - 1
+        || (shard.view.runs.count >= Self.runsMax && !shard.busyRuns.isEmpty)
+    }
+  }
+
+  /// Waits for flushes and merges as long as a keyspace has no room; the time is counted.
+  ///
+  /// - Parameter hasNoRoom: called under the monitor.
+  func stall(writersOf keyspace: String, while hasNoRoom: () -> Bool) throws {
     let start = options.clock.monotonicNanos()
     var hasWaited = false
     defer {
@@ -62,13 +72,11 @@ extension StoreCore {
           $0.stalls += 1
           $0.stallNanos += waited
         }
-        options.onEvent?(.stalled(keyspace: keyspace.name, nanoseconds: waited))
+        options.onEvent?(.stalled(keyspace: keyspace, nanoseconds: waited))
       }
     }
     try monitor.withLock {
-      while shard.view.frozen.count >= MemoryPlan.frozenMax - 1
-        || (shard.view.runs.count >= Self.runsMax && !shard.busyRuns.isEmpty)
-      {
+      while hasNoRoom() {
         hasWaited = true
         try waitForProgress(since: start)
       }

@@ -20,6 +20,10 @@ final class OpenLevels: Sendable {
   let tables: [[OpenOrderedTable]]
   /// Whether there is none at all.
   let isEmpty: Bool
+  /// Of the tables below level 0, level by level, the head of the largest key.
+  private let heads: [UInt64]
+  /// Where the heads of each level begin, and where the last ones end.
+  private let starts: [Int]
 
   init(_ metadata: OrderedLevels, _ open: [FileNumber: OpenOrderedTable]) {
     self.metadata = metadata
@@ -32,6 +36,14 @@ final class OpenLevels: Sendable {
       }
     }
     isEmpty = tables.allSatisfy(\.isEmpty)
+    var heads: [UInt64] = []
+    var starts = [0]
+    for level in metadata.tables.dropFirst() {
+      starts.append(heads.count)
+      heads += level.map { unsafe $0.largestKey.withUnsafeBytes { unsafe KeyOrder.head($0) } }
+    }
+    self.heads = heads
+    self.starts = starts + [heads.count]
   }
 
   /// All of them by number.
@@ -52,16 +64,29 @@ final class OpenLevels: Sendable {
     return OpenLevels(metadata, open)
   }
 
-  /// The table of a level below 0 in which a key lies, if it is in that level.
-  func table(of key: UnsafeRawBufferPointer, in level: Int) -> OpenOrderedTable? {
-    let tables = self.tables[level]
-    var (low, high) = (0, tables.count)
-    while low < high {
-      let middle = (low &+ high) &>> 1
-      if unsafe tables[middle].reader.ends(before: key) { low = middle &+ 1 } else { high = middle }
+  /// The table of a level below 0 in which a key of this head lies, if it is in that level.
+  func table(
+    of key: UnsafeRawBufferPointer, head: UInt64, in level: Int
+  ) -> OpenOrderedTable? {
+    let start = starts[level]
+    var low = start
+    var count = starts[level &+ 1] &- start
+    if count == 0 { return nil }
+    while count > 0 {
+      let half = count &>> 1
+      if heads[low &+ half] < head {
+        low &+= half &+ 1
+        count &-= half &+ 1
+      } else {
+        count = half
+      }
     }
-    guard low < tables.count, unsafe !tables[low].reader.begins(behind: key) else { return nil }
-    return tables[low]
+    let tables = self.tables[level]
+    // Of tables with this very head the keys decide.
+    var index = low &- start
+    while index < tables.count, unsafe tables[index].reader.ends(before: key) { index &+= 1 }
+    guard index < tables.count, unsafe !tables[index].reader.begins(behind: key) else { return nil }
+    return tables[index]
   }
 }
 
@@ -115,6 +140,7 @@ final class OrderedView: Sendable {
     }
     guard !levels.isEmpty else { return }
     let hash = unsafe hasher.hash(key)
+    let head = unsafe KeyOrder.head(key)
     for table in levels.tables[0]
     where unsafe !table.reader.ends(before: key) && !table.reader.begins(behind: key) {
       guard table.reader.mayContain(hash) else { continue }
@@ -124,7 +150,8 @@ final class OrderedView: Sendable {
       else { return }
     }
     for level in 1..<OrderedLevels.count {
-      guard let table = unsafe levels.table(of: key, in: level), table.reader.mayContain(hash)
+      guard let table = unsafe levels.table(of: key, head: head, in: level),
+        table.reader.mayContain(hash)
       else { continue }
       guard
         try unsafe table.reader.forEachVersion(

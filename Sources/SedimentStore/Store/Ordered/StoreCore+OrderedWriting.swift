@@ -43,28 +43,10 @@ extension StoreCore {
   }
 
   private func waitForRoom(_ keyspace: OrderedKeyspace) throws {
-    let start = options.clock.monotonicNanos()
-    var hasWaited = false
-    defer {
-      if hasWaited {
-        let waited = options.clock.monotonicNanos() &- start
-        statistics.update {
-          $0.stalls += 1
-          $0.stallNanos += waited
-        }
-        options.onEvent?(.stalled(keyspace: keyspace.name, nanoseconds: waited))
-      }
-    }
-    try monitor.withLock {
-      while true {
-        let view = keyspace.view
-        guard
-          view.frozen.count >= MemoryPlan.frozenMax
-            || (view.levels.tables[0].count >= Self.level0TablesMax && !keyspace.busy.isEmpty)
-        else { return }
-        hasWaited = true
-        try waitForProgress(since: start)
-      }
+    try stall(writersOf: keyspace.name) {
+      let view = keyspace.view
+      return view.frozen.count >= MemoryPlan.frozenMax
+        || (view.levels.tables[0].count >= Self.level0TablesMax && !keyspace.busy.isEmpty)
     }
   }
 
