@@ -74,6 +74,8 @@ extension EngineName {
   func objection(to workload: WorkloadName) -> String? {
     switch (self, workload) {
     case (.sediment, _): nil
+    case (.rocksdb, _) where workload.isOrdered: nil
+    case (_, _) where workload.isOrdered: "\(rawValue) is no ordered store here"
     case (_, .job): "job is the sediment executable alone"
     case (.floor, .checkpoint), (.floor, .restart): "the floor cannot be opened again"
     case (.floor, .dedupTTL), (.lmdb, .dedupTTL): "\(rawValue) has no time to live"

@@ -62,7 +62,7 @@ extension RunRequest {
     case .dedupHot: workload.repeats = WORKLOAD_REPEATS_RECENT
     case .dedupCold: workload.repeats = WORKLOAD_REPEATS_ANY
     case .dedupUnique, .lookupHit, .lookupMiss: workload.repeat_thousandths = 0
-    case .dedup, .dedupTTL, .checkpoint, .restart, .job: break
+    default: break
     }
     return workload
   }

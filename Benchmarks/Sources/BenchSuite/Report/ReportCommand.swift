@@ -75,6 +75,11 @@ struct ReportGroup {
     case .dedup, .dedupCold, .dedupHot, .checkpoint, .job:
       words.append("\(decimal(Double(request.repeatThousandths) / 10, digits: 0)) % duplicates")
     case .dedupUnique: break
+    default:
+      // An operation is a call of its own.
+      words[0] = "\(grouped(request.events)) entries"
+      words[2] = request.isCold ? "page cache dropped" : "warm"
+      words[3] = "\(inBytes(UInt64(request.memory))) of memory"
     }
     if request.workload == .checkpoint {
       words.append("a checkpoint every \(decimal(request.epochSeconds, digits: 1)) s")

@@ -13,9 +13,14 @@ struct RunCommand: ParsableCommand {
       synchronised and counted. When the engines do not accept the same number of keys the runs \
       are void: exit status 1.
 
-      Of a peer, rocksdb and lmdb, every writer has a store of its own and the keys are routed by \
-      adserver_id; the floor likewise. Sediment is one store with twice as many shards. The peers \
-      are got by tools/setup --benchmarks.
+      The workloads from fillseq on are those of ordered key-value stores, named as db_bench and \
+      YCSB do, with keys of 16 bytes and values of 100 that compress to half: --events entries, \
+      --lookups operations, one store for all threads, the log on and, but for fillsync, not \
+      synchronised; --memory is that of both engines.
+
+      Of a peer in the others, rocksdb and lmdb, every writer has a store of its own and the keys \
+      are routed by adserver_id; the floor likewise. Sediment is one store with twice as many \
+      shards. The peers are got by tools/setup --benchmarks.
       """)
 
   @Option(help: "What is done: \(WorkloadName.names).")
@@ -23,10 +28,10 @@ struct RunCommand: ParsableCommand {
 
   @Option(
     name: .customLong("engine"),
-    help: "Once for each engine: \(EngineName.names); sediment and the floor by default.")
+    help: "Once for each engine: \(EngineName.names); sediment and its usual peer by default.")
   var engines: [EngineName] = []
 
-  @Option(help: "Events that are inserted; keys that are loaded before lookups.")
+  @Option(help: "Events that are inserted; keys or entries that are loaded before lookups.")
   var events: Count = Count(3_000_000)
 
   @Option(help: "Writers, or readers.")
@@ -52,7 +57,7 @@ struct RunCommand: ParsableCommand {
     help: "Seconds between Sediment's epochs and, in checkpoint, between checkpoints; 0 for none.")
   var epochSeconds = 10.0
 
-  @Option(help: "Keys that are looked up.")
+  @Option(help: "Keys that are looked up, or operations.")
   var lookups: Count = Count(1_000_000)
 
   @Flag(help: "Lookups and restarts find an empty page cache.")
@@ -117,7 +122,8 @@ struct RunCommand: ParsableCommand {
 
   private var chosenEngines: [EngineName] {
     if !engines.isEmpty { return engines }
-    return [.sediment, .floor].filter { $0.objection(to: workload) == nil }
+    let usual: [EngineName] = workload.isOrdered ? [.sediment, .rocksdb] : [.sediment, .floor]
+    return usual.filter { $0.objection(to: workload) == nil }
   }
 
   private func request(_ engine: EngineName, number: Int) -> RunRequest {

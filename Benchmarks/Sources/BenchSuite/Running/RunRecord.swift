@@ -7,7 +7,7 @@ package struct RunFigures: Codable, Sendable {
   var mode: String
   var threads: Int
   /// Events decided, or keys looked up.
-  var events: UInt64
+  package var events: UInt64
   /// Keys that were new, or found by lookups.
   package var accepted: UInt64
   var wallSeconds: Double

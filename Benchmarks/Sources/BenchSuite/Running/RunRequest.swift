@@ -12,6 +12,25 @@ package enum WorkloadName: String, Codable, CaseIterable, ExpressibleByArgument 
   case lookupHit = "lookup-hit"
   case lookupMiss = "lookup-miss"
   case checkpoint, restart, job
+  // Of ordered key-value stores, as db_bench and YCSB name them.
+  case fillseq, fillrandom, fillsync, overwrite, readrandom, readmissing, multireadrandom
+  case seekrandom, scan, scanreverse, readwhilewriting
+  case ycsbA = "ycsb-a"
+  case ycsbB = "ycsb-b"
+  case ycsbC = "ycsb-c"
+  case ycsbD = "ycsb-d"
+  case ycsbE = "ycsb-e"
+  case ycsbF = "ycsb-f"
+
+  /// Whether it is one of an ordered key-value store.
+  package var isOrdered: Bool {
+    switch self {
+    case .dedup, .dedupUnique, .dedupHot, .dedupCold, .dedupTTL, .lookupHit, .lookupMiss,
+      .checkpoint, .restart, .job:
+      false
+    default: true
+    }
+  }
 }
 
 /// What is measured.

@@ -24,11 +24,17 @@ struct SummaryColumn: Sendable {
         [name, speed, ratio(to: first), cpu] + latencies + sizes + reads
       case .dedup, .dedupUnique, .dedupHot, .dedupCold, .dedupTTL, .checkpoint, .job:
         [name, speed, lastTenth, ratio(to: first), cpu] + latencies + sizes + writes
+      case .fillseq, .fillrandom, .fillsync, .overwrite:
+        [name, operations, ratio(to: first), cpu] + latencies + sizes + writes
+      default: [name, operations, ratio(to: first), cpu] + latencies + sizes + reads
       }
     return columns.filter { column in summaries.contains { column.value($0) != nil } }
   }
 
   private static let name = SummaryColumn("engine") { $0.engine }
+  private static let operations = SummaryColumn("operations/s") {
+    grouped(UInt64($0.eventsPerSecond))
+  }
   private static let speed = SummaryColumn("events/s") { grouped(UInt64($0.eventsPerSecond)) }
   private static let lastTenth = SummaryColumn("last tenth") { summary in
     let speeds = summary.records.compactMap { record in

@@ -31,6 +31,7 @@ package struct EngineRun {
     case .lookupHit, .lookupMiss: return try lookups()
     case .restart: return try restart()
     case .job: return try JobRun(request: request).run()
+    default: return try OrderedRun(request: request).run()
     }
   }
 
