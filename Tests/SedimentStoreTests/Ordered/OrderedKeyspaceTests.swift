@@ -116,6 +116,25 @@ struct OrderedKeyspaceTests {
       Self.code { try keyspace.put([1], [1], timeToLive: .milliseconds(0)) } == .invalidArgument)
   }
 
+  @Test func whatIsFlushedIsNotReplayed() throws {
+    let fileSystem = MemoryFileSystem()
+    let store = try Self.open(fileSystem)
+    let logged = try store.orderedKeyspace("logged")
+    let plain = try store.orderedKeyspace("plain", OrderedKeyspaceOptions(isLogged: false))
+    try logged.put([1], [1])
+    try plain.put([1], [1])
+    try store.flush()
+    try store.flush()
+    let state = try ReadOnlyStore.open(at: "/state", fileSystem: fileSystem).state
+    #expect(state.orderedTables.count == 1, "the other one waits for an epoch")
+    try store.close()
+    let again = try Self.open(fileSystem)
+    #expect(try again.orderedKeyspace("logged").get([1]) == [1])
+    #expect(
+      try again.orderedKeyspace("plain", OrderedKeyspaceOptions(isLogged: false)).get([1]) == nil)
+    #expect(Self.code { try store.flush() } == .closed)
+  }
+
   @Test func filesOfTheLogGo() throws {
     let fileSystem = MemoryFileSystem()
     let store = try Self.open(fileSystem)

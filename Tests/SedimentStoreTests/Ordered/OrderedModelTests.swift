@@ -18,6 +18,7 @@ struct OrderedModelTests {
       case 0: try script.commit()
       case 1: try script.store?.compact()
       case 2: try script.store?.waitUntilIdle()
+      case 13: try script.store?.flush()
       case 3 where snapshots.count < 4:
         if let store = script.store { snapshots.append((store.snapshot(), script.contents)) }
       case 4 where !snapshots.isEmpty:

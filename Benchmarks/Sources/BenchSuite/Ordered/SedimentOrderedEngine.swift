@@ -62,7 +62,7 @@ final class SedimentOrderedEngine: OrderedEngine {
   }
 
   func settle() throws {
-    try store.commitEpoch()
+    try store.flush()
     try store.waitUntilIdle()
   }
 

@@ -83,6 +83,18 @@ extension StateStore {
     try wrapping { try core.synchronizeWriteLog() }
   }
 
+  /// Writes what ordered keyspaces hold in memory to tables, and waits until that is done: the next
+  /// opening has no log to replay, and reads find nothing in the way.
+  ///
+  /// Nothing needs it to be durable: see `Durability`.
+  ///
+  /// - Throws: `noSpace` when the disk stays full for longer than `StoreOptions.fullDiskPatience`;
+  ///   `poisoned`, `closed`.
+  public func flush() throws(StoreError) {
+    try core.checkWritable()
+    try wrapping { try core.flushOrdered() }
+  }
+
   /// A snapshot of all ordered keyspaces as they are now.
   public func snapshot() -> Snapshot { Snapshot(core) }
 

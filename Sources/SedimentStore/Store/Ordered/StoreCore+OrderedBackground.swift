@@ -102,6 +102,25 @@ extension StoreCore {
       nanoseconds: options.clock.monotonicNanos() &- start)
   }
 
+  /// Has all memtables of ordered keyspaces flushed, and waits for that and its record.
+  func flushOrdered() throws {
+    try writes.withExclusive(hasPriority: true) {
+      let keyspaces = monitor.withLock { orderedKeyspaces }
+      for keyspace in keyspaces where !keyspace.view.active.isEmpty {
+        try freeze(keyspace, lastSequence: writes.publishedSequence, waits: false)
+      }
+    }
+    let start = options.clock.monotonicNanos()
+    try monitor.withLock {
+      while mayRecord || isRecording
+        || orderedKeyspaces.contains(where: { !$0.view.frozen.isEmpty })
+      {
+        try waitForProgress(since: start)
+      }
+      if let failure { throw failure }
+    }
+  }
+
   /// Opens a table for reads, with as much of its filter as the budget allows.
   func open(_ table: OrderedTableMetadata) throws -> OpenOrderedTable {
     try tableOpening.withLock {
