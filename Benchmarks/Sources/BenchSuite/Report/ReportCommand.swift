@@ -53,7 +53,10 @@ struct ReportGroup {
   var request: RunRequest { summaries[0].records[0].request }
   var runs: Int { summaries.map(\.records.count).max() ?? 1 }
 
-  var title: String { "\(request.workload.rawValue), \(request.mode.rawValue)" }
+  var title: String {
+    let name = request.workload.rawValue
+    return request.workload.isOrdered ? name : "\(name), \(request.mode.rawValue)"
+  }
 
   /// The conditions in words.
   var conditions: String { conditionWords.joined(separator: " · ") }
