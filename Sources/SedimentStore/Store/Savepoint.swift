@@ -101,8 +101,28 @@ enum SavepointDescription {
       writer.array("keyspaces", state.keyspaces) { writer, keyspace in
         Self.write(keyspace, to: &writer)
       }
+      writer.array("ordered_keyspaces", state.orderedKeyspaces) { writer, keyspace in
+        Self.write(keyspace, to: &writer)
+      }
+      writer.array("write_logs", state.writeLogs) { writer, log in
+        writer.field("file", string: FileNaming.objects.name(of: log))
+        writer.field("bytes", number: log.committedLength)
+      }
     }
     return writer.text + "\n"
+  }
+
+  private static func write(_ keyspace: OrderedKeyspaceState, to writer: inout JSONWriter) {
+    writer.field("name", string: keyspace.name)
+    writer.field("compression", string: "\(keyspace.options.compression)")
+    writer.field("time_to_live", string: keyspace.options.timeToLive.description)
+    writer.field("log", string: keyspace.options.isLogged ? "every write" : "epochs")
+    writer.array("tables", keyspace.levels.placed) { writer, placed in
+      writer.field("file", string: FileNaming.objects.name(of: TableReference(placed.table)))
+      writer.field("level", number: placed.level)
+      writer.field("entries", number: placed.table.entryCount)
+      writer.field("bytes", number: placed.table.fileBytes)
+    }
   }
 
   private static func write(_ keyspace: KeyspaceState, to writer: inout JSONWriter) {

@@ -86,11 +86,7 @@ public final class StateStore: Sendable {
   ) throws(StoreError) -> HashedKeyspace {
     try core.checkWritable()
     if let existing = keyspace(named: name) {
-      let differences = existing.options.differences(from: options)
-      guard differences.isEmpty else {
-        let list = differences.map { "\($0.name) is \($0.stored), not \($0.given)" }
-        throw StoreError(.optionsDiffer, "keyspace \(name): " + list.joined(separator: "; "))
-      }
+      try Self.check(existing.options.differences(from: options), of: name)
       return existing
     }
     return try create(name, options)
@@ -142,6 +138,15 @@ public final class StateStore: Sendable {
     guard !name.isEmpty, name.utf8.count <= StoreState.nameBytesMax else {
       throw StoreError(.invalidArgument, "a keyspace's name has 1 to 255 bytes")
     }
+  }
+
+  /// Throws when a keyspace was made with other options than it is opened with.
+  static func check(
+    _ differences: [(name: String, stored: String, given: String)], of name: String
+  ) throws(StoreError) {
+    guard !differences.isEmpty else { return }
+    let list = differences.map { "\($0.name) is \($0.stored), not \($0.given)" }
+    throw StoreError(.optionsDiffer, "keyspace \(name): " + list.joined(separator: "; "))
   }
 
   /// Throws when a state has as many keyspaces as there can be.

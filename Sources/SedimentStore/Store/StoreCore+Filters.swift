@@ -35,7 +35,9 @@ extension StoreCore {
     let wanted = holders.reduce(0) { $0 + $1.table.reader.outline.filter.loadPlan().memoryBytes }
     // What is not a filter of a hashed table's stays as it is.
     let memory = filters.limit - (filters.used - loaded)
-    guard isOutOfBalance(loaded: loaded, wanted: wanted, of: memory) else { return }
+    guard loaded > memory || loaded < wanted else { return }
+    let isWasteful = Double(loaded) < Self.fullEnough * Double(memory)
+    guard loaded > memory || isWasteful || Self.hasStarving(holders) else { return }
     let room = wanted <= memory ? wanted : Int(Double(memory) * Self.aim)
     let granted = FilterAllocation.divide(room, among: holders.map(\.claim))
     let changes = zip(holders, granted).map { holder, bytes in
@@ -48,16 +50,8 @@ extension StoreCore {
     }
   }
 
-  private func isOutOfBalance(loaded: Int, wanted: Int, of memory: Int) -> Bool {
-    if loaded > memory { return true }
-    return loaded < wanted && Double(loaded) < Self.fullEnough * Double(memory)
-      || hasStarving(within: memory, wanted: wanted)
-  }
-
-  /// Whether a run that is small has less of its filters than a large one.
-  private func hasStarving(within memory: Int, wanted: Int) -> Bool {
-    guard wanted > memory else { return false }
-    let holders = filterHolders()
+  /// Whether a run that is small beside the largest has less than all of its filters.
+  private static func hasStarving(_ holders: [Holder]) -> Bool {
     let largest = holders.map(\.claim.runKeys).max() ?? 0
     return holders.contains { holder in
       holder.claim.runKeys < largest / 4
@@ -79,7 +73,7 @@ extension StoreCore {
     change.1.memoryBytes - change.0.reader.filter.memoryBytes
   }
 
-  /// Whether a filter changes by as much as an eighth.
+  /// Whether a filter changes by as much as a sixteenth of it.
   private static func isWorthwhile(_ plan: FilterLoadPlan, insteadOf filter: LoadedFilter) -> Bool {
     let difference = abs(plan.memoryBytes - filter.memoryBytes)
     return difference > 0 && difference >= plan.geometry.imageBytes / 16

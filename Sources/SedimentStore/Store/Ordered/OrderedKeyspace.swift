@@ -225,9 +225,6 @@ public final class OrderedKeyspace: @unchecked Sendable {
   public func write(
     _ batch: WriteBatch, durability: Durability = .buffered
   ) throws(StoreError) {
-    if let other = batch.parts.first?.keyspace, other.store !== store {
-      throw StoreError(.invalidArgument, "keyspace \(other.name) is of another store")
-    }
     try store.write(batch, durability)
   }
 
@@ -268,7 +265,12 @@ public final class OrderedKeyspace: @unchecked Sendable {
 
 extension StoreCore {
   /// Writes a batch.
+  ///
+  /// - Throws: `invalidArgument` when its keyspaces are of another store, and what writing throws.
   func write(_ batch: WriteBatch, _ durability: Durability) throws(StoreError) {
+    if let keyspace = batch.parts.first?.keyspace, keyspace.store !== self {
+      throw StoreError(.invalidArgument, "keyspace \(keyspace.name) is of another store")
+    }
     try writes.write(durability, of: self) { $0 = batch }
   }
 

@@ -11,11 +11,7 @@ extension StateStore {
   ) throws(StoreError) -> OrderedKeyspace {
     try core.checkWritable()
     if let existing = orderedKeyspace(named: name) {
-      let differences = existing.options.differences(from: options)
-      guard differences.isEmpty else {
-        let list = differences.map { "\($0.name) is \($0.stored), not \($0.given)" }
-        throw StoreError(.optionsDiffer, "keyspace \(name): " + list.joined(separator: "; "))
-      }
+      try Self.check(existing.options.differences(from: options), of: name)
       return existing
     }
     return try createOrdered(name, options)
@@ -69,9 +65,6 @@ extension StateStore {
   public func write(
     _ batch: WriteBatch, durability: Durability = .buffered
   ) throws(StoreError) {
-    if let keyspace = batch.parts.first?.keyspace, keyspace.store !== core {
-      throw StoreError(.invalidArgument, "keyspace \(keyspace.name) is of another store")
-    }
     try core.write(batch, durability)
   }
 
