@@ -56,7 +56,7 @@ public struct OrderedKeyspaceReport: Sendable, Equatable {
 public struct WriteLogReport: Sendable, Equatable {
   /// The file's name.
   public var name: String
-  /// How much of it is known to be durable; a running writer's is longer.
+  /// Its size.
   public var bytes: UInt64
 }
 
@@ -113,7 +113,7 @@ extension OrderedKeyspaceReport {
 
 extension [WriteLogReport] {
   var text: String {
-    var table = TextTable([("log of ordered keyspaces", .left), ("durable", .right)])
+    var table = TextTable([("log of ordered keyspaces", .left), ("size", .right)])
     for log in self { table.append([log.name, Figure.bytes(log.bytes)]) }
     return table.text()
   }
@@ -161,6 +161,6 @@ extension OrderedKeyspaceReport {
 
 extension WriteLogReport {
   var json: JSONValue {
-    .object([.init("file", .string(name)), .init("durable_bytes", .unsigned(bytes))])
+    .object([.init("file", .string(name)), .init("bytes", .unsigned(bytes))])
   }
 }

@@ -14,6 +14,12 @@ struct StoredState {
   let directory: any Directory
   let manifestName: String
   let state: StoreState
+
+  /// Bytes of a log of ordered keyspaces, which its writer makes longer than the manifest says;
+  /// what the manifest says of one that is gone.
+  func size(of log: LogReference) throws -> UInt64 {
+    try directory.metadata(of: FileNaming.state.name(of: log))?.size ?? log.committedLength
+  }
 }
 
 /// Opens states for reports.

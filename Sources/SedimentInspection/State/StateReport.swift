@@ -67,8 +67,8 @@ public struct StateReport: Sendable {
     holder = try stored.directory.lockHolder(of: StateStore.lockName)
     keyspaces = try stored.state.keyspaces.map { try KeyspaceReport($0, of: stored) }
     orderedKeyspaces = stored.state.orderedKeyspaces.map { OrderedKeyspaceReport($0) }
-    writeLogs = stored.state.writeLogs.map {
-      WriteLogReport(name: FileNaming.state.name(of: $0), bytes: $0.committedLength)
+    writeLogs = try stored.state.writeLogs.map {
+      WriteLogReport(name: FileNaming.state.name(of: $0), bytes: try stored.size(of: $0))
     }
     checkpoints = []
     unreadableCheckpoints = []

@@ -56,7 +56,7 @@ extension VerificationReport {
     let reader = StateReader(path: path, fileSystem: fileSystem)
     do {
       let stored = try reader.read { $0 }
-      var verifier = StateVerifier(
+      var verifier = try StateVerifier(
         stored: stored, reader: reader, report: report, progress: progress)
       return try verifier.run()
     } catch {
@@ -105,13 +105,15 @@ private struct StateVerifier {
   init(
     stored: StoredState, reader: StateReader, report: VerificationReport,
     progress: @escaping (VerificationReport.Progress) -> Void
-  ) {
+  ) throws {
     self.stored = stored
     self.reader = reader
     self.report = report
     self.progress = progress
     let sizes =
-      stored.state.tableReferences.map(\.fileBytes) + stored.state.logs.map(\.committedLength)
+      stored.state.tableReferences.map(\.fileBytes)
+      + stored.state.keyspaces.flatMap(\.logs).map(\.committedLength)
+      + (try stored.state.writeLogs.map { try stored.size(of: $0) })
     bytesTotal = sizes.reduce(0, &+)
   }
 
@@ -164,9 +166,10 @@ private struct StateVerifier {
     let name = FileNaming.state.name(of: log)
     try noting(name) { report throws in
       report.logCount += 1
-      try WriteLogReader.read(log, name: name, in: directory) { _ in }
+      // As far as opening reads it.
+      try WriteLogReader.read(log, name: name, in: directory, stopsAtCommitted: false) { _ in }
     }
-    advance(log.committedLength)
+    advance(try stored.size(of: log))
   }
 
   /// Runs `body`; damage it throws goes into the report.

@@ -135,6 +135,28 @@ struct OrderedKeyspaceTests {
     #expect(Self.code { try store.flush() } == .closed)
   }
 
+  @Test func damageOfTheLogThatWasAcknowledgedIsFoundAndRefused() throws {
+    let fileSystem = MemoryFileSystem()
+    let store = try Self.open(fileSystem)
+    let keyspace = try store.orderedKeyspace("a")
+    for number in 0..<4 as Range<UInt8> {
+      try keyspace.put([number], [number], durability: .synchronized)
+    }
+    try store.close()
+    #expect(try ReadOnlyStore.open(at: "/state", fileSystem: fileSystem).verify().isEmpty)
+    let log = try #require(
+      try fileSystem.files().first {
+        try $0.hasSuffix(".log") && fileSystem.contents(of: $0).count > 64
+      })
+    var bytes = try fileSystem.contents(of: log)
+    // In the payload of the first record.
+    bytes[RecordLogFormat.headerBytes + RecordLogFormat.frameBytes + 22] ^= 1
+    try fileSystem.replaceContents(of: log, with: bytes)
+    let damage = try ReadOnlyStore.open(at: "/state", fileSystem: fileSystem).verify()
+    #expect(damage.map(\.file) == [log.split(separator: "/").last.map(String.init)])
+    #expect(Self.code { _ = try Self.open(fileSystem) } == .corrupted)
+  }
+
   @Test func filesOfTheLogGo() throws {
     let fileSystem = MemoryFileSystem()
     let store = try Self.open(fileSystem)
