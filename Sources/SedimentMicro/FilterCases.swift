@@ -80,6 +80,7 @@ extension MicroCase {
             guard let hashes = hashes.baseAddress, let all = candidates.baseAddress,
               let survivors = survivors.baseAddress
             else { return 0 }
+            unsafe filter.probe.prefetch(hashes, candidates: all, count: candidates.count)
             return unsafe filter.probe.filter(
               hashes, candidates: all, count: candidates.count, into: survivors)
           }

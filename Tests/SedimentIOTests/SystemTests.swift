@@ -44,6 +44,46 @@ import Testing
     #expect(unsafe try AlignedBuffer(byteCount: 0).bytes.count == 0)
   }
 
+  @Test func aPoolGivesPiecesSideBySideAndTakesThemBack() throws {
+    let pool = HugePagePool()
+    var generator = SeededGenerator(seed: 3)
+    var pieces: [(memory: PooledMemory, mark: UInt8)] = []
+    for step in 0..<400 {
+      if pieces.count < 30 || Bool.random(using: &generator) {
+        let memory = try pool.take(byteCount: Int.random(in: 1...6 << 20, using: &generator))
+        let mark = UInt8(truncatingIfNeeded: step)
+        unsafe memory.bytes.initializeMemory(as: UInt8.self, repeating: mark)
+        pieces.append((memory, mark))
+      } else {
+        pieces.remove(at: Int.random(in: pieces.indices, using: &generator))
+      }
+      // A sample of each: nothing was written over it.
+      for (memory, mark) in pieces {
+        let bytes = unsafe memory.bytes
+        #expect(unsafe bytes[0] == mark && bytes[bytes.count - 1] == mark)
+        #expect(unsafe UInt(bitPattern: bytes.baseAddress) % UInt(HugePagePool.unitBytes) == 0)
+      }
+      let needed = unsafe pieces.reduce(0) { $0 + $1.memory.bytes.count }
+      let counts = pool.byteCounts
+      #expect(counts.taken >= needed && counts.resident >= counts.taken)
+      #expect(counts.taken <= needed + pieces.count * HugePagePool.unitBytes)
+    }
+    pieces = []
+    #expect(pool.byteCounts == (0, 0))
+    #expect(throws: AllocationError.self) { try pool.take(byteCount: 0) }
+    #expect(throws: AllocationError.self) {
+      try pool.take(byteCount: HugePagePool.pieceBytesMax + 1)
+    }
+    // From another place at the same time.
+    let threads = try (0..<2).map { thread in
+      try SystemThread(name: "pool\(thread)") {
+        for count in 1...200 { _ = try? pool.take(byteCount: count << 12) }
+      }
+    }
+    for thread in threads { thread.join() }
+    #expect(pool.byteCounts.taken == 0)
+  }
+
   @Test func memoryThatIsNotThereIsAnError() {
     for count in [-1, Int.max] {
       #expect(throws: AllocationError(byteCount: count)) { try AlignedBuffer(byteCount: count) }

@@ -3,41 +3,43 @@ internal import SedimentIO
 /// Memory at a multiple of 64 bytes, owned by one value.
 ///
 /// Filters are probed at random, and with pages of 4 KiB nearly every probe of a large one misses
-/// the processor's table of pages as well: large memory asks for huge pages.
+/// the processor's table of pages as well: what is not small comes from huge pages.
 @safe
 struct AlignedBytes: ~Copyable {
   static let alignment = 64
-  /// The size of a huge page; less memory than that comes from the heap.
-  private static let mappedBytesMin = 2 << 20
+  /// Less memory than this comes from the heap.
+  private static let pooledBytesMin = 128 << 10
+
+  /// Who owns memory that does not come from the heap.
+  private enum Owner {
+    case pool(PooledMemory)
+    case mapping(AlignedBuffer)
+  }
 
   private(set) var base: UnsafeMutableRawPointer
   private(set) var count: Int
-  /// Owns the memory that does not come from the heap.
-  private let mapping: AlignedBuffer?
+  private let owner: Owner?
 
   /// `count` zero bytes.
   init(zeroed count: Int) {
     self.init(uninitialized: count)
     // What was mapped is zero already.
-    if mapping == nil {
-      unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: count)
-    }
+    if case .mapping = owner { return }
+    unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: count)
   }
 
   /// `count` bytes of any content, for who writes each before it is read.
   init(uninitialized count: Int) {
     self.count = count
-    mapping = count >= Self.mappedBytesMin ? Self.map(count) : nil
-    if let mapped = unsafe mapping?.bytes.baseAddress {
-      unsafe base = mapped
-    } else {
-      unsafe base = .allocate(
-        byteCount: max(count, Self.alignment), alignment: Self.alignment)
-    }
+    owner = Self.take(count)
+    let taken = unsafe Self.base(of: owner)
+    unsafe base =
+      taken
+      ?? .allocate(byteCount: max(count, Self.alignment), alignment: Self.alignment)
   }
 
   deinit {
-    if mapping == nil { unsafe base.deallocate() }
+    if case nil = owner { unsafe base.deallocate() }
   }
 
   /// The bytes, as long as this value lives.
@@ -53,12 +55,24 @@ struct AlignedBytes: ~Copyable {
     swap(&self, &grown)
   }
 
-  /// `nil` when the system gives none: then the heap is asked, which knows no answer but memory.
-  private static func map(_ count: Int) -> AlignedBuffer? {
+  /// `nil` for little memory, and when the system gives none: then the heap is asked, which knows
+  /// no answer but memory.
+  private static func take(_ count: Int) -> Owner? {
+    guard count >= pooledBytesMin else { return nil }
     do {
-      return try AlignedBuffer(byteCount: count, hugePages: true)
+      return count <= HugePagePool.pieceBytesMax
+        ? .pool(try HugePagePool.shared.take(byteCount: count))
+        : .mapping(try AlignedBuffer(byteCount: count, hugePages: true))
     } catch {
       return nil
+    }
+  }
+
+  private static func base(of owner: Owner?) -> UnsafeMutableRawPointer? {
+    switch owner {
+    case .pool(let memory): unsafe memory.bytes.baseAddress
+    case .mapping(let buffer): unsafe buffer.bytes.baseAddress
+    case nil: nil
     }
   }
 }

@@ -31,6 +31,7 @@ package struct BinaryFuseFilterBuilder: ~Copyable {
   package static let keysMax = 1 << 28
 
   private let planes: UInt8
+  private var memory: AlignedBytes
   private var keys: UnsafeMutablePointer<UInt64>
   private var capacity: Int
   private var count = 0
@@ -43,11 +44,8 @@ package struct BinaryFuseFilterBuilder: ~Copyable {
     precondition((1...16).contains(planes), "\(planes) planes; 1 to 16 are allowed")
     self.planes = UInt8(planes)
     capacity = max(64, min(expectedKeys, BinaryFuseFilterBuilder.keysMax))
-    unsafe keys = .allocate(capacity: capacity)
-  }
-
-  deinit {
-    unsafe keys.deallocate()
+    memory = AlignedBytes(uninitialized: capacity * MemoryLayout<UInt64>.stride)
+    unsafe keys = memory.base.bindMemory(to: UInt64.self, capacity: capacity)
   }
 
   /// Most memory that building a filter of `keys` keys takes, collected keys and image included.
@@ -78,6 +76,8 @@ package struct BinaryFuseFilterBuilder: ~Copyable {
   package consuming func finish() throws(FilterBuildError) -> FilterImage {
     guard count > 0 else { return FilterImage() }
     guard count <= BinaryFuseFilterBuilder.keysMax else { throw .tooManyKeys(count) }
+    // What `keys` points to.
+    defer { extendLifetime(memory) }
     let sizedFor = count
     var scratch = FuseScratch(
       keys: count, cells: FuseSizing.layout(keys: count, planes: planes, seed: 0).cellCount)
@@ -108,11 +108,10 @@ package struct BinaryFuseFilterBuilder: ~Copyable {
   }
 
   private mutating func grow(to needed: Int) {
-    let larger = max(needed, capacity * 2)
-    let grown = UnsafeMutablePointer<UInt64>.allocate(capacity: larger)
-    unsafe grown.initialize(from: keys, count: count)
-    unsafe keys.deallocate()
-    unsafe keys = grown
-    capacity = larger
+    capacity = max(needed, capacity * 2)
+    var grown = AlignedBytes(uninitialized: capacity * MemoryLayout<UInt64>.stride)
+    unsafe grown.base.copyMemory(from: keys, byteCount: count * MemoryLayout<UInt64>.stride)
+    swap(&memory, &grown)
+    unsafe keys = memory.base.bindMemory(to: UInt64.self, capacity: capacity)
   }
 }

@@ -71,7 +71,18 @@ package struct FilterProbe: BitwiseCopyable {
     }
   }
 
-  /// Keeps the candidates that may be present.
+  /// Asks for the memory that `filter` will read first: that of `prefetchDistance` candidates at
+  /// most. Some work should lie between the two.
+  package func prefetch(
+    _ hashes: UnsafePointer<KeyHash>, candidates: UnsafePointer<UInt32>, count: Int
+  ) {
+    for index in 0..<min(FilterProbe.prefetchDistance, count) {
+      unsafe prefetch(hashes[Int(candidates[index])])
+    }
+  }
+
+  /// Keeps the candidates that may be present. `prefetch` of the same candidates should have come
+  /// before.
   ///
   /// - Parameters:
   ///   - hashes: The hashes of a batch.
@@ -124,12 +135,9 @@ package struct FilterProbe: BitwiseCopyable {
     _ survivors: UnsafeMutablePointer<UInt32>
   ) -> Int {
     var kept = 0
-    for index in 0..<min(FilterProbe.prefetchDistance, count) {
-      unsafe prefetchLine(hashes[Int(candidates[index])])
-    }
     for index in 0..<count {
-      let ahead = min(index &+ FilterProbe.prefetchDistance, count &- 1)
-      unsafe prefetchLine(hashes[Int(candidates[ahead])])
+      let ahead = index &+ FilterProbe.prefetchDistance
+      if ahead < count { unsafe prefetchLine(hashes[Int(candidates[ahead])]) }
       let candidate = unsafe candidates[index]
       unsafe survivors[kept] = candidate
       kept &+= unsafe lineMayContain(hashes[Int(candidate)]) ? 1 : 0
@@ -174,12 +182,9 @@ package struct FilterProbe: BitwiseCopyable {
     _ survivors: UnsafeMutablePointer<UInt32>
   ) -> Int {
     var kept = 0
-    for index in 0..<min(FilterProbe.prefetchDistance, count) {
-      unsafe prefetchCells(hashes[Int(candidates[index])])
-    }
     for index in 0..<count {
-      let ahead = min(index &+ FilterProbe.prefetchDistance, count &- 1)
-      unsafe prefetchCells(hashes[Int(candidates[ahead])])
+      let ahead = index &+ FilterProbe.prefetchDistance
+      if ahead < count { unsafe prefetchCells(hashes[Int(candidates[ahead])]) }
       let candidate = unsafe candidates[index]
       unsafe survivors[kept] = candidate
       kept &+= unsafe cellsMayContain(hashes[Int(candidate)]) ? 1 : 0
@@ -188,7 +193,7 @@ package struct FilterProbe: BitwiseCopyable {
   }
 
   /// How many candidates ahead memory is asked for: about the misses a core can have in flight.
-  private static let prefetchDistance = 32
+  package static let prefetchDistance = 32
 }
 
 // @unchecked because the memory behind the address never changes.

@@ -48,25 +48,25 @@ struct FuseScratch: ~Copyable {
   private let alone: UnsafeMutablePointer<UInt32>
   /// The values: cells.
   private let values: UnsafeMutablePointer<UInt16>
+  /// All of it: given back to the system at once, where the heap would keep it.
+  private let memory: AlignedBytes
 
   /// Memory for `keys` keys and `cells` cells.
   init(keys: Int, cells: Int) {
     (keyCount, cellCount) = (keys, cells)
-    unsafe order = .allocate(capacity: keys + 1)
-    unsafe decided = .allocate(capacity: keys)
-    unsafe words = .allocate(capacity: cells)
-    unsafe uses = .allocate(capacity: cells)
-    unsafe alone = .allocate(capacity: cells + 2)
-    unsafe values = .allocate(capacity: cells)
-  }
-
-  deinit {
-    unsafe order.deallocate()
-    unsafe decided.deallocate()
-    unsafe words.deallocate()
-    unsafe uses.deallocate()
-    unsafe alone.deallocate()
-    unsafe values.deallocate()
+    // Those of wide elements first, so that each is aligned.
+    memory = AlignedBytes(uninitialized: 9 * keys + 8 + 15 * cells + 8)
+    var next = unsafe memory.base
+    func take<Element>(_ count: Int, of: Element.Type) -> UnsafeMutablePointer<Element> {
+      defer { unsafe next += count * MemoryLayout<Element>.stride }
+      return unsafe next.bindMemory(to: Element.self, capacity: count)
+    }
+    unsafe order = take(keys + 1, of: UInt64.self)
+    unsafe words = take(cells, of: UInt64.self)
+    unsafe alone = take(cells + 2, of: UInt32.self)
+    unsafe values = take(cells, of: UInt16.self)
+    unsafe uses = take(cells, of: UInt8.self)
+    unsafe decided = take(keys, of: UInt8.self)
   }
 
   /// Finds an order in which each word decides a cell; false if this seed has none.

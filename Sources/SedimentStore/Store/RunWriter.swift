@@ -43,7 +43,11 @@ struct RunWriter: ~Copyable {
     self.plan = plan
     rangeLow = plan.groups.hashRange.lowerBound
     rangeHigh = plan.groups.hashRange.upperBound
-    let tables = max((plan.bytes + store.plan.tableBytes - 1) / store.plan.tableBytes, 1)
+    var tables = max((plan.bytes + store.plan.tableBytes - 1) / store.plan.tableBytes, 1)
+    if let entriesMax = plan.filters?.fuseEntriesMax {
+      // A sixteenth less each, as keys that are not quite even must not cost a table its filter.
+      tables = max(tables, UInt64(plan.entries / (entriesMax - entriesMax / 16)) + 1)
+    }
     tableSpan = (rangeHigh - rangeLow) / tables
     entriesPerTable = plan.entries / Int(tables) + 1
   }

@@ -398,29 +398,19 @@ struct ShardDecider {
 
   /// Looks the open records up in a run; returns how many stay open.
   private mutating func search(_ run: OpenRun, open: Int) throws -> Int {
-    var start = 0
     var answered = 0
-    for table in run.tables {
-      // The records are in the order of their hashes, and so are the tables.
-      while start < open,
-        unsafe scratch.hashes[Int(scratch.open[start])].high < table.clip.lowerBound
+    var walk = RunWalk(open: open)
+    // A large run has so many tables that a chunk brings each a few records: the memory of their
+    // filters is asked for some tables ahead.
+    var scout = walk
+    while unsafe walk.advance(through: run.tables, scratch.hashes, scratch.open) {
+      while scout.end < walk.end + FilterProbe.prefetchDistance,
+        unsafe scout.advance(through: run.tables, scratch.hashes, scratch.open)
       {
-        start += 1
+        unsafe run.tables[scout.table].reader.probe.filter.prefetch(
+          scratch.hashes, candidates: scratch.open + scout.start, count: scout.count)
       }
-      var end = start
-      if unsafe open > start
-        && scratch.hashes[Int(scratch.open[open - 1])].high <= table.clip.upperBound
-      {
-        end = open
-      } else {
-        while end < open,
-          unsafe scratch.hashes[Int(scratch.open[end])].high <= table.clip.upperBound
-        {
-          end += 1
-        }
-      }
-      if end > start { answered += try search(table, from: start, count: end - start) }
-      start = end
+      answered += try search(run.tables[walk.table], from: walk.start, count: walk.count)
     }
     guard answered > 0 else { return open }
     var kept = 0
@@ -430,6 +420,45 @@ struct ShardDecider {
       kept &+= unsafe scratch.outcomes[Int(position)] == ShardScratch.Outcome.open ? 1 : 0
     }
     return kept
+  }
+
+  /// The tables of a run that open records fall into, and which these are.
+  private struct RunWalk {
+    private let open: Int
+    private var next = 0
+    /// Index of the table.
+    var table: Int { next - 1 }
+    /// The first of its records, and the one behind the last.
+    private(set) var start = 0
+    private(set) var end = 0
+    var count: Int { end - start }
+
+    init(open: Int) { self.open = open }
+
+    /// Goes to the next table that any of the open records falls into.
+    ///
+    /// Records are in the order of their hashes, and so are the tables.
+    mutating func advance(
+      through tables: [OpenTable], _ hashes: UnsafePointer<KeyHash>,
+      _ positions: UnsafePointer<UInt32>
+    ) -> Bool {
+      while next < tables.count && end < open {
+        let clip = tables[next].clip
+        next += 1
+        start = end
+        while start < open, unsafe hashes[Int(positions[start])].high < clip.lowerBound {
+          start += 1
+        }
+        end = start
+        if start < open, unsafe hashes[Int(positions[open - 1])].high <= clip.upperBound {
+          end = open
+        } else {
+          while end < open, unsafe hashes[Int(positions[end])].high <= clip.upperBound { end += 1 }
+        }
+        if end > start { return true }
+      }
+      return false
+    }
   }
 
   /// Filters `count` of the open positions and reads the pages of those that pass.

@@ -246,7 +246,7 @@ extension StoreCore {
     let merge = RunMerge(
       store: self, layout: keyspace.options.layout, timeToLive: picker.options.timeToLive,
       watermark: picker.watermark, isBottommost: choice.isBottommost,
-      filters: filterChoice(keyspace))
+      filters: filterChoice(keyspace, shard, merging: inputs))
     let tables = try merge.run(inputs, groups: shard.groups)
     let output: OpenRun?
     do {
@@ -272,12 +272,17 @@ extension StoreCore {
       keyspace, inputs, tables, nanoseconds: options.clock.monotonicNanos() &- start)
   }
 
-  private func filterChoice(_ keyspace: HashedKeyspace) -> FilterChoice {
-    let bytes = keyspace.shards.reduce(UInt64(0)) { sum, shard in
-      sum + shard.view.runs.flatMap(\.tables).reduce(0) { $0 + $1.reader.metadata.fileBytes }
-    }
+  private func filterChoice(
+    _ keyspace: HashedKeyspace, _ shard: Shard, merging inputs: [OpenRun]
+  ) -> FilterChoice {
+    let tables = keyspace.shards.flatMap(\.view.runs).flatMap(\.tables).map(\.reader.metadata)
     return FilterChoice(
-      keyspaceBytes: bytes, pageMemoryBytes: ProcessStatistics.systemMemoryBytes() / 2,
+      keyspaceBytes: tables.reduce(0) { $0 + $1.fileBytes },
+      keyspaceEntries: tables.reduce(0) { $0 + $1.entryCount },
+      shardEntries: shard.view.runs.reduce(0) { $0 + $1.state.entryCount },
+      runEntries: inputs.reduce(0) { $0 + $1.state.entryCount },
+      pageMemoryBytes: ProcessStatistics.systemMemoryBytes() / 2,
+      filterMemoryBytes: plan.filterBytes,
       builderBytesMax: plan.bufferBytes / 2 / options.backgroundThreads)
   }
 
