@@ -6,6 +6,8 @@ package enum OrderedKind: UInt8, Sendable, CaseIterable {
   case remove = 1
   /// An operand for the keyspace's merge operator, on top of what is older.
   case merge = 2
+  /// Hides everything older of a range of keys. In logs only: see `RangeRemoval`.
+  case removeRange = 3
 }
 
 /// When an entry of an ordered keyspace was written, and what it does: one word, of which the
@@ -50,10 +52,11 @@ package struct EntryTag: Hashable, Comparable, Sendable, BitwiseCopyable {
     switch word & 7 {
     case 0: .put
     case 1: .remove
-    default: .merge
+    case 2: .merge
+    default: .removeRange
     }
   }
-  /// Whether a word from disk is a tag.
+  /// Whether a word from disk is a tag of an entry.
   @inline(__always) package var isValid: Bool { word & 7 <= 2 }
 
   @inline(__always)

@@ -68,8 +68,11 @@ package struct OrderedCompactionChoice: Hashable, Sendable {
   /// which reaches beyond them.
   package var isBottommost: Bool
 
+  /// Whether what is in the tables has to be looked at, wherever they go.
+  package var rewrites = false
+
   /// Whether the one table only changes its level.
-  package var isMove: Bool { inputs.count == 1 && overlapped.isEmpty }
+  package var isMove: Bool { inputs.count == 1 && overlapped.isEmpty && !rewrites }
 }
 
 /// Decides about one ordered keyspace.
@@ -136,13 +139,71 @@ package struct OrderedCompactionPicker: Sendable {
   }
 
   /// Everything into the last level; `nil` when it is there already.
-  package static func pickManual(_ levels: OrderedLevels) -> OrderedCompactionChoice? {
+  ///
+  /// - Parameter rewrites: whether to write anew what is there, too.
+  package static func pickManual(
+    _ levels: OrderedLevels, rewrites: Bool = false
+  ) -> OrderedCompactionChoice? {
     let last = OrderedLevels.count - 1
-    guard levels.tables[..<last].contains(where: { !$0.isEmpty }) else { return nil }
+    let isThere = levels.tables[..<last].allSatisfy(\.isEmpty)
+    guard !isThere || (rewrites && !levels.tables[last].isEmpty) else { return nil }
     let inputs = levels.placed.filter { $0.level < last }.map(\.table.number)
     return OrderedCompactionChoice(
       level: 0, outputLevel: last, inputs: inputs, overlapped: levels.tables[last].map(\.number),
-      isBottommost: true)
+      isBottommost: true, rewrites: rewrites)
+  }
+
+  /// All tables that hold keys of a range, and all that those overlap, into the last level; `nil`
+  /// when they are there already.
+  ///
+  /// - Parameters:
+  ///   - upper: behind the last key; `nil` for all keys from `lower` on.
+  ///   - rewrites: whether to write anew what is there, too.
+  package static func pickManual(
+    _ levels: OrderedLevels, from lower: [UInt8], to upper: [UInt8]?, rewrites: Bool = false
+  ) -> OrderedCompactionChoice? {
+    let last = OrderedLevels.count - 1
+    var chosen = levels.tables.joined().filter { table in
+      !table.largestKey.lexicographicallyPrecedes(lower)
+        && (upper.map(table.smallestKey.lexicographicallyPrecedes) ?? true)
+    }
+    // A table that stayed behind above what is merged would hide it.
+    while let range = KeyRange(of: chosen) {
+      let met = levels.tables.joined().filter { range.overlaps(KeyRange($0)) }
+      if met.count == chosen.count { break }
+      chosen = met
+    }
+    var part = OrderedLevels()
+    let numbers = Set(chosen.map(\.number))
+    for level in levels.tables.indices {
+      part.tables[level] = levels.tables[level].filter { numbers.contains($0.number) }
+    }
+    return pickManual(part, rewrites: rewrites)
+  }
+
+  /// A merge that takes entries out which a removal of a range hides.
+  ///
+  /// - Parameter hiding: the tables that may hold such.
+  package func pickClearing(
+    _ levels: OrderedLevels, hiding: Set<FileNumber>, busy: Set<FileNumber> = []
+  ) -> OrderedCompactionChoice? {
+    let last = OrderedLevels.count - 1
+    for (level, tables) in levels.tables.enumerated() {
+      for table in tables where hiding.contains(table.number) && !busy.contains(table.number) {
+        var choice =
+          switch level {
+          case 0: pickLevel0(levels, base: targets(levels).base, busy)
+          case last:
+            OrderedCompactionChoice(
+              level: last, outputLevel: last, inputs: [table.number], overlapped: [],
+              isBottommost: true)
+          default: self.choice([table], from: level, to: level + 1, levels, busy)
+          }
+        choice?.rewrites = true
+        if let choice { return choice }
+      }
+    }
+    return nil
   }
 
   /// All of level 0: which of its tables has the newest of a key depends on their order.

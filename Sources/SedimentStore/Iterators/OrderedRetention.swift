@@ -8,7 +8,9 @@
 //   3. at the bottom, where nothing is older, a remove of the oldest stripe is not kept, and a put
 //      of it needs no sequence number any more: it becomes 0, one byte on disk
 //
-// Merge operands are kept as they are; what lies below them is needed.
+// Merge operands are kept; what lies below them is needed. One that has expired counts no more,
+// whatever is below it, so it goes. What can be made of operands and their value is up to whoever
+// has the values (`OrderedRunWriter`).
 //
 // Nothing here does I/O, and time is a parameter.
 
@@ -49,10 +51,15 @@ package struct OrderedRetention: Sendable {
   package mutating func beginKey() { hidden = -1 }
 
   /// What becomes of the next version, which is older than those of this key before.
-  package mutating func decide(_ tag: EntryTag, isExpired: Bool) -> Verdict {
+  ///
+  /// - Parameter keepsNumber: whether the key is in a range that was removed: what was written
+  ///   behind that must not look older.
+  package mutating func decide(
+    _ tag: EntryTag, isExpired: Bool, keepsNumber: Bool = false
+  ) -> Verdict {
     let stripe = stripe(of: tag.sequence)
     if stripe == hidden { return .drop }
-    if tag.kind == .merge { return .keep(tag) }
+    if tag.kind == .merge { return isExpired ? .drop : .keep(tag) }
     hidden = stripe
     let isOldest = rules.isBottommost && stripe == 0
     if tag.kind == .remove || isExpired {
@@ -60,12 +67,27 @@ package struct OrderedRetention: Sendable {
       return .keepWithoutValue(EntryTag(sequence: tag.sequence, kind: .remove))
     }
     return .keep(
-      isOldest ? EntryTag(sequence: 0, kind: .put, expires: tag.expires) : tag)
+      isOldest && !keepsNumber ? EntryTag(sequence: 0, kind: .put, expires: tag.expires) : tag)
   }
+
+  /// Drops what is left of a key in the stripe of a version that a removal of a range hides.
+  package mutating func hide(_ tag: EntryTag) { hidden = stripe(of: tag.sequence) }
+
+  /// The tag of the value that operands of a stripe gave, of which the newest had this one.
+  package func tag(ofMerged tag: EntryTag, keepsNumber: Bool) -> EntryTag {
+    let isOldest = rules.isBottommost && stripe(of: tag.sequence) == 0
+    return EntryTag(sequence: isOldest && !keepsNumber ? 0 : tag.sequence, kind: .put)
+  }
+
+  /// Whether no source that takes no part may hold the keys.
+  package var isBottommost: Bool { rules.isBottommost }
+
+  /// The stripe of versions that no snapshot sees.
+  package var newestStripe: Int { rules.snapshots.count }
 
   /// How many snapshots are too old to see it.
   @inline(__always)
-  private func stripe(of sequence: UInt64) -> Int {
+  package func stripe(of sequence: UInt64) -> Int {
     if rules.snapshots.isEmpty { return 0 }
     var (low, high) = (0, rules.snapshots.count)
     while low < high {

@@ -10,16 +10,20 @@ public struct OrderedKeyspaceOptions: Hashable, Sendable {
   public var filterBitsPerKey: UInt8
   /// How long an entry counts from when it was written, where the write does not say otherwise.
   public var timeToLive: TimeToLive
+  /// How operands that `merge` writes become values; `nil` when nothing is merged. Its name is what
+  /// is kept and checked.
+  public var mergeOperator: MergeOperator?
 
   /// All options, with their defaults.
   public init(
     isLogged: Bool = true, compression: BlockCompression = .lz4, filterBitsPerKey: UInt8 = 12,
-    timeToLive: TimeToLive = .forever
+    timeToLive: TimeToLive = .forever, mergeOperator: MergeOperator? = nil
   ) {
     self.isLogged = isLogged
     self.compression = compression
     self.filterBitsPerKey = filterBitsPerKey
     self.timeToLive = timeToLive
+    self.mergeOperator = mergeOperator
   }
 
   /// The most bits of filter that a key may have.
@@ -32,6 +36,10 @@ public struct OrderedKeyspaceOptions: Hashable, Sendable {
     }
     if case .milliseconds(let ttl) = timeToLive, ttl < 1 || ttl > TimeToLive.millisecondsMax {
       return "a time to live of \(ttl) ms is not within 1 and \(TimeToLive.millisecondsMax)"
+    }
+    if let name = mergeOperator?.name, !(1...StoreState.nameBytesMax).contains(name.utf8.count) {
+      return "a merge operator's name has 1 to \(StoreState.nameBytesMax) bytes, and this one "
+        + "\(name.utf8.count)"
     }
     return nil
   }
@@ -48,6 +56,7 @@ public struct OrderedKeyspaceOptions: Hashable, Sendable {
     compare("compression", compression, other.compression)
     compare("filter bits per key", filterBitsPerKey, other.filterBitsPerKey)
     compare("time to live", timeToLive, other.timeToLive)
+    compare("merge operator", mergeOperator?.name ?? "none", other.mergeOperator?.name ?? "none")
     return differences
   }
 }

@@ -3,7 +3,7 @@
 /// Invariants (checked by `complaint` whenever one is decoded)
 /// 1. Tables of level 0 are in falling order of their largest sequence numbers, newest first.
 /// 2. Tables of any other level are in order of keys, and no key is in two.
-/// 3. No table holds an entry newer than `flushedSequence`.
+/// 3. No table holds an entry newer than `flushedSequence`, and no removal of a range is newer.
 package struct OrderedKeyspaceState: Hashable, Sendable {
   package var id: UInt32
   package var name: String
@@ -34,6 +34,13 @@ package struct OrderedKeyspaceState: Hashable, Sendable {
       let number = table.number.rawValue
       if number >= nextFileNumber { return "table \(number) is not given out yet" }
       if table.largestSequence > flushedSequence { return "table \(number) is too new" }
+    }
+    for (older, newer) in zip(levels.removals, levels.removals.dropFirst())
+    where newer.sequence <= older.sequence {
+      return "range removal \(newer.sequence) is out of order"
+    }
+    if let newest = levels.removals.last?.sequence, newest > flushedSequence {
+      return "range removal \(newest) is too new"
     }
     for (newer, older) in zip(levels.tables[0], levels.tables[0].dropFirst())
     where newer.largestSequence <= older.largestSequence {
@@ -67,11 +74,14 @@ package struct OrderedKeyspaceEdit: Hashable, Sendable {
   package var removedTables: [FileNumber]
   /// Also tables that only change their level, which are removed as well.
   package var addedTables: [PlacedTable]
+  /// All removals of ranges that there are from now on; `nil` when they stay.
+  package var removals: [RangeRemoval]?
 
   package init(
     id: UInt32, flushedSequence: UInt64, removedTables: [FileNumber] = [],
-    addedTables: [PlacedTable] = []
+    addedTables: [PlacedTable] = [], removals: [RangeRemoval]? = nil
   ) {
+    self.removals = removals
     self.id = id
     self.flushedSequence = flushedSequence
     self.removedTables = removedTables
@@ -89,7 +99,10 @@ package struct OrderedKeyspaceEdit: Hashable, Sendable {
     self.flushedSequence = max(flushedSequence, state.flushedSequence)
     removedTables = old.filter { !kept.contains($0) }.map(\.table.number)
     addedTables = new.filter { !kept.contains($0) }
-    if removedTables.isEmpty, addedTables.isEmpty, self.flushedSequence == state.flushedSequence {
+    removals = levels.removals == state.levels.removals ? nil : levels.removals
+    if removedTables.isEmpty, addedTables.isEmpty, removals == nil,
+      self.flushedSequence == state.flushedSequence
+    {
       return nil
     }
   }
@@ -110,6 +123,7 @@ extension OrderedKeyspaceState {
       let added = edit.addedTables.filter { $0.level == level }.map(\.table)
       if !added.isEmpty { levels.insert(added, at: level) }
     }
+    if let removals = edit.removals { levels.removals = removals }
     if let complaint = complaint(below: .max) { throw StateEditError(complaint) }
   }
 }

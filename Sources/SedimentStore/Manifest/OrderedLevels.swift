@@ -1,7 +1,9 @@
-/// The tables of an ordered keyspace.
+/// The tables of an ordered keyspace, and what hides entries in them.
 package struct OrderedLevels: Hashable, Sendable {
   /// Level 0 newest first; the others in order of keys. There are always `count`.
   package var tables: [[OrderedTableMetadata]]
+  /// Removals of ranges that may hide entries of the tables, oldest first.
+  package var removals: [RangeRemoval] = []
 
   /// Levels of every keyspace.
   package static let count = 7
@@ -14,6 +16,14 @@ package struct OrderedLevels: Hashable, Sendable {
 }
 
 extension OrderedLevels {
+  /// The tables that may hold entries that a removal hides.
+  package func tables(under removal: RangeRemoval) -> [OrderedTableMetadata] {
+    tables.joined().filter {
+      $0.smallestSequence < removal.sequence
+        && removal.overlaps(first: $0.smallestKey, last: $0.largestKey)
+    }
+  }
+
   /// All tables, level by level.
   package var placed: [PlacedTable] {
     tables.enumerated().flatMap { level, tables in

@@ -1,63 +1,91 @@
-// The parts of states and edits that ordered keyspaces add, as of version 2. On disk: never
-// renumber; a change of what is written needs a new version in `StateCoding.version`.
+// The parts of states and edits that ordered keyspaces add, as of version 2; version 3 has merge
+// operators and removals of ranges. On disk: never renumber; a change of what is written needs a
+// new version in `StateCoding.version`.
 //
 //   snapshot:  … │ logs of writes │ varint keyspaces │ keyspaces × keyspace
-//   keyspace:  id u32 │ name │ flags u8 (1: logged) │ compression u8 │ filter bits u8 │ time to
-//              live i64 ms, 0 for ever │ flushed sequence u64 │ each level: varint tables │ tables
+//   keyspace:  id u32 │ name │ flags u8 (1: logged, 2: merges) │ compression u8 │ filter bits u8
+//              │ time to live i64 ms, 0 for ever │ merge operator's name, where it merges
+//              │ flushed sequence u64 │ each level: varint tables │ tables
+//              │ as of version 3: varint removals │ removals (`RangeRemoval`)
 //   edit:      … │ u8 1: the metadata stays, whatever was said of it │ u8 1: logs of writes, all
 //              there are from now on; 0: as before │ varint keyspaces
 //              │ keyspaces × (id u32 │ flushed sequence u64 │ varint removed │ removed × u64
-//              │ varint added │ added × (level u8 │ table))
+//              │ varint added │ added × (level u8 │ table)
+//              │ as of version 3: u8 1: removals, all there are from now on; 0: as before)
 
 extension StateCoding {
-  static func write(_ state: OrderedKeyspaceState, to writer: inout ByteWriter) {
+  static func write(
+    _ state: OrderedKeyspaceState, version: UInt8, to writer: inout ByteWriter
+  ) {
     writer.writeUInt32(state.id)
     writer.writeString(state.name)
-    writer.writeUInt8(state.options.isLogged ? 1 : 0)
+    let merging = state.options.mergeOperator
+    writer.writeUInt8((state.options.isLogged ? 1 : 0) | (merging == nil ? 0 : 2))
     writer.writeUInt8(state.options.compression.rawValue)
     writer.writeUInt8(state.options.filterBitsPerKey)
     switch state.options.timeToLive {
     case .forever: writer.writeInt64(0)
     case .milliseconds(let milliseconds): writer.writeInt64(milliseconds)
     }
+    if let merging { writer.writeString(merging.name) }
     writer.writeUInt64(state.flushedSequence)
     for level in state.levels.tables {
       writer.writeVarint(UInt64(level.count))
       for table in level { table.encode(into: &writer) }
     }
+    if version >= thirdVersion { write(state.levels.removals, to: &writer) }
+  }
+
+  private static func write(_ removals: [RangeRemoval], to writer: inout ByteWriter) {
+    writer.writeVarint(UInt64(removals.count))
+    for removal in removals { removal.encode(into: &writer) }
+  }
+
+  private static func readRemovals(
+    _ reader: inout ByteReader
+  ) throws(CodingError) -> [RangeRemoval] {
+    var removals: [RangeRemoval] = []
+    for _ in 0..<(try reader.readCount(itemBytes: RangeRemoval.encodedBytesMin)) {
+      removals.append(try RangeRemoval.decode(from: &reader))
+    }
+    return removals
   }
 
   static func readOrderedKeyspace(
-    _ reader: inout ByteReader
+    _ reader: inout ByteReader, version: UInt8
   ) throws(CodingError) -> OrderedKeyspaceState {
     let id = try reader.readUInt32()
     let name = try reader.readString(maxBytes: StoreState.nameBytesMax)
     let flags = try reader.readUInt8()
-    guard flags <= 1 else { throw .invalid("flags \(flags)") }
+    guard flags <= (version >= thirdVersion ? 3 : 1) else { throw .invalid("flags \(flags)") }
     let codec = try reader.readUInt8()
     guard let compression = BlockCompression(rawValue: codec) else {
       throw .invalid("compression \(codec)")
     }
     let filterBits = try reader.readUInt8()
     let ttl = try reader.readInt64()
+    let merging =
+      flags & 2 == 0
+      ? nil : MergeOperator(named: try reader.readString(maxBytes: StoreState.nameBytesMax))
     var state = OrderedKeyspaceState(
       id: id, name: name,
       options: OrderedKeyspaceOptions(
-        isLogged: flags == 1, compression: compression, filterBitsPerKey: filterBits,
-        timeToLive: ttl == 0 ? .forever : .milliseconds(ttl)),
+        isLogged: flags & 1 == 1, compression: compression, filterBitsPerKey: filterBits,
+        timeToLive: ttl == 0 ? .forever : .milliseconds(ttl), mergeOperator: merging),
       flushedSequence: try reader.readUInt64())
     for level in state.levels.tables.indices {
       for _ in 0..<(try reader.readCount(itemBytes: tableBytesMin)) {
         state.levels.tables[level].append(try OrderedTableMetadata.decode(from: &reader))
       }
     }
+    if version >= thirdVersion { state.levels.removals = try readRemovals(&reader) }
     return state
   }
 
   /// Bytes of a table's description: seven words, two empty keys, the kind of filter.
   private static let tableBytesMin = 7 * 8 + 3
 
-  static func write(_ edit: OrderedKeyspaceEdit, to writer: inout ByteWriter) {
+  static func write(_ edit: OrderedKeyspaceEdit, version: UInt8, to writer: inout ByteWriter) {
     writer.writeUInt32(edit.id)
     writer.writeUInt64(edit.flushedSequence)
     writer.writeVarint(UInt64(edit.removedTables.count))
@@ -67,10 +95,13 @@ extension StateCoding {
       writer.writeUInt8(UInt8(truncatingIfNeeded: placed.level))
       placed.table.encode(into: &writer)
     }
+    guard version >= thirdVersion else { return }
+    writer.writeUInt8(edit.removals == nil ? 0 : 1)
+    if let removals = edit.removals { write(removals, to: &writer) }
   }
 
   static func readOrderedEdit(
-    _ reader: inout ByteReader
+    _ reader: inout ByteReader, version: UInt8
   ) throws(CodingError) -> OrderedKeyspaceEdit {
     var edit = OrderedKeyspaceEdit(
       id: try reader.readUInt32(), flushedSequence: try reader.readUInt64())
@@ -82,6 +113,12 @@ extension StateCoding {
       guard level < OrderedLevels.count else { throw .invalid("level \(level)") }
       edit.addedTables.append(
         PlacedTable(level: level, table: try OrderedTableMetadata.decode(from: &reader)))
+    }
+    guard version >= thirdVersion else { return edit }
+    switch try reader.readUInt8() {
+    case 0: break
+    case 1: edit.removals = try readRemovals(&reader)
+    case let flag: throw .invalid("presence flag \(flag)")
     }
     return edit
   }

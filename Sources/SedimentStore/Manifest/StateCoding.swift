@@ -4,10 +4,12 @@
 /// Encodes and decodes manifest payloads.
 package enum StateCoding {
   /// The newest version, which this build reads as it reads all before. It begins every payload.
-  /// On disk: never renumber. What needs no newer one is written as version 1, for older builds.
-  package static let version: UInt8 = 2
+  /// On disk: never renumber. What is written has the oldest that suffices, for older builds.
+  package static let version: UInt8 = 3
   /// The first version that has ordered keyspaces and their logs.
   private static let orderedVersion: UInt8 = 2
+  /// The first version that has merge operators and removals of ranges.
+  static let thirdVersion: UInt8 = 3
   /// The type of a record that holds a whole state.
   package static let snapshotType: UInt8 = 1
   /// The type of a record that changes the state before it.
@@ -16,7 +18,10 @@ package enum StateCoding {
   /// The payload of a snapshot record.
   package static func encode(_ state: StoreState) -> ByteWriter {
     var writer = ByteWriter(capacity: 4096)
-    let version = state.hasOrdered ? orderedVersion : 1
+    let needsThird = state.orderedKeyspaces.contains {
+      $0.options.mergeOperator != nil || !$0.levels.removals.isEmpty
+    }
+    let version = needsThird ? thirdVersion : state.hasOrdered ? orderedVersion : 1
     writer.writeUInt8(version)
     writer.writeUInt64(state.identity.high)
     writer.writeUInt64(state.identity.low)
@@ -31,7 +36,9 @@ package enum StateCoding {
     if version >= orderedVersion {
       write(state.writeLogs, to: &writer)
       writer.writeVarint(UInt64(state.orderedKeyspaces.count))
-      for keyspace in state.orderedKeyspaces { write(keyspace, to: &writer) }
+      for keyspace in state.orderedKeyspaces {
+        write(keyspace, version: version, to: &writer)
+      }
     }
     return writer
   }
@@ -56,7 +63,7 @@ package enum StateCoding {
       if version >= orderedVersion {
         state.writeLogs = try readLogs(&reader)
         for _ in 0..<(try reader.readCount(itemBytes: 31)) {
-          state.orderedKeyspaces.append(try readOrderedKeyspace(&reader))
+          state.orderedKeyspaces.append(try readOrderedKeyspace(&reader, version: version))
         }
       }
       try reader.expectEnd()
@@ -69,7 +76,8 @@ package enum StateCoding {
   /// The payload of an edit record.
   package static func encode(_ edit: StateEdit) -> ByteWriter {
     var writer = ByteWriter(capacity: 1024)
-    let version = edit.hasOrdered ? orderedVersion : 1
+    let needsThird = edit.orderedKeyspaces.contains { $0.removals != nil }
+    let version = needsThird ? thirdVersion : edit.hasOrdered ? orderedVersion : 1
     writer.writeUInt8(version)
     writer.writeUInt64(edit.epoch)
     writer.writeUInt64(edit.nextFileNumber)
@@ -92,7 +100,9 @@ package enum StateCoding {
       writer.writeUInt8(edit.writeLogs == nil ? 0 : 1)
       if let logs = edit.writeLogs { write(logs, to: &writer) }
       writer.writeVarint(UInt64(edit.orderedKeyspaces.count))
-      for keyspace in edit.orderedKeyspaces { write(keyspace, to: &writer) }
+      for keyspace in edit.orderedKeyspaces {
+        write(keyspace, version: version, to: &writer)
+      }
     }
     return writer
   }
@@ -117,7 +127,7 @@ package enum StateCoding {
         case let flag: throw CodingError.invalid("presence flag \(flag)")
         }
         for _ in 0..<(try reader.readCount(itemBytes: 14)) {
-          edit.orderedKeyspaces.append(try readOrderedEdit(&reader))
+          edit.orderedKeyspaces.append(try readOrderedEdit(&reader, version: version))
         }
       }
       try reader.expectEnd()

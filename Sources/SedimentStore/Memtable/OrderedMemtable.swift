@@ -30,6 +30,14 @@ package final class OrderedMemtable: @unchecked Sendable {
   private var used = OrderedMemtableCore.preambleBytes
   private var randomWord: UInt64
   private let publishedBytes = Atomic(0)
+  private let removals = Mutex(Removals())
+  private let removalCount = Atomic(0)
+
+  /// Removals of ranges, and what they hide; the map is made when it is asked for.
+  private struct Removals {
+    var list: [RangeRemoval] = []
+    var map: RangeRemovalMap?
+  }
 
   /// Counts of a memtable, kept by its writer.
   package struct Counters: Sendable, Equatable {
@@ -62,7 +70,9 @@ package final class OrderedMemtable: @unchecked Sendable {
   }
 
   /// Whether it holds nothing.
-  package var isEmpty: Bool { counters.entries == 0 }
+  package var isEmpty: Bool {
+    counters.entries == 0 && removalCount.load(ordering: .relaxed) == 0
+  }
 
   /// Bytes in use, as of the writer's last entry; for any thread.
   package var usedBytes: Int { publishedBytes.load(ordering: .relaxed) }
@@ -88,6 +98,44 @@ package final class OrderedMemtable: @unchecked Sendable {
     counters.largestSequence = max(counters.largestSequence, tag.sequence)
     publishedBytes.store(used, ordering: .relaxed)
     return true
+  }
+
+  /// Enters the removal of a range, whose bounds have so many bytes. The caller is the only writer.
+  ///
+  /// - Returns: whether there was room.
+  package func insert(_ removal: RangeRemoval, bytes: Int) -> Bool {
+    guard fits(entries: 1, bytes: bytes) else { return false }
+    used += (OrderedMemtableCore.entryBytesMax(key: 7, value: 0) + bytes + 7) & ~7
+    removals.withLock { removals in
+      removals.list.append(removal)
+      removals.map = nil
+    }
+    removalCount.add(1, ordering: .releasing)
+    counters.largestSequence = max(counters.largestSequence, removal.sequence)
+    publishedBytes.store(used, ordering: .relaxed)
+    return true
+  }
+
+  /// Removals of ranges, oldest first.
+  package var rangeRemovals: [RangeRemoval] {
+    removalCount.load(ordering: .acquiring) == 0 ? [] : removals.withLock(\.list)
+  }
+
+  /// The number of the newest removal of a range that holds a key and that a read at `sequence`
+  /// sees; 0 without one.
+  @inline(__always)
+  package func newestRemoval(of key: UnsafeRawBufferPointer, at sequence: UInt64) -> UInt64 {
+    if removalCount.load(ordering: .acquiring) == 0 { return 0 }
+    return unsafe removalMap().newest(of: key, at: sequence)
+  }
+
+  private func removalMap() -> RangeRemovalMap {
+    removals.withLock { removals in
+      if let map = removals.map { return map }
+      let map = RangeRemovalMap(removals.list)
+      removals.map = map
+      return map
+    }
   }
 
   /// Heights of towers: one in four is taller by a level.

@@ -259,7 +259,7 @@ public final class StateStore: Sendable {
         for shard in keyspace.shards { try core.compact(shard, of: keyspace) }
       }
       for keyspace in core.monitor.withLock({ core.orderedKeyspaces }) {
-        try core.compact(keyspace)
+        try core.compact(keyspace, from: [], to: nil)
       }
       try core.balanceFilters()
     }

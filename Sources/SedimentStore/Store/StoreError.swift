@@ -15,6 +15,9 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     case optionsDiffer
     /// The arguments cannot be right. Mend the caller.
     case invalidArgument
+    /// The operands of a key cannot be merged: the keyspace was opened without its merge operator,
+    /// or the operator refused them. Open it with the operator, or mend that; nothing is lost.
+    case mergeFailed
     /// The file system is full. Nothing durable was lost; make room and try again.
     case noSpace
     /// A file is damaged. Restore a checkpoint; `verify` lists all damage.
@@ -68,6 +71,7 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
         .unsupportedFormat,
         "\(error.file) has format version \(error.version), and this build reads up to "
           + "\(error.supported): use a newer version of sediment", cause: error)
+    case let error as MergeFailure: self.init(.mergeFailed, "\(error)", cause: error)
     case let error as KeyBatch.LimitError: self.init(.invalidArgument, "\(error)", cause: error)
     default: self.init(.inputOutput, "\(error)", cause: error)
     }

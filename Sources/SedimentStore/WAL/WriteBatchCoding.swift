@@ -6,7 +6,8 @@
 //   write:  keyspace u32 │ kind u8, as the low four bits of a tag │ varint key length
 //           │ varint value length │ key │ value
 //
-// The value begins with the time of expiry, i64 ms, where the kind says that it has one. A record
+// The value begins with the time of expiry, i64 ms, where the kind says that it has one. Of the
+// removal of a range, key and value are its bounds, as `RangeRemoval.bounds` has them. A record
 // is one batch: it is whole or not there. Each record names the one before, in whatever file that
 // is, so that a record that is missing between two is noticed.
 
@@ -139,7 +140,9 @@ package enum WriteBatchCoding {
     let keyspace = try reader.readUInt32()
     let bits = try reader.readUInt8()
     let tag = EntryTag(word: sequence << 4 | UInt64(bits))
-    guard bits < 16, tag.isValid else { throw .invalid("write of kind \(bits)") }
+    guard bits < 16, tag.isValid || bits == OrderedKind.removeRange.rawValue else {
+      throw .invalid("write of kind \(bits)")
+    }
     let keyCount = try reader.readVarint()
     let valueCount = try reader.readVarint()
     guard keyCount <= UInt64(EntryLayout.keyBytesMax) else {

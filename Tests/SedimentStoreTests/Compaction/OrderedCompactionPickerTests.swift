@@ -51,6 +51,53 @@ struct OrderedCompactionPickerTests {
         == "0→6 [4 3 2 1] onto [10 11] at the bottom")
   }
 
+  @Test func aRemovalIsClearedTableByTable() {
+    func clear(_ text: String, _ hiding: [UInt64], busy: [UInt64] = []) -> String {
+      let choice = picker.pickClearing(
+        levels(text), hiding: Set(hiding.map { FileNumber($0) }),
+        busy: Set(busy.map { FileNumber($0) }))
+      #expect(choice?.isMove != true)
+      return describe(choice)
+    }
+    let text = "0: 2 a-z 9, 1 a-z 9\n5: 20 a-c 99, 21 d-e 9\n6: 30 a-b 99, 31 c-c 99, 32 x-z 99"
+    #expect(clear(text, []) == "nothing")
+    #expect(clear(text, [31, 20]) == "5→6 [20] onto [30 31] at the bottom")
+    // What meets nothing is not merely moved.
+    #expect(clear(text, [21]) == "5→6 [21] onto [] at the bottom")
+    #expect(clear(text, [31, 20], busy: [20]) == "6→6 [31] onto [] at the bottom")
+    #expect(clear(text, [31], busy: [31]) == "nothing")
+  }
+
+  @Test func whatIsAtTheBottomIsMergedByHandWhenItHasToBeLookedAt() {
+    let bottom = levels("6: 30 a-b 99, 31 c-c 99")
+    #expect(describe(OrderedCompactionPicker.pickManual(bottom)) == "nothing")
+    #expect(
+      describe(OrderedCompactionPicker.pickManual(bottom, rewrites: true))
+        == "0→6 [] onto [30 31] at the bottom")
+    #expect(
+      describe(OrderedCompactionPicker.pickManual(levels(""), rewrites: true)) == "nothing")
+    #expect(
+      OrderedCompactionPicker.pickManual(levels("0: 1 a-b 9"), rewrites: true)?.isMove == false)
+  }
+
+  @Test func aRangeTakesWithItWhatItsTablesOverlap() {
+    let text = """
+      0: 4 m-p 9, 3 o-s 9, 2 a-b 9
+      5: 20 a-c 99, 21 r-t 9
+      6: 30 a-b 99, 31 l-n 99, 32 u-z 99
+      """
+    func range(_ lower: String, _ upper: String?) -> String {
+      describe(
+        OrderedCompactionPicker.pickManual(
+          levels(text), from: Array(lower.utf8), to: upper.map { Array($0.utf8) }))
+    }
+    #expect(range("m", "n") == "0→6 [4 3 21] onto [31] at the bottom")
+    #expect(range("", "b") == "0→6 [2 20] onto [30] at the bottom")
+    #expect(range("u", nil) == "nothing")
+    #expect(range("d", "e") == "nothing")
+    #expect(range("", nil) == "0→6 [4 3 2 20 21] onto [30 31 32] at the bottom")
+  }
+
   @Test func targetsAreCountedFromTheLastLevelUp() {
     let small = picker.targets(levels("6: 1 a-b 999"))
     #expect(small.base == 6 && small.bytes[6] == 999)

@@ -107,6 +107,13 @@ struct RandomState {
         levels.tables[level].append(orderedTable(first...first + 10, sequences: 0...sequence))
       }
     }
+    if draw(0...2) == 0 {
+      levels.removals = (1...draw(1...4)).map { index in
+        RangeRemoval(
+          lower: bytes(draw(0...9)), upper: draw(0...1) == 0 ? nil : bytes(draw(0...9)),
+          sequence: sequence - 10 + UInt64(index))
+      }
+    }
     return levels
   }
 
@@ -117,7 +124,8 @@ struct RandomState {
       options: OrderedKeyspaceOptions(
         isLogged: draw(0...1) == 0, compression: BlockCompression.allCases[draw(0...1)],
         filterBitsPerKey: UInt8(draw(0...32)),
-        timeToLive: draw(0...1) == 0 ? .forever : .milliseconds(Int64(draw(1...1_000_000)))),
+        timeToLive: draw(0...1) == 0 ? .forever : .milliseconds(Int64(draw(1...1_000_000))),
+        mergeOperator: draw(0...2) == 0 ? MergeOperator(named: "op \(draw(0...9))") : nil),
       flushedSequence: sequence, levels: levels(upTo: sequence))
   }
 

@@ -58,6 +58,7 @@ struct StateCodingTests {
       let expected = old.levels.placed.filter { !removed.contains($0.table.number) }
       #expect(Set(new.levels.placed) == Set(expected + change.addedTables))
       #expect(new.flushedSequence == change.flushedSequence)
+      #expect(new.levels.removals == change.removals ?? old.levels.removals)
     }
   }
 
@@ -67,10 +68,15 @@ struct StateCodingTests {
       var random = RandomState(seed: seed)
       let state = random.state()
       let edit = random.edit(of: state)
-      #expect(StateCoding.encode(state).bytes[0] == (state.orderedKeyspaces.isEmpty ? 1 : 2))
+      let isThird = state.orderedKeyspaces.contains {
+        $0.options.mergeOperator != nil || !$0.levels.removals.isEmpty
+      }
+      let version: UInt8 = isThird ? 3 : state.orderedKeyspaces.isEmpty ? 1 : 2
+      #expect(StateCoding.encode(state).bytes[0] == version)
       let changes =
         edit.writeLogs != nil || !edit.orderedKeyspaces.isEmpty || edit.keepsMetadata
-      #expect(StateCoding.encode(edit).bytes[0] == (changes ? 2 : 1))
+      let isThirdEdit = edit.orderedKeyspaces.contains { $0.removals != nil }
+      #expect(StateCoding.encode(edit).bytes[0] == (isThirdEdit ? 3 : changes ? 2 : 1))
     }
   }
 
@@ -96,6 +102,35 @@ struct StateCodingTests {
     expected += [8, 9, 10, 2, 1, 1, 3].flatMap { word($0) } + [1, 0x61, 1, 0x62]
     expected += [FilterKind.blockedBloom.rawValue] + [0, 0, 0, 0, 0]
     #expect(StateCoding.encode(state).bytes == expected)
+  }
+
+  @Test func bytesOfVersion3AreGolden() {
+    var state = StoreState(
+      identity: StoreIdentity(high: 1, low: 2), seed: HashSeed(first: 3, second: 4),
+      nextFileNumber: 9)
+    state.nextKeyspaceID = 2
+    var keyspace = OrderedKeyspaceState(
+      id: 1, name: "w", options: OrderedKeyspaceOptions(mergeOperator: MergeOperator(named: "m")),
+      flushedSequence: 7)
+    keyspace.levels.removals = [
+      RangeRemoval(lower: [0x61], upper: [0x62], sequence: 5),
+      RangeRemoval(lower: [], upper: nil, sequence: 6),
+    ]
+    state.orderedKeyspaces = [keyspace]
+    let removals = [2] + word(5) + [1, 0x61, 1, 1, 0x62] + word(6) + [0, 0]
+    var expected: [UInt8] = [3] + word(1) + word(2) + word(3) + word(4) + word(0) + word(0)
+    expected += word(9) + [2, 0, 0, 0, 0, 0, 0]
+    expected += [1, 1, 0, 0, 0, 1, 0x77, 3, 1, 12] + word(0) + [1, 0x6D] + word(7)
+    expected += [0, 0, 0, 0, 0, 0, 0] + removals
+    #expect(StateCoding.encode(state).bytes == expected)
+
+    var edit = StateEdit(epoch: 2, nextFileNumber: 3, metadata: [])
+    edit.orderedKeyspaces = [
+      OrderedKeyspaceEdit(id: 4, flushedSequence: 7, removals: keyspace.levels.removals)
+    ]
+    let bytes: [UInt8] =
+      [3] + word(2) + word(3) + [0, 0] + [0, 0] + [1, 4, 0, 0, 0] + word(7) + [0, 0, 1] + removals
+    #expect(StateCoding.encode(edit).bytes == bytes)
   }
 
   @Test func bytesOfAnEditAreGoldenWithOrderedKeyspaces() {

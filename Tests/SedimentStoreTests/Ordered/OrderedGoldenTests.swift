@@ -8,7 +8,7 @@ import Testing
 @Suite("Golden stores with ordered keyspaces")
 struct OrderedGoldenTests {
   /// Formats that were released since there are ordered keyspaces.
-  static let formats = ["v2"]
+  static let formats = ["v2", "v3"]
   private static let rewritten = ProcessInfo.processInfo.environment["REWRITE_GOLDEN_STORE"]
 
   @Test("a golden state and checkpoint open, answer and go on", arguments: formats)
@@ -21,6 +21,7 @@ struct OrderedGoldenTests {
     let logged = try #require(state.orderedKeyspaces.first { $0.name == "logged" })
     #expect(logged.levels.tables.filter { !$0.isEmpty }.count >= 2)
     #expect(!state.writeLogs.isEmpty)
+    if format != "v2" { try Self.checkThird(on: GoldenStoreTests.fixture(format)) }
     try Self.check("/state", rounds: 3, on: disk)
     try StateStore.restore(
       checkpoint: CheckpointReference(path: "/backups"), to: "/restored", fileSystem: disk)
@@ -78,6 +79,45 @@ struct OrderedGoldenTests {
     }
   }
 
+  /// What the third format brought: operands and removals of ranges, in tables and in the log.
+  private static func checkThird(on disk: MemoryFileSystem) throws {
+    let state = try ReadOnlyStore.open(at: "/state", fileSystem: disk).state
+    let stored = try #require(state.orderedKeyspaces.first { $0.name == "counts" })
+    #expect(stored.levels.removals.count == 1)
+    for _ in 0..<2 {
+      let store = try StateStore.open(at: "/state", options: options(), fileSystem: disk)
+      let counts = try counts(store)
+      for number in 0..<50 {
+        let isGone = number % 10 < 4
+        let expected = Int64(isGone ? 0 : 11) + (number == 20 ? 100 : 0)
+        #expect(
+          try counts.get(key(number)).flatMap(MergeOperator.integer(from:))
+            == (expected == 0 ? nil : expected))
+      }
+      try store.flush()
+      try store.compact()
+      try store.close()
+    }
+  }
+
+  private static func counts(_ store: StateStore) throws -> OrderedKeyspace {
+    try store.orderedKeyspace("counts", OrderedKeyspaceOptions(mergeOperator: .sum))
+  }
+
+  private static func writeThird(to store: StateStore) throws {
+    let counts = try counts(store)
+    for number in 0..<50 { try counts.put(key(number), MergeOperator.integer(1)) }
+    try store.flush()
+    for number in 0..<50 { try counts.merge(key(number), MergeOperator.integer(10)) }
+    try counts.removeRange(from: Array("key 2".utf8), to: Array("key 4".utf8))
+    // The snapshot keeps the removal, and what it hides, in the tables.
+    try store.withSnapshot { _ in
+      try counts.removeRange(from: [], to: Array("key 2".utf8))
+      try store.flush()
+      try counts.merge(key(20), MergeOperator.integer(100))
+    }
+  }
+
   /// Writes a fixture with the present build: see `Fixtures/README.md`.
   @Test(
     "a new format's fixture with ordered keyspaces is written when asked for",
@@ -93,6 +133,7 @@ struct OrderedGoldenTests {
     try Self.write(round: 1, to: store)
     try store.checkpoint(to: "/backups")
     try Self.write(round: 2, to: store)
+    try Self.writeThird(to: store)
     try store.waitUntilIdle()
     try Self.keyspaces(store).logged.put(Self.key(1), Self.value(1, round: 2) ?? [])
     try store.close()

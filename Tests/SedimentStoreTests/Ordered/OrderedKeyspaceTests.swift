@@ -47,6 +47,50 @@ struct OrderedKeyspaceTests {
     #expect(try found.get(long) == [])
   }
 
+  @Test func severalKeysAreReadAtOnce() throws {
+    let store = try Self.open(MemoryFileSystem())
+    let keyspace = try store.orderedKeyspace("a")
+    let keys = (0..<200).map { Array("\($0)".utf8) }
+    for (number, key) in keys.enumerated() where number % 3 != 0 {
+      try keyspace.put(key, [UInt8(number)])
+      if number == 100 { try store.flush() }
+    }
+    let snapshot = store.snapshot()
+    let expected = keys.indices.map { $0 % 3 == 0 ? nil : [UInt8($0)] }
+    try keyspace.remove(keys[1])
+    #expect(try keyspace.get(keys, at: snapshot) == expected)
+    #expect(try keyspace.get(keys + [[], keys[2]]).dropFirst(199) == [expected[199], nil, [2]])
+    #expect(try keyspace.get(keys)[1] == nil)
+    #expect(try keyspace.get([[UInt8]]()) == [])
+    let batch = KeyBatch()
+    for key in keys { try batch.append(key) }
+    var seen: [Int] = []
+    try keyspace.withValues(of: batch, at: snapshot) { index, value in
+      seen.append(index)
+      #expect(unsafe value.unsafeLoad(as: UInt8.self) == UInt8(index))
+    }
+    #expect(seen == keys.indices.filter { $0 % 3 != 0 })
+  }
+
+  @Test func aRangeOfKeysIsMergedByHand() throws {
+    let store = try Self.open(MemoryFileSystem())
+    let keyspace = try store.orderedKeyspace("a", OrderedKeyspaceOptions(compression: .none))
+    for round in UInt8(0)..<2 {
+      for key in UInt8(0)..<200 { try keyspace.put([key], [UInt8](repeating: round, count: 200)) }
+    }
+    try store.flush()
+    try store.waitUntilIdle()
+    try keyspace.compact()
+    for key in UInt8(150)..<200 { try keyspace.remove([key]) }
+    try store.flush()
+    let before = keyspace.tableEntryCount
+    try keyspace.compact(from: [0], to: [10])
+    #expect(keyspace.tableEntryCount == before)
+    try keyspace.compact(from: [190])
+    #expect(keyspace.tableEntryCount < before)
+    #expect(try keyspace.get([149])?.first == 1 && keyspace.get([150]) == nil)
+  }
+
   @Test func namesAndOptionsAreChecked() throws {
     let store = try Self.open(MemoryFileSystem())
     _ = try store.orderedKeyspace("a")

@@ -33,11 +33,10 @@ final class SedimentOrderedEngine: OrderedEngine {
   }
 
   func multiGet(_ keys: UnsafeRawBufferPointer, keyBytes: Int) throws -> Int {
+    let batch = KeyBatch(reservingKeys: keys.count / keyBytes, bytes: keys.count)
+    try batch.append(contentsOf: RawSpan(_unsafeBytes: keys), width: keyBytes)
     var found = 0
-    for start in stride(from: 0, to: keys.count, by: keyBytes)
-    where try get(UnsafeRawBufferPointer(rebasing: keys[start..<start + keyBytes])) {
-      found += 1
-    }
+    try keyspace.withValues(of: batch) { _, value in if value.byteCount > 0 { found += 1 } }
     return found
   }
 

@@ -3,11 +3,12 @@
 // Going on, the versions of a key come newest first: the first that the read sees decides, and what
 // follows of the key is passed over. Key and value are lent as they lie in memtable or block. Going
 // back they come oldest first, so the cursor has passed the one that decides when it knows it: key
-// and value are copied.
+// and value are copied. So they are where operands were merged.
 //
 // Invariants
 // 1. `key` holds the key that was decided last; at an entry, the entry's.
-// 2. Going on, at an entry, the merge is at it; going back, before all versions of its key.
+// 2. Going on, at an entry, the merge is at it, or, where the value is a copy, behind the versions
+//    of its key that gave it; going back, before all of them.
 //
 // Concurrency: one thread at a time.
 
@@ -32,10 +33,13 @@ public struct EntryCursor: ~Copyable {
   private let view: OrderedView
   private let lower: [UInt8]?
   private let upper: [UInt8]?
+  /// What removals of ranges hide.
+  private let removals: RangeRemovalMap
   private var merge: OrderedMergeCursor
   private var key = KeyCopy()
-  /// Going back, the entry's value.
+  /// The entry's value where it is a copy: going back, and of operands.
   private var value = KeyCopy()
+  private var hasCopy = false
   private var isGoingBack = false
   /// Whether it is at an entry.
   public private(set) var isValid = false
@@ -49,6 +53,7 @@ public struct EntryCursor: ~Copyable {
     self.view = view
     self.lower = lower
     self.upper = upper
+    removals = view.removalMap
     merge = view.makeCursor(cache: keyspace.store.cache)
   }
 
@@ -75,7 +80,7 @@ public struct EntryCursor: ~Copyable {
 
   /// The value without the time of its expiry.
   private var currentValue: UnsafeRawBufferPointer {
-    if isGoingBack { return unsafe value.bytes }
+    if hasCopy { return unsafe value.bytes }
     let value = unsafe merge.value
     guard merge.tag.expires else { return unsafe value }
     return unsafe UnsafeRawBufferPointer(rebasing: value[EntryExpiry.byteCount...])
@@ -138,7 +143,7 @@ public struct EntryCursor: ~Copyable {
       if turns {
         // Behind the versions of the key, as far as they have a number.
         try unsafe cursor.merge.seek(cursor.key.bytes, tag: EntryTag(word: 0))
-      } else {
+      } else if !cursor.hasCopy {
         try cursor.merge.moveNext()
       }
     }
@@ -173,45 +178,111 @@ public struct EntryCursor: ~Copyable {
 
   /// Goes on to the first entry that the read sees, from where the merge is.
   private mutating func settle() throws {
+    hasCopy = false
     while merge.isValid {
       let tag = merge.tag
       let found = unsafe merge.key
       if tag.sequence <= sequence, unsafe !key.isEqual(to: found) {
         unsafe key.set(to: found)
         if let upper, unsafe !Self.precedes(found, upper) { return }
-        if tag.kind == .put, unsafe keyspace.live(merge.value, tag) != nil {
-          isValid = true
-          return
+        let removal = newestRemoval
+        switch tag.kind {
+        case _ where tag.sequence < removal: break
+        case .put: isValid = unsafe keyspace.live(merge.value, tag) != nil
+        case .merge:
+          isValid = try mergeOperands(downTo: removal)
+          // The merge is behind them already.
+          if !isValid { continue }
+        case .remove, .removeRange: break
         }
+        if isValid { return }
       }
       try merge.moveNext()
     }
   }
 
+  /// The number of the newest removal of a range that holds the key; 0 without one.
+  @inline(__always)
+  private var newestRemoval: UInt64 {
+    removals.isEmpty ? 0 : unsafe removals.newest(of: key.bytes, at: sequence)
+  }
+
+  /// Merges the operands of the key, from the newest that the read sees; goes behind them, to what
+  /// they build on.
+  ///
+  /// - Parameter removal: the number of what hides everything older.
+  /// - Returns: whether the key has a value.
+  private mutating func mergeOperands(downTo removal: UInt64) throws -> Bool {
+    var operands = MergeOperands(.newestFirst)
+    while merge.isValid, merge.tag.kind == .merge, merge.tag.sequence >= removal,
+      unsafe key.isEqual(to: merge.key)
+    {
+      if let live = unsafe keyspace.live(merge.value, merge.tag) {
+        unsafe operands.add(live, merge.tag)
+      }
+      try merge.moveNext()
+    }
+    var base: UnsafeRawBufferPointer?
+    if merge.isValid, merge.tag.kind == .put, merge.tag.sequence >= removal,
+      unsafe key.isEqual(to: merge.key)
+    {
+      unsafe base = keyspace.live(merge.value, merge.tag)
+    }
+    if operands.isEmpty {
+      // All have expired: what is below counts alone.
+      guard let base = unsafe base else { return false }
+      unsafe value.set(to: base)
+    } else {
+      let merged = try unsafe keyspace.merge(operands, onto: base)
+      unsafe merged.withUnsafeBytes { unsafe value.set(to: $0) }
+    }
+    hasCopy = true
+    return true
+  }
+
   /// Goes back to the first entry that the read sees, from where the merge is, and past its
   /// versions.
   private mutating func settleBack() throws {
+    hasCopy = true
     while merge.isValid {
       unsafe key.set(to: merge.key)
       if let lower, unsafe Self.precedes(key.bytes, lower) { return }
-      var isThere = false
-      repeat {
-        // The last that the read sees is the newest.
-        let tag = merge.tag
-        if tag.sequence <= sequence {
-          isThere = false
-          if tag.kind == .put, let live = unsafe keyspace.live(merge.value, tag) {
-            unsafe value.set(to: live)
-            isThere = true
-          }
-        }
-        try merge.movePrevious()
-      } while merge.isValid && (unsafe key.isEqual(to: merge.key))
-      if isThere {
+      if try settleVersionsBack() {
         isValid = true
         return
       }
     }
+  }
+
+  /// Goes back over the versions of the key, of which the last that the read sees is the newest.
+  ///
+  /// - Returns: whether the key has a value.
+  private mutating func settleVersionsBack() throws -> Bool {
+    var isThere = false
+    var operands = MergeOperands(.oldestFirst)
+    let removal = newestRemoval
+    repeat {
+      let tag = merge.tag
+      if tag.sequence <= sequence && tag.sequence >= removal {
+        let live = unsafe keyspace.live(merge.value, tag)
+        if tag.kind == .merge {
+          if let live = unsafe live { unsafe operands.add(live, tag) }
+        } else {
+          operands.removeAll()
+          isThere = false
+          if tag.kind == .put, let live = unsafe live {
+            unsafe value.set(to: live)
+            isThere = true
+          }
+        }
+      }
+      try merge.movePrevious()
+    } while merge.isValid && (unsafe key.isEqual(to: merge.key))
+    if !operands.isEmpty {
+      let merged = try unsafe keyspace.merge(operands, onto: isThere ? value.bytes : nil)
+      unsafe merged.withUnsafeBytes { unsafe value.set(to: $0) }
+    }
+    return isThere || !operands.isEmpty
   }
 
   private static func precedes(_ key: UnsafeRawBufferPointer, _ bound: [UInt8]) -> Bool {

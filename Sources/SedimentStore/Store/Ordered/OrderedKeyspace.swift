@@ -38,6 +38,7 @@ public final class OrderedKeyspace: @unchecked Sendable {
   let store: StoreCore
   let hasher: KeyHasher
   private let published: Mutex<OrderedView>
+  private let given = Mutex(Given())
   private let scratch = Mutex<[LookupScratch]>([])
 
   // Guarded by the store's monitor.
@@ -49,6 +50,8 @@ public final class OrderedKeyspace: @unchecked Sendable {
   var isFlushing = false
   /// Tables that take part in a merge.
   var busy: Set<FileNumber> = []
+  /// Of the removals in the levels, by their numbers: tables that may hold what they hide.
+  var hiding: [UInt64: Set<FileNumber>] = [:]
 
   init(_ state: OrderedKeyspaceState, store: StoreCore, view: OrderedView) {
     name = state.name
@@ -58,10 +61,45 @@ public final class OrderedKeyspace: @unchecked Sendable {
     hasher = KeyHasher(seed: store.seed)
     flushedSequence = state.flushedSequence
     published = Mutex(view)
+    for removal in state.levels.removals {
+      hiding[removal.sequence] = Set(state.levels.tables(under: removal).map(\.number))
+    }
+  }
+
+  /// Functions of the program, which no file can hold.
+  private struct Given {
+    var mergeOperator: MergeOperator?
+    var compactionFilter: CompactionFilter?
+  }
+
+  /// The operator that operands are merged by: the one that was given, else what is known of it.
+  var mergeOperator: MergeOperator? { given.withLock(\.mergeOperator) ?? options.mergeOperator }
+
+  /// Takes over the function of the operator whose name the options have.
+  func adopt(_ mergeOperator: MergeOperator?) {
+    guard let mergeOperator, mergeOperator.isKnown else { return }
+    given.withLock { $0.mergeOperator = mergeOperator }
+  }
+
+  /// Asked in merges; see `CompactionFilter`. Every program that opens the store sets its own.
+  public var compactionFilter: CompactionFilter? {
+    get { given.withLock(\.compactionFilter) }
+    set { given.withLock { $0.compactionFilter = newValue } }
   }
 
   /// The keyspace as it is now.
   var view: OrderedView { published.withLock { $0 } }
+
+  /// Entries of its tables, each version of a key counted.
+  package var tableEntryCount: UInt64 {
+    view.levels.metadata.tables.joined().reduce(0) { $0 + $1.entryCount }
+  }
+
+  /// Tables it has.
+  package var tableCount: Int { view.levels.metadata.tables.joined().count }
+
+  /// Removals of ranges that may hide something in them.
+  package var rangeRemovalCount: Int { view.levels.metadata.removals.count }
 
   /// Publishes a changed view. The caller holds the store's monitor.
   func update(_ change: (OrderedView) -> OrderedView) {
@@ -91,7 +129,7 @@ public final class OrderedKeyspace: @unchecked Sendable {
   /// The value of a key; `nil` when it is not there, was removed or has expired.
   ///
   /// - Parameter snapshot: the moment that is read; now when `nil`.
-  /// - Throws: `corrupted`, `inputOutput`.
+  /// - Throws: `corrupted`, `mergeFailed`, `inputOutput`.
   public func get(_ key: [UInt8], at snapshot: Snapshot? = nil) throws(StoreError) -> [UInt8]? {
     try unsafe withValue(of: key.span.bytes, at: snapshot) { value in
       unsafe value.withUnsafeBytes { unsafe Array($0) }
@@ -110,26 +148,74 @@ public final class OrderedKeyspace: @unchecked Sendable {
   public func withValue<Answer>(
     of key: RawSpan, at snapshot: Snapshot? = nil, _ body: (RawSpan) -> Answer
   ) throws(StoreError) -> Answer? {
-    // Before the number: see invariant 1.
+    try reading(at: snapshot) { read throws(StoreError) in
+      try unsafe key.withUnsafeBytes { key throws(StoreError) in
+        try unsafe read.withValue(of: key, body)
+      }
+    }
+  }
+
+  /// The values of several keys, all of one moment; `nil` for those that have none.
+  ///
+  /// Costs less than as many calls, and sees no write that comes in between.
+  ///
+  /// - Throws: as `get`.
+  public func get(
+    _ keys: [[UInt8]], at snapshot: Snapshot? = nil
+  ) throws(StoreError) -> [[UInt8]?] {
+    let batch = KeyBatch(reservingKeys: keys.count, bytes: keys.reduce(0) { $0 + $1.count })
+    try wrapping { for key in keys { try batch.append(key) } }
+    var values = [[UInt8]?](repeating: nil, count: keys.count)
+    try withValues(of: batch, at: snapshot) { index, value in
+      values[index] = unsafe value.withUnsafeBytes { unsafe Array($0) }
+    }
+    return values
+  }
+
+  /// Calls `body` with the index and the value of each key that has one, in the order of the keys,
+  /// all of one moment, and the values where they lie.
+  ///
+  /// - Throws: as `get`.
+  public func withValues(
+    of keys: KeyBatch, at snapshot: Snapshot? = nil, _ body: (Int, RawSpan) -> Void
+  ) throws(StoreError) {
+    // A moment of its own while the view is taken: nothing that it sees goes meanwhile.
+    let moment = snapshot ?? Snapshot(store)
+    try reading(at: moment) { read throws(StoreError) in
+      let columns = unsafe keys.view
+      for index in 0..<keys.count {
+        _ = try unsafe read.withValue(of: columns.key(at: index)) { body(index, $0) }
+      }
+    }
+    withExtendedLifetime((moment, keys)) {}
+  }
+
+  private func reading<Answer>(
+    at snapshot: Snapshot?, _ body: (OrderedRead) throws(StoreError) -> Answer
+  ) throws(StoreError) -> Answer {
     precondition(snapshot.map { $0.store === store } ?? true, "a snapshot of another store")
+    // Before the number: see invariant 1.
     let view = self.view
     let sequence = snapshot?.sequence ?? store.writes.publishedSequence
     let scratch = takeScratch()
     defer { giveBack(scratch) }
-    var answer: Answer?
-    try wrapping {
-      try unsafe key.withUnsafeBytes { key in
-        try unsafe view.forEachVersion(
-          of: key, at: sequence, hasher: hasher, cache: store.cache, scratch: scratch
-        ) { tag, value in
-          if tag.kind == .put, let value = unsafe live(value, tag) {
-            answer = body(unsafe RawSpan(_unsafeBytes: value))
-          }
-          return false
-        }
-      }
+    return try body(
+      OrderedRead(keyspace: self, view: view, sequence: sequence, scratch: scratch))
+  }
+
+  /// The value that operands give on top of what is below them.
+  func merge(
+    _ operands: MergeOperands, onto base: UnsafeRawBufferPointer?
+  ) throws(StoreError) -> [UInt8] {
+    guard let merging = mergeOperator else {
+      // Nothing but the keyspace's own options lets operands in.
+      throw StoreError(.corrupted, "keyspace \(name) has operands and no merge operator")
     }
-    return answer
+    do throws(MergeFailure) {
+      return try unsafe operands.fold(onto: base, by: merging)
+    } catch {
+      throw StoreError(.mergeFailed, "keyspace \(name): \(error)", cause: error)
+    }
   }
 
   /// What of an entry's value is the user's; `nil` when it has expired.
@@ -221,6 +307,35 @@ public final class OrderedKeyspace: @unchecked Sendable {
     }
   }
 
+  /// Merges an operand into the value of a key: the keyspace's merge operator is asked when the key
+  /// is read, and nothing is read now.
+  ///
+  /// - Throws: `invalidArgument` where the keyspace has no merge operator; and as `put`.
+  public func merge(
+    _ key: [UInt8], _ operand: [UInt8], timeToLive: TimeToLive? = nil,
+    durability: Durability = .buffered
+  ) throws(StoreError) {
+    try store.writes.write(durability, of: store) { batch throws(StoreError) in
+      try batch.merge(key, operand, timeToLive: timeToLive, in: self)
+    }
+  }
+
+  /// Removes all keys from `lower` on, up to and without `upper`, by one write.
+  ///
+  /// It costs the same however many there are; tables that hold nothing else are dropped whole. A
+  /// keyspace may have some hundreds of removals whose keys are still on disk: each costs reads a
+  /// little until merges have made away with what it hides.
+  ///
+  /// - Parameter upper: behind the last key; `nil` for no bound.
+  /// - Throws: as `put`.
+  public func removeRange(
+    from lower: [UInt8], to upper: [UInt8]?, durability: Durability = .buffered
+  ) throws(StoreError) {
+    try store.writes.write(durability, of: store) { batch throws(StoreError) in
+      try batch.removeRange(from: lower, to: upper, in: self)
+    }
+  }
+
   /// Writes a batch, which may be of other keyspaces of the store, too; see `StateStore.write`.
   public func write(
     _ batch: WriteBatch, durability: Durability = .buffered
@@ -260,6 +375,23 @@ public final class OrderedKeyspace: @unchecked Sendable {
     return try store.write(batch, durability) { () throws(StoreError) in
       try get(key) == expected
     }
+  }
+
+  // MARK: - Maintenance
+
+  /// Merges the tables that hold keys from `lower` on, up to and without `upper`, and those they
+  /// overlap, into the last level: a read finds each key in one table, and what was removed or has
+  /// expired takes no room any more. What is in memory only stays there; see `StateStore.flush`.
+  ///
+  /// Costs reading and writing everything that is merged, on the caller's thread.
+  ///
+  /// - Parameters:
+  ///   - lower: the least key; `nil` for no bound.
+  ///   - upper: behind the greatest key; `nil` for no bound.
+  /// - Throws: as `StateStore.compact`.
+  public func compact(from lower: [UInt8]? = nil, to upper: [UInt8]? = nil) throws(StoreError) {
+    try store.checkWritable()
+    try wrapping { try store.compact(self, from: lower ?? [], to: upper) }
   }
 }
 

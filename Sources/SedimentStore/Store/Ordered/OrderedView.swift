@@ -20,6 +20,8 @@ final class OpenLevels: Sendable {
   let tables: [[OpenOrderedTable]]
   /// Whether there is none at all.
   let isEmpty: Bool
+  /// What the removals in `metadata` hide.
+  let removals: RangeRemovalMap
   /// Of the tables below level 0, level by level, the head of the largest key.
   private let heads: [UInt64]
   /// Where the heads of each level begin, and where the last ones end.
@@ -36,6 +38,7 @@ final class OpenLevels: Sendable {
       }
     }
     isEmpty = tables.allSatisfy(\.isEmpty)
+    removals = RangeRemovalMap(metadata.removals)
     var heads: [UInt64] = []
     var starts = [0]
     for level in metadata.tables.dropFirst() {
@@ -125,8 +128,20 @@ final class OrderedView: Sendable {
     self.levels = levels
   }
 
+  /// The number of the newest removal of a range that holds a key and that a read at `sequence`
+  /// sees; 0 without one.
+  @inline(__always)
+  func newestRemoval(of key: UnsafeRawBufferPointer, at sequence: UInt64) -> UInt64 {
+    var newest = unsafe active.newestRemoval(of: key, at: sequence)
+    for frozen in frozen {
+      newest = unsafe max(newest, frozen.memtable.newestRemoval(of: key, at: sequence))
+    }
+    if levels.removals.isEmpty { return newest }
+    return unsafe max(newest, levels.removals.newest(of: key, at: sequence))
+  }
+
   /// Calls `body` with the versions of a key that a read at `sequence` sees, newest first, until it
-  /// answers `false`.
+  /// answers `false`; a removal of a range that holds the key has no say in it.
   ///
   /// - Parameter hasher: hashes the key, once, where there are tables.
   func forEachVersion(
@@ -158,6 +173,12 @@ final class OrderedView: Sendable {
           of: key, from: tag, cache: cache, scratch: scratch, body)
       else { return }
     }
+  }
+
+  /// What all removals of ranges hide that there are now.
+  var removalMap: RangeRemovalMap {
+    let fresh = active.rangeRemovals + frozen.flatMap(\.memtable.rangeRemovals)
+    return fresh.isEmpty ? levels.removals : RangeRemovalMap(levels.metadata.removals + fresh)
   }
 
   /// A cursor over everything, at no entry.

@@ -32,6 +32,11 @@ final class SnapshotRegister: Sendable {
   /// The numbers of open snapshots, rising, each once.
   var sequences: [UInt64] { state.withLock { Set($0.entries.values.map(\.sequence)).sorted() } }
 
+  /// Whether any snapshot is older than a write.
+  func isAnyOpen(before sequence: UInt64) -> Bool {
+    state.withLock { $0.entries.values.contains { $0.sequence < sequence } }
+  }
+
   /// When the oldest was opened.
   var oldestNanos: UInt64? { state.withLock { $0.entries.values.map(\.openedNanos).min() } }
 }

@@ -37,10 +37,20 @@ extension StoreCore {
 
   /// The caller holds the monitor.
   func pickMerge(_ keyspace: OrderedKeyspace) -> BackgroundTask? {
-    guard let choice = picker(of: keyspace).pick(mergeableLevels(keyspace), busy: keyspace.busy)
-    else { return nil }
+    guard let choice = pickChoice(keyspace) else { return nil }
     keyspace.busy.formUnion(choice.inputs + choice.overlapped)
     return .mergeOrdered(keyspace, choice)
+  }
+
+  private func pickChoice(_ keyspace: OrderedKeyspace) -> OrderedCompactionChoice? {
+    let picker = picker(of: keyspace)
+    let levels = mergeableLevels(keyspace)
+    if let choice = picker.pick(levels, busy: keyspace.busy) { return choice }
+    guard levels.removals.count > StoreOptions.rangeRemovalsMax, let oldest = levels.removals.first,
+      !snapshots.isAnyOpen(before: oldest.sequence)
+    else { return nil }
+    return picker.pickClearing(
+      levels, hiding: keyspace.hiding[oldest.sequence] ?? [], busy: keyspace.busy)
   }
 
   /// Whether ordered keyspaces have anything under way or due. The caller holds the monitor.
@@ -48,7 +58,7 @@ extension StoreCore {
     mayRecord || isRecording
       || orderedKeyspaces.contains { keyspace in
         !keyspace.view.frozen.isEmpty || !keyspace.busy.isEmpty
-          || picker(of: keyspace).pick(mergeableLevels(keyspace)) != nil
+          || pickChoice(keyspace) != nil
       }
   }
 
@@ -77,9 +87,14 @@ extension StoreCore {
     let start = options.clock.monotonicNanos()
     var cursor = OrderedMergeCursor(capacity: 1)
     cursor.add(OrderedSource(OrderedMemtableCursor(frozen.memtable)))
+    let removals = frozen.memtable.rangeRemovals
+    let rules = OrderedRunWriter.Rules(
+      snapshots: snapshots.sequences,
+      removals: RangeRemovalMap(keyspace.view.levels.metadata.removals + removals),
+      removalLimit: frozen.lastSequence)
     // Older versions lie in tables: nothing is at the bottom, and one table takes it all.
     let output = OrderedRunWriter(
-      store: self, keyspace: keyspace, isBottommost: false, tableBytesMax: .max,
+      store: self, keyspace: keyspace, rules, tableBytesMax: .max,
       expectedEntries: frozen.memtable.counters.entries,
       expectedBytes: UInt64(frozen.memtable.usedBytes))
     let tables = try output.write(cursor, givesWay: false)
@@ -91,10 +106,12 @@ extension StoreCore {
           frozen: view.frozen.filter { $0.memtable !== frozen.memtable },
           levels: view.levels.changing(adding: tables) {
             $0.insert(tables.map(\.reader.metadata), at: 0)
+            $0.removals += removals
           })
       }
       keyspace.flushedSequence = max(keyspace.flushedSequence, frozen.lastSequence)
       keyspace.needsRecording = true
+      for removal in removals { begin(removal, in: keyspace) }
     }
     noteFlush(
       keyspace.name, entries: tables.reduce(0) { $0 + $1.reader.metadata.entryCount },
@@ -143,7 +160,9 @@ extension StoreCore {
       }
     }
     let start = options.clock.monotonicNanos()
-    let levels = keyspace.view.levels
+    let (levels, removalLimit) = monitor.withLock {
+      (keyspace.view.levels, mergeableLimit(keyspace))
+    }
     let inputs = levels.tables.joined().filter { numbers.contains($0.reader.metadata.number) }
     if choice.isMove {
       publish(inputs, at: choice.outputLevel, insteadOf: numbers, in: keyspace)
@@ -151,11 +170,19 @@ extension StoreCore {
     }
     let entries = inputs.reduce(0) { $0 + $1.reader.metadata.entryCount }
     let bytes = inputs.reduce(0) { $0 + $1.reader.metadata.fileBytes }
+    let rules = OrderedRunWriter.Rules(
+      snapshots: snapshots.sequences, isBottommost: choice.isBottommost, removals: levels.removals,
+      removalLimit: removalLimit, filter: keyspace.compactionFilter)
     let output = OrderedRunWriter(
-      store: self, keyspace: keyspace, isBottommost: choice.isBottommost,
-      tableBytesMax: orderedTableBytes, expectedEntries: Int(entries), expectedBytes: bytes)
+      store: self, keyspace: keyspace, rules, tableBytesMax: orderedTableBytes,
+      expectedEntries: Int(entries), expectedBytes: bytes)
     let tables = try output.write(levels.makeCursor(over: numbers), givesWay: true)
-    publish(tables, at: choice.outputLevel, insteadOf: numbers, in: keyspace)
+    // What a snapshot sees that is older than a removal was kept.
+    let cleared = levels.metadata.removals.map(\.sequence).filter {
+      $0 <= min(removalLimit, rules.snapshots.first ?? .max)
+    }
+    publish(
+      tables, at: choice.outputLevel, insteadOf: numbers, in: keyspace, cleared: Set(cleared))
     noteMerge(
       .merged(
         keyspace: keyspace.name, inputs: inputs.count, entriesIn: entries,
@@ -164,9 +191,11 @@ extension StoreCore {
         nanoseconds: options.clock.monotonicNanos() &- start))
   }
 
+  /// - Parameter cleared: the removals of ranges of which the tables hold nothing that they hide;
+  ///   `nil` where the tables are the same as before.
   private func publish(
     _ tables: [OpenOrderedTable], at level: Int, insteadOf numbers: Set<FileNumber>,
-    in keyspace: OrderedKeyspace
+    in keyspace: OrderedKeyspace, cleared: Set<UInt64>? = nil
   ) {
     monitor.withLock {
       finishFiles(tables.map(\.reader.metadata.number))
@@ -179,6 +208,9 @@ extension StoreCore {
           })
       }
       keyspace.needsRecording = true
+      if let cleared {
+        settle(keyspace, tables.map(\.reader.metadata), insteadOf: numbers, cleared)
+      }
     }
   }
 
@@ -187,13 +219,17 @@ extension StoreCore {
     min(plan.tableBytes, options.orderedTableBytes)
   }
 
-  /// Merges all tables of a keyspace into the last level, on the caller's thread.
-  func compact(_ keyspace: OrderedKeyspace) throws {
+  /// Merges the tables of a keyspace that hold keys of a range into the last level, on the caller's
+  /// thread.
+  func compact(_ keyspace: OrderedKeyspace, from lower: [UInt8], to upper: [UInt8]?) throws {
     let choice = try monitor.withLock { () -> OrderedCompactionChoice? in
       while !keyspace.busy.isEmpty && failure == nil && !isStopping { monitor.wait() }
       if let failure { throw failure }
       guard !isStopping else { return nil }
-      let choice = OrderedCompactionPicker.pickManual(mergeableLevels(keyspace))
+      let levels = mergeableLevels(keyspace)
+      let choice = OrderedCompactionPicker.pickManual(
+        levels, from: lower, to: upper,
+        rewrites: !levels.removals.isEmpty || keyspace.compactionFilter != nil)
       if let choice { keyspace.busy.formUnion(choice.inputs + choice.overlapped) }
       return choice
     }

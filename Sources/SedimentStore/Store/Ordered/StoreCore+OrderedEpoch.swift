@@ -119,9 +119,10 @@ extension StoreCore {
 }
 
 extension OrderedLevels {
-  /// Without the tables of later writes, which are all of level 0.
+  /// Without the tables of later writes, which are all of level 0, and later removals.
   func upTo(_ sequence: UInt64) -> OrderedLevels {
     var levels = self
+    levels.removals.removeAll { $0.sequence > sequence }
     levels.tables[0].removeAll { $0.largestSequence > sequence }
     return levels
   }

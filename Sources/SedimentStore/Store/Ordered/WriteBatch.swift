@@ -80,6 +80,51 @@ public struct WriteBatch: Sendable {
     try append(.remove, key, RawSpan(), expiresAt: nil, in: keyspace)
   }
 
+  /// Merges an operand into the value of a key, by the keyspace's merge operator.
+  ///
+  /// With a time to live, the operand counts for so long, and its neighbours for theirs.
+  ///
+  /// - Throws: `invalidArgument` where the keyspace has no merge operator; and as `put`.
+  public mutating func merge(
+    _ key: [UInt8], _ operand: [UInt8], timeToLive: TimeToLive? = nil, in keyspace: OrderedKeyspace
+  ) throws(StoreError) {
+    try unsafe merge(key.span.bytes, operand.span.bytes, timeToLive: timeToLive, in: keyspace)
+  }
+
+  /// Merges an operand into the value of a key; both are copied.
+  ///
+  /// - Throws: as above.
+  public mutating func merge(
+    _ key: RawSpan, _ operand: RawSpan, timeToLive: TimeToLive? = nil, in keyspace: OrderedKeyspace
+  ) throws(StoreError) {
+    guard keyspace.options.mergeOperator != nil else {
+      throw StoreError(
+        .invalidArgument,
+        "keyspace \(keyspace.name) was made without a merge operator, so nothing can be merged")
+    }
+    let expiresAt = try keyspace.expiry(timeToLive)
+    try append(.merge, key, operand, expiresAt: expiresAt, in: keyspace)
+  }
+
+  /// Removes all keys from `lower` on, up to and without `upper`, by one write: of what the batch
+  /// has before, too, but nothing that comes behind.
+  ///
+  /// - Parameter upper: behind the last key; `nil` for no bound.
+  /// - Throws: as `put`.
+  public mutating func removeRange(
+    from lower: [UInt8], to upper: [UInt8]?, in keyspace: OrderedKeyspace
+  ) throws(StoreError) {
+    if let upper, upper.count > EntryLayout.keyBytesMax {
+      throw StoreError(
+        .invalidArgument,
+        "a bound of \(upper.count) bytes is longer than \(EntryLayout.keyBytesMax)")
+    }
+    let removal = RangeRemoval(lower: lower, upper: upper, sequence: 0)
+    if removal.isEmpty { return }
+    let (key, value) = removal.bounds
+    try unsafe append(.removeRange, key.span.bytes, value.span.bytes, expiresAt: nil, in: keyspace)
+  }
+
   private mutating func append(
     _ kind: OrderedKind, _ key: RawSpan, _ value: RawSpan, expiresAt: Int64?,
     in keyspace: OrderedKeyspace

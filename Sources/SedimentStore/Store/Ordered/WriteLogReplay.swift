@@ -123,16 +123,13 @@ extension StoreCore {
   }
 
   private func enter(_ write: WriteBatchCoding.Write, into keyspace: OrderedKeyspace) throws {
-    if unsafe keyspace.view.active.insert(key: write.key, tag: write.tag, value: write.value) {
-      return
-    }
+    if try keyspace.view.active.enter(write) { return }
     try unsafe freeze(
       keyspace, lastSequence: write.tag.sequence - 1, entries: 1,
       bytes: write.key.count + write.value.count, waits: false)
     // No thread flushes yet, and memory is bounded.
     if let frozen = keyspace.view.frozen.last { try flush(frozen, in: keyspace) }
-    let isIn = unsafe keyspace.view.active.insert(
-      key: write.key, tag: write.tag, value: write.value)
+    let isIn = try keyspace.view.active.enter(write)
     precondition(isIn, "a memtable without the room that was made")
   }
 }

@@ -258,9 +258,24 @@ final class WriteQueue: @unchecked Sendable {
         let target =
           write.keyspace == id
           ? memtable : others.first { $0.id == write.keyspace }?.memtable ?? memtable
-        let isIn = unsafe target.insert(key: write.key, tag: write.tag, value: write.value)
+        let isIn = try target.enter(write)
         precondition(isIn, "a memtable without the room that was made")
       }
     }
+  }
+}
+
+extension OrderedMemtable {
+  /// Enters a write of the log.
+  ///
+  /// - Returns: whether there was room.
+  func enter(_ write: WriteBatchCoding.Write) throws(CodingError) -> Bool {
+    guard write.tag.kind == .removeRange else {
+      return unsafe insert(key: write.key, tag: write.tag, value: write.value)
+    }
+    let removal = unsafe RangeRemoval(
+      key: write.key, value: write.value, sequence: write.tag.sequence)
+    guard let removal else { throw .invalid("bounds of a removal") }
+    return unsafe insert(removal, bytes: write.key.count + write.value.count)
   }
 }
