@@ -265,12 +265,19 @@ public final class StateStore: Sendable {
     }
   }
 
-  /// Counters since the store was opened.
+  /// Counters since the store was opened, and what it holds at the moment.
+  ///
+  /// Costs a few locks, held for a moment each, and a look at every pin; it does not wait for the
+  /// disk.
   public var statistics: StoreStatistics {
     var statistics = core.statistics.snapshot
     let cache = core.cache.statistics
     statistics.cacheHits = cache.hits
     statistics.cacheMisses = cache.misses
+    let pins = core.snapshots.pins
+    statistics.pins = pins.count
+    statistics.oldestPinNanos =
+      pins.oldestNanos.map { core.options.clock.monotonicNanos() &- $0 } ?? 0
     return statistics
   }
 

@@ -1,6 +1,6 @@
 internal import Synchronization
 
-/// Counters of a store since it was opened.
+/// Counters of a store since it was opened, and what it holds at the moment.
 public struct StoreStatistics: Sendable, Equatable {
   /// Entries that flushes wrote to tables.
   public var entriesFlushed: UInt64 = 0
@@ -35,6 +35,14 @@ public struct StoreStatistics: Sendable, Equatable {
   public var cacheHits: UInt64 = 0
   /// Pages that had to be read from files.
   public var cacheMisses: UInt64 = 0
+  /// Snapshots and cursors of ordered keyspaces that are held at the moment: its *pins*.
+  public var pins: Int = 0
+  /// How long the oldest pin has been held, in nanoseconds; 0 without any. What a pin reads is kept
+  /// on disk until it goes, replaced and removed or not.
+  public var oldestPinNanos: UInt64 = 0
+
+  /// Statistics of nothing.
+  public init() {}
 }
 
 /// The running counters, updated a batch at a time.

@@ -30,7 +30,7 @@ public struct EntryCursor: ~Copyable {
   private let keyspace: OrderedKeyspace
   private let sequence: UInt64
   /// Keeps what the merge reads.
-  private let view: OrderedView
+  private let source: PinnedView
   private let lower: [UInt8]?
   private let upper: [UInt8]?
   /// What removals of ranges hide.
@@ -45,16 +45,16 @@ public struct EntryCursor: ~Copyable {
   public private(set) var isValid = false
 
   init(
-    _ keyspace: OrderedKeyspace, sequence: UInt64, view: OrderedView, lower: [UInt8]?,
+    _ keyspace: OrderedKeyspace, sequence: UInt64, source: PinnedView, lower: [UInt8]?,
     upper: [UInt8]?
   ) {
     self.keyspace = keyspace
     self.sequence = sequence
-    self.view = view
+    self.source = source
     self.lower = lower
     self.upper = upper
-    removals = view.removalMap
-    merge = view.makeCursor(cache: keyspace.store.cache)
+    removals = source.view.removalMap
+    merge = source.view.makeCursor(cache: keyspace.store.cache)
   }
 
   // MARK: - The entry

@@ -40,6 +40,8 @@ public final class OrderedKeyspace: @unchecked Sendable {
   private let published: Mutex<OrderedView>
   private let given = Mutex(Given())
   private let scratch = Mutex<[LookupScratch]>([])
+  /// What flushes and merges wrote to each level.
+  let written = LevelCounters()
 
   // Guarded by the store's monitor.
   /// All writes up to this number are in tables.
@@ -252,7 +254,9 @@ public final class OrderedKeyspace: @unchecked Sendable {
     let moment = snapshot ?? Snapshot(store)
     precondition(moment.store === store, "a snapshot of another store")
     return withExtendedLifetime(moment) {
-      EntryCursor(self, sequence: moment.sequence, view: view, lower: lower, upper: upper)
+      EntryCursor(
+        self, sequence: moment.sequence, source: PinnedView(view, of: store), lower: lower,
+        upper: upper)
     }
   }
 

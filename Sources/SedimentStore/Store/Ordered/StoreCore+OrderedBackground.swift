@@ -113,9 +113,10 @@ extension StoreCore {
       keyspace.needsRecording = true
       for removal in removals { begin(removal, in: keyspace) }
     }
+    let bytes = tables.reduce(0) { $0 + $1.reader.metadata.fileBytes }
+    keyspace.written.note(level: 0, bytesRead: 0, bytesWritten: bytes)
     noteFlush(
-      keyspace.name, entries: tables.reduce(0) { $0 + $1.reader.metadata.entryCount },
-      bytes: tables.reduce(0) { $0 + $1.reader.metadata.fileBytes },
+      keyspace.name, entries: tables.reduce(0) { $0 + $1.reader.metadata.entryCount }, bytes: bytes,
       nanoseconds: options.clock.monotonicNanos() &- start)
   }
 
@@ -183,11 +184,12 @@ extension StoreCore {
     }
     publish(
       tables, at: choice.outputLevel, insteadOf: numbers, in: keyspace, cleared: Set(cleared))
+    let written = tables.reduce(0) { $0 + $1.reader.metadata.fileBytes }
+    keyspace.written.note(level: choice.outputLevel, bytesRead: bytes, bytesWritten: written)
     noteMerge(
       .merged(
         keyspace: keyspace.name, inputs: inputs.count, entriesIn: entries,
-        entriesOut: tables.reduce(0) { $0 + $1.reader.metadata.entryCount },
-        bytes: tables.reduce(0) { $0 + $1.reader.metadata.fileBytes },
+        entriesOut: tables.reduce(0) { $0 + $1.reader.metadata.entryCount }, bytes: written,
         nanoseconds: options.clock.monotonicNanos() &- start))
   }
 
