@@ -17,6 +17,7 @@ let package = Package(
   products: [
     .library(name: "SedimentStore", targets: ["SedimentStore"]),
     .library(name: "SedimentState", targets: ["SedimentState"]),
+    .library(name: "SedimentAsync", targets: ["SedimentAsync"]),
     .library(name: "SedimentDedup", targets: ["SedimentDedup"]),
     .library(name: "SedimentJob", targets: ["SedimentJob"]),
     .executable(name: "sediment", targets: ["sediment"]),
@@ -45,7 +46,10 @@ let package = Package(
       swiftSettings: strict),
     .target(name: "SedimentState", dependencies: ["SedimentStore"], swiftSettings: strict),
     .target(
-      name: "SedimentDedup", dependencies: ["SedimentIO", "SedimentStore"], swiftSettings: strict),
+      name: "SedimentAsync", dependencies: ["SedimentIO", "SedimentStore"], swiftSettings: strict),
+    .target(
+      name: "SedimentDedup", dependencies: ["SedimentAsync", "SedimentIO", "SedimentStore"],
+      swiftSettings: strict),
     .target(
       name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson")]),
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
@@ -87,6 +91,10 @@ let package = Package(
     .testTarget(
       name: "SedimentStateTests",
       dependencies: ["SedimentState", "SedimentStore", "SedimentIO", "SedimentTestKit"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "SedimentAsyncTests",
+      dependencies: ["SedimentAsync", "SedimentStore", "SedimentIO", "SedimentTestKit"],
       swiftSettings: strict),
     .testTarget(
       name: "SedimentDedupTests", dependencies: ["SedimentDedup", "SedimentTestKit"],

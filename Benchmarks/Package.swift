@@ -24,7 +24,10 @@ let package = Package(
   targets: [
     .executableTarget(
       name: "sediment-figures",
-      dependencies: [.product(name: "SedimentStore", package: "sediment")],
+      dependencies: [
+        .product(name: "SedimentStore", package: "sediment"),
+        .product(name: "SedimentAsync", package: "sediment"),
+      ],
       path: "Sources/SedimentFigures"),
     .target(name: "CWorkload"),
     .target(name: "CPeers"),

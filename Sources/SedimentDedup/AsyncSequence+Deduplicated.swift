@@ -8,6 +8,7 @@
 //
 // What it guarantees towards a consumer that fails is said at `deduplicated(on:at:in:)`.
 
+internal import SedimentAsync
 public import SedimentStore
 
 extension AsyncSequence {
@@ -226,7 +227,7 @@ extension Deduplicator {
   public func decisions(
     on keys: [CompositeKey], times: [Int64]? = nil
   ) async throws(StoreError) -> [DedupDecision] {
-    try await thread.run { [self] () throws(StoreError) in
+    try await thread.run(isCancellable: false) { [self] () throws(StoreError) in
       let batch = KeyBatch(
         reservingKeys: keys.count, bytes: keys.reduce(0) { $0 + $1.bytes.count })
       try wrapping { for key in keys { try batch.append(key.bytes) } }

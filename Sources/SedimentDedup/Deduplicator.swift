@@ -16,6 +16,7 @@
 // Concurrency: any thread may call; `gate` lets in one batch at a time, so that stamps and
 // watermark advance in the order of the batches. Lock order: gate ─▶ locks of the store.
 
+internal import SedimentAsync
 internal import SedimentIO
 public import SedimentStore
 
@@ -59,7 +60,7 @@ public final class Deduplicator: Sendable {
   private let gate = Monitor()
   private let state = StateBox()
   /// Where asynchronous callers' batches are decided.
-  let thread = BlockingThread()
+  let thread = BlockingThreads(name: "sediment-dedup", count: 1)
 
   /// Opens the keyspace `name` of a store for deduplication, and makes it when there is none.
   ///

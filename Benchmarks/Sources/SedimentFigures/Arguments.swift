@@ -11,16 +11,20 @@ struct Arguments {
   var epochMillis: UInt64 = 2000
   var state = "figures.state"
   var takesCheckpoints = false
+  /// Lookups to measure through the asynchronous face, instead of all else.
+  var asyncLookups: Int?
 
   static let usage = """
     usage: sediment-figures [--keys N] [--batch N] [--mode fingerprint|exact]
            [--memory BYTES|MiB|GiB] [--shards N] [--epoch-interval MILLISECONDS]
            [--state DIRECTORY] [--checkpoints]
+           sediment-figures --async-lookups N [--memory BYTES|MiB|GiB] [--state DIRECTORY]
 
     Inserts N different keys of 16 bytes, a batch at a time, into a new store in DIRECTORY, opens it
     again, and prints what that took as JSON. DIRECTORY must not hold a store. With --checkpoints it
     takes ten, while more keys come, in DIRECTORY.checkpoints, and restores the last to
-    DIRECTORY.restored.
+    DIRECTORY.restored. The second form looks keys up, blocking and in tasks, and prints what a
+    lookup took.
     """
 
   struct UsageError: Error, CustomStringConvertible {
@@ -48,6 +52,7 @@ struct Arguments {
     case "--shards": shards = try Self.number(name, value, in: 1...256)
     case "--epoch-interval": epochMillis = try Self.number(name, value)
     case "--state": state = value
+    case "--async-lookups": asyncLookups = try Self.number(name, value, in: 1...1_000_000_000)
     case "--mode":
       switch value {
       case "fingerprint": mode = .fingerprint

@@ -14,12 +14,16 @@ import SedimentStore
 
 @main
 enum Main {
-  static func main() {
+  static func main() async {
     do {
       let arguments = try Arguments(Array(CommandLine.arguments.dropFirst()))
       var figures = Figures()
-      try insert(arguments, &figures)
-      try reopen(arguments, &figures)
+      if let lookups = arguments.asyncLookups {
+        try await AsyncFigures(arguments: arguments, lookups: lookups).run(&figures)
+      } else {
+        try insert(arguments, &figures)
+        try reopen(arguments, &figures)
+      }
       print(figures.json)
     } catch {
       let message = Array("sediment-figures: \(error)\n".utf8)

@@ -29,6 +29,9 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     case poisoned
     /// The store was closed.
     case closed
+    /// The task that asked was cancelled before the call was begun, by the asynchronous face alone.
+    /// Nothing was done.
+    case cancelled
     /// Any other failure of the machine.
     case inputOutput
   }
