@@ -11,6 +11,11 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
+/// A product that is built with the trait Observability only.
+func observing(_ name: String, of package: String) -> Target.Dependency {
+  .product(name: name, package: package, condition: .when(traits: ["Observability"]))
+}
+
 let package = Package(
   name: "sediment",
   platforms: [.macOS("26.0")],
@@ -20,20 +25,28 @@ let package = Package(
     .library(name: "SedimentAsync", targets: ["SedimentAsync"]),
     .library(name: "SedimentDedup", targets: ["SedimentDedup"]),
     .library(name: "SedimentJob", targets: ["SedimentJob"]),
+    .library(name: "SedimentObservability", targets: ["SedimentObservability"]),
     .executable(name: "sediment", targets: ["sediment"]),
     // For Benchmarks/ alone, a package of its own; nothing is promised about it.
     .library(name: "_SedimentMicro", targets: ["SedimentMicro"]),
   ],
   // What a trait brings is built only with it: the target SedimentJob needs Job, the tool needs
-  // CommandLine. Another package with `traits: []` resolves this package alone and builds neither.
+  // CommandLine, SedimentObservability the trait of its name. Another package with `traits: []`
+  // resolves this package alone and builds none of them.
   traits: [
     .trait(name: "Job", description: "The dedup job: sources, sinks and parsers."),
     .trait(
       name: "CommandLine", description: "The sediment command line.", enabledTraits: ["Job"]),
-    .default(enabledTraits: ["Job", "CommandLine"]),
+    .trait(
+      name: "Observability",
+      description: "Bridges to swift-log, swift-metrics and swift-service-lifecycle."),
+    .default(enabledTraits: ["Job", "CommandLine", "Observability"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
   targets: [
     .target(name: "CSedimentKernels"),
@@ -65,6 +78,13 @@ let package = Package(
       swiftSettings: strict),
     .target(
       name: "SedimentInspection", dependencies: ["SedimentIO", "SedimentStore", "SedimentDedup"],
+      swiftSettings: strict),
+    .target(
+      name: "SedimentObservability",
+      dependencies: ["SedimentAsync", "SedimentIO", "SedimentStore"] + [
+        observing("Logging", of: "swift-log"), observing("CoreMetrics", of: "swift-metrics"),
+        observing("ServiceLifecycle", of: "swift-service-lifecycle"),
+      ],
       swiftSettings: strict),
     .target(
       name: "SedimentMicro",
@@ -104,6 +124,17 @@ let package = Package(
       dependencies: ["SedimentJob", "SedimentDedup", "SedimentTestKit"], swiftSettings: strict),
     .testTarget(
       name: "SedimentInspectionTests", dependencies: ["SedimentInspection", "SedimentTestKit"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "SedimentObservabilityTests",
+      dependencies: ["SedimentObservability", "SedimentAsync", "SedimentIO", "SedimentTestKit"] + [
+        observing("Logging", of: "swift-log"), observing("InMemoryLogging", of: "swift-log"),
+        observing("CoreMetrics", of: "swift-metrics"),
+        observing("MetricsTestKit", of: "swift-metrics"),
+        observing("ServiceLifecycle", of: "swift-service-lifecycle"),
+        observing("ServiceLifecycleTestKit", of: "swift-service-lifecycle"),
+        observing("UnixSignals", of: "swift-service-lifecycle"),
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "SedimentMicroTests", dependencies: ["SedimentMicro"], swiftSettings: strict),
