@@ -2,14 +2,20 @@ internal import SedimentIO
 
 /// Walks the entries of a run of tables of an ordered keyspace: disjoint, in order of keys.
 package struct OrderedLevelCursor: ~Copyable {
-  private let tables: [OrderedTableReader]
+  private let tables: OrderedTableRun
   private let cache: PageCache?
   private var cursor: OrderedTableCursor?
   private var tableIndex = 0
 
   /// A cursor at no entry; see `OrderedTableCursor`.
   package init(_ tables: [OrderedTableReader], cache: PageCache?) {
-    self.tables = tables
+    self.tables = OrderedTableRun(readers: tables)
+    self.cache = cache
+  }
+
+  /// A cursor at no entry that has one of the tables open at a time.
+  package init(opening tables: [HeldOrderedTable], cache: PageCache?) {
+    self.tables = OrderedTableRun(held: tables)
     self.cache = cache
   }
 
@@ -47,16 +53,13 @@ package struct OrderedLevelCursor: ~Copyable {
     var (low, high) = (0, tables.count)
     while low < high {
       let middle = (low + high) / 2
-      let isBefore = unsafe tables[middle].metadata.largestKey.withUnsafeBytes {
-        unsafe KeyOrder.compare($0, key) < 0
-      }
-      if isBefore { low = middle + 1 } else { high = middle }
+      if unsafe tables.ends(middle, before: key) { low = middle + 1 } else { high = middle }
     }
     guard low < tables.count else {
       cursor = nil
       return
     }
-    enter(low)
+    try enter(low)
     try unsafe cursor?.seek(key, tag: tag)
     try moveIntoNextTable()
   }
@@ -73,15 +76,15 @@ package struct OrderedLevelCursor: ~Copyable {
 
   /// Goes to the first entry.
   package mutating func seekToFirst() throws {
-    guard !tables.isEmpty else { return }
-    enter(0)
+    guard tables.count > 0 else { return }
+    try enter(0)
     try cursor?.seekToFirst()
   }
 
   /// Goes to the last entry.
   package mutating func seekToLast() throws {
-    guard !tables.isEmpty else { return }
-    enter(tables.count - 1)
+    guard tables.count > 0 else { return }
+    try enter(tables.count - 1)
     try cursor?.seekToLast()
   }
 
@@ -95,14 +98,14 @@ package struct OrderedLevelCursor: ~Copyable {
   package mutating func movePrevious() throws {
     try cursor?.movePrevious()
     if !isValid, tableIndex > 0 {
-      enter(tableIndex - 1)
+      try enter(tableIndex - 1)
       try cursor?.seekToLast()
     }
   }
 
   private mutating func moveIntoNextTable() throws {
     if !isValid, tableIndex + 1 < tables.count {
-      enter(tableIndex + 1)
+      try enter(tableIndex + 1)
       try cursor?.seekToFirst()
     }
   }
@@ -114,9 +117,41 @@ package struct OrderedLevelCursor: ~Copyable {
     }
   }
 
-  private mutating func enter(_ index: Int) {
+  private mutating func enter(_ index: Int) throws {
     if isInTable, index == tableIndex { return }
-    cursor = OrderedTableCursor(tables[index], cache: cache)
+    // Before the next table is open none is, and an error leaves the cursor at no entry.
+    cursor = nil
+    cursor = OrderedTableCursor(try tables.open(index), cache: cache)
     tableIndex = index
+  }
+}
+
+/// The tables of a run: open, or opened when they are entered.
+private struct OrderedTableRun {
+  private let readers: [OrderedTableReader]
+  private let held: [HeldOrderedTable]
+
+  init(readers: [OrderedTableReader]) {
+    self.readers = readers
+    held = []
+  }
+
+  init(held: [HeldOrderedTable]) {
+    readers = []
+    self.held = held
+  }
+
+  /// One of the two is empty.
+  var count: Int { readers.count &+ held.count }
+
+  /// Whether all keys of a table come before one.
+  func ends(_ index: Int, before key: UnsafeRawBufferPointer) -> Bool {
+    let largest =
+      readers.isEmpty ? held[index].metadata.largestKey : readers[index].metadata.largestKey
+    return unsafe largest.withUnsafeBytes { unsafe KeyOrder.compare($0, key) < 0 }
+  }
+
+  func open(_ index: Int) throws -> OrderedTableReader {
+    readers.isEmpty ? try held[index].open() : readers[index]
   }
 }

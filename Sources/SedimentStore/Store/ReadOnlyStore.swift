@@ -6,7 +6,8 @@
 // a lookup starts over, while a verification goes on with the next file. A file that is missing
 // although the manifest still names it is damage.
 //
-// Nothing is kept open between operations, and one table at a time during them, without its filter.
+// Nothing is kept open between operations, and one table at a time during them, without its filter;
+// but a `ReadOnlyKeyspace` is a moment that is kept.
 //
 // Concurrency: any thread may call anything; each call sees one epoch.
 
@@ -42,7 +43,7 @@ public final class ReadOnlyStore: Sendable {
   }
 
   /// How often an operation starts over because the writer moved on.
-  private static let attemptsMax = 64
+  static let attemptsMax = 64
 
   private init(path: String, origin: Origin, place: Place, state: StoreState) {
     self.path = path
@@ -106,7 +107,7 @@ public final class ReadOnlyStore: Sendable {
   /// What the caller gave with the epoch.
   public var metadata: [UInt8] { state.metadata }
 
-  /// Names of the keyspaces, in the order they were made.
+  /// Names of the keyspaces of both kinds, in the order they were made.
   public var keyspaceNames: [String] { state.keyspaceNames }
 
   /// Reads the manifest again.
@@ -150,8 +151,13 @@ public final class ReadOnlyStore: Sendable {
           guard state != given else { throw Corruption.missing(error) }
         }
       }
-      throw StoreError(.inputOutput, "\(path) changes faster than it can be read: try again")
+      throw changesTooFast
     }
+  }
+
+  /// What is told when no attempt found the files as they were a moment before.
+  var changesTooFast: StoreError {
+    StoreError(.inputOutput, "\(path) changes faster than it can be read: try again")
   }
 
   /// Whether a file that is missing should be there: not when the writer dropped it. A file that is

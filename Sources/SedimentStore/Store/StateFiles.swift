@@ -49,13 +49,23 @@ struct StateFiles {
     case .table(let table): try withTable(table) { try $0.verify() }
     case .log(let log, let layout): try readLog(log, layout: layout) { _ in }
     case .orderedTable(let table): try withOrderedTable(table) { try $0.verify() }
-    case .writes(let log):
-      _ = try naming(shownName(of: log)) {
-        // In a state it counts as far as opening reads it, which the manifest does not follow.
-        try WriteLogReader.read(
-          log, name: naming.name(of: log), in: directory, stopsAtCommitted: naming != .state
-        ) { _ in }
-      }
+    case .writes(let log): try readWrites(log) { _ in }
+    }
+  }
+
+  /// Calls `body` with every write of a log of ordered keyspaces, oldest first.
+  ///
+  /// - Parameter stopsAtCommitted: whether only the committed part counts. In a state all of a log
+  ///   does, which the manifest does not follow; in a checkpoint, what belongs to it.
+  @discardableResult
+  func readWrites(
+    _ log: LogReference, stopsAtCommitted: Bool? = nil,
+    _ body: (WriteBatchCoding.Write) throws -> Void
+  ) throws -> WriteLogReader.End {
+    try naming(shownName(of: log)) {
+      try WriteLogReader.read(
+        log, name: naming.name(of: log), in: directory,
+        stopsAtCommitted: stopsAtCommitted ?? (naming != .state), body)
     }
   }
 
@@ -69,6 +79,12 @@ struct StateFiles {
           directory: directory, metadata: table, fileName: naming.name(of: reference),
           filterByteBudget: 0))
     }
+  }
+
+  /// Opens the file of a table of an ordered keyspace.
+  func hold(_ table: OrderedTableMetadata) throws(FileError) -> HeldOrderedTable {
+    try HeldOrderedTable(
+      directory: directory, metadata: table, fileName: naming.name(of: TableReference(table)))
   }
 
   /// Names what `body` finds damaged or too new after the file as it is shown.

@@ -22,6 +22,8 @@ package final class OrderedTableReader: Sendable {
   let index: BlockIndex
   private let table: TableFile
   private let filterSection: FilterSection
+  /// Who has the file open; `nil` when it is this reader's own.
+  private let holder: HeldOrderedTable?
 
   /// Opens the table that `metadata` describes.
   ///
@@ -32,33 +34,46 @@ package final class OrderedTableReader: Sendable {
   /// - Parameters:
   ///   - fileName: where the file is not named by its number; errors name the table either way.
   ///   - filterByteBudget: memory for the filter; one that does not fit is loaded in part.
-  package init(
+  package convenience init(
     directory: any Directory, metadata: OrderedTableMetadata, fileName: String? = nil,
     filterByteBudget: Int = .max
   ) throws {
     let file = try directory.openFile(fileName ?? metadata.number.tableName, .read)
-    let table = TableFile(
-      file: file, number: metadata.number, fileID: metadata.fileID, byteCount: metadata.fileBytes)
-    let section: FilterSection
     do {
-      let footer = try Self.readFooter(of: table, metadata)
-      index = try Self.readIndex(of: table, footer)
-      section = FilterSection(
-        table: table, offset: footer.blocksEnd, byteCount: footer.filterBytes,
-        kind: metadata.filterKind)
-      let geometry = try TableFilterSection.readGeometry(of: section)
-      filter = try TableFilterSection.load(
-        geometry.loadPlan(byteBudget: filterByteBudget), of: section)
+      try self.init(file, metadata, holder: nil, filterByteBudget: filterByteBudget)
     } catch {
       file.close()
       throw error
     }
-    self.metadata = metadata
-    self.table = table
-    filterSection = section
   }
 
-  deinit { table.file.close() }
+  /// Opens a table whose file is held by another; throws as above.
+  convenience init(held: HeldOrderedTable, filterByteBudget: Int) throws {
+    try self.init(held.file, held.metadata, holder: held, filterByteBudget: filterByteBudget)
+  }
+
+  private init(
+    _ file: any File, _ metadata: OrderedTableMetadata, holder: HeldOrderedTable?,
+    filterByteBudget: Int
+  ) throws {
+    let table = TableFile(
+      file: file, number: metadata.number, fileID: metadata.fileID, byteCount: metadata.fileBytes)
+    let footer = try Self.readFooter(of: table, metadata)
+    index = try Self.readIndex(of: table, footer)
+    filterSection = FilterSection(
+      table: table, offset: footer.blocksEnd, byteCount: footer.filterBytes,
+      kind: metadata.filterKind)
+    let geometry = try TableFilterSection.readGeometry(of: filterSection)
+    filter = try TableFilterSection.load(
+      geometry.loadPlan(byteBudget: filterByteBudget), of: filterSection)
+    self.metadata = metadata
+    self.table = table
+    self.holder = holder
+  }
+
+  deinit {
+    if holder == nil { table.file.close() }
+  }
 
   /// Bytes of memory held for index and filter.
   package var memoryBytes: Int { index.memoryBytes + filter.memoryBytes }
@@ -153,19 +168,7 @@ package final class OrderedTableReader: Sendable {
   ///
   /// - Returns: its bytes in `buffer`, good until that reads another.
   func readBlock(_ index: Int, into buffer: BlockBuffer) throws -> BlockView {
-    let range = self.index.range(ofBlock: index)
-    let frame = unsafe buffer.frame(range.count)
-    try unsafe table.readFully(frame, at: UInt64(range.lowerBound), "block")
-    do throws(BlockFlaw) {
-      let bytes = UnsafeRawBufferPointer(frame)
-      let header = try unsafe BlockFrame.open(
-        bytes, fileID: table.fileID, offset: UInt64(range.lowerBound))
-      let block = unsafe buffer.block(header.blockBytes)
-      try unsafe BlockFrame.unpack(bytes, header, into: block)
-      return unsafe BlockView(checked: buffer.blockBase)
-    } catch {
-      throw table.flaw("block", error.text, offset: UInt64(range.lowerBound))
-    }
+    try buffer.read(table, self.index.range(ofBlock: index))
   }
 }
 
@@ -186,14 +189,34 @@ final class BlockBuffer {
     unsafe blockMemory.deallocate()
   }
 
+  /// Reads the block that lies in `range` of a table's file, and checks it.
+  ///
+  /// Throws `FileError`, or `Corruption` when it is not the one that was written there.
+  ///
+  /// - Returns: its bytes in this memory, good until it reads another.
+  func read(_ table: TableFile, _ range: Range<Int>) throws -> BlockView {
+    let frame = unsafe frame(range.count)
+    try unsafe table.readFully(frame, at: UInt64(range.lowerBound), "block")
+    do throws(BlockFlaw) {
+      let bytes = UnsafeRawBufferPointer(frame)
+      let header = try unsafe BlockFrame.open(
+        bytes, fileID: table.fileID, offset: UInt64(range.lowerBound))
+      let block = unsafe block(header.blockBytes)
+      try unsafe BlockFrame.unpack(bytes, header, into: block)
+      return unsafe BlockView(checked: blockBase)
+    } catch {
+      throw table.flaw("block", error.text, offset: UInt64(range.lowerBound))
+    }
+  }
+
   /// Room for the bytes of a block as it is in a file.
-  fileprivate func frame(_ count: Int) -> UnsafeMutableRawBufferPointer {
+  private func frame(_ count: Int) -> UnsafeMutableRawBufferPointer {
     unsafe Self.grow(&frameMemory, to: count)
     return unsafe UnsafeMutableRawBufferPointer(rebasing: frameMemory[..<count])
   }
 
   /// Room for the bytes of a block.
-  fileprivate func block(_ count: Int) -> UnsafeMutableRawBufferPointer {
+  private func block(_ count: Int) -> UnsafeMutableRawBufferPointer {
     unsafe Self.grow(&blockMemory, to: count)
     return unsafe UnsafeMutableRawBufferPointer(rebasing: blockMemory[..<count])
   }

@@ -27,10 +27,10 @@ internal import SedimentIO
 ///
 /// After an error it is at no entry.
 public struct EntryCursor: ~Copyable {
-  private let keyspace: OrderedKeyspace
   private let sequence: UInt64
+  private let rules: OrderedReadRules
   /// Keeps what the merge reads.
-  private let source: PinnedView
+  private let source: AnyObject
   private let lower: [UInt8]?
   private let upper: [UInt8]?
   /// What removals of ranges hide.
@@ -44,17 +44,18 @@ public struct EntryCursor: ~Copyable {
   /// Whether it is at an entry.
   public private(set) var isValid = false
 
+  /// A cursor at no entry over what `merge` reads, for as long as `source` lives.
   init(
-    _ keyspace: OrderedKeyspace, sequence: UInt64, source: PinnedView, lower: [UInt8]?,
-    upper: [UInt8]?
+    _ merge: consuming OrderedMergeCursor, of source: AnyObject, sequence: UInt64,
+    lower: [UInt8]?, upper: [UInt8]?, rules: OrderedReadRules, removals: RangeRemovalMap
   ) {
-    self.keyspace = keyspace
-    self.sequence = sequence
+    self.merge = merge
     self.source = source
+    self.sequence = sequence
     self.lower = lower
     self.upper = upper
-    removals = source.view.removalMap
-    merge = source.view.makeCursor(cache: keyspace.store.cache)
+    self.rules = rules
+    self.removals = removals
   }
 
   // MARK: - The entry
@@ -188,7 +189,7 @@ public struct EntryCursor: ~Copyable {
         let removal = newestRemoval
         switch tag.kind {
         case _ where tag.sequence < removal: break
-        case .put: isValid = unsafe keyspace.live(merge.value, tag) != nil
+        case .put: isValid = unsafe rules.live(merge.value, tag) != nil
         case .merge:
           isValid = try mergeOperands(downTo: removal)
           // The merge is behind them already.
@@ -217,7 +218,7 @@ public struct EntryCursor: ~Copyable {
     while merge.isValid, merge.tag.kind == .merge, merge.tag.sequence >= removal,
       unsafe key.isEqual(to: merge.key)
     {
-      if let live = unsafe keyspace.live(merge.value, merge.tag) {
+      if let live = unsafe rules.live(merge.value, merge.tag) {
         unsafe operands.add(live, merge.tag)
       }
       try merge.moveNext()
@@ -226,14 +227,14 @@ public struct EntryCursor: ~Copyable {
     if merge.isValid, merge.tag.kind == .put, merge.tag.sequence >= removal,
       unsafe key.isEqual(to: merge.key)
     {
-      unsafe base = keyspace.live(merge.value, merge.tag)
+      unsafe base = rules.live(merge.value, merge.tag)
     }
     if operands.isEmpty {
       // All have expired: what is below counts alone.
       guard let base = unsafe base else { return false }
       unsafe value.set(to: base)
     } else {
-      let merged = try unsafe keyspace.merge(operands, onto: base)
+      let merged = try unsafe rules.merge(operands, onto: base)
       unsafe merged.withUnsafeBytes { unsafe value.set(to: $0) }
     }
     hasCopy = true
@@ -264,7 +265,7 @@ public struct EntryCursor: ~Copyable {
     repeat {
       let tag = merge.tag
       if tag.sequence <= sequence && tag.sequence >= removal {
-        let live = unsafe keyspace.live(merge.value, tag)
+        let live = unsafe rules.live(merge.value, tag)
         if tag.kind == .merge {
           if let live = unsafe live { unsafe operands.add(live, tag) }
         } else {
@@ -279,7 +280,7 @@ public struct EntryCursor: ~Copyable {
       try merge.movePrevious()
     } while merge.isValid && (unsafe key.isEqual(to: merge.key))
     if !operands.isEmpty {
-      let merged = try unsafe keyspace.merge(operands, onto: isThere ? value.bytes : nil)
+      let merged = try unsafe rules.merge(operands, onto: isThere ? value.bytes : nil)
       unsafe merged.withUnsafeBytes { unsafe value.set(to: $0) }
     }
     return isThere || !operands.isEmpty
@@ -287,5 +288,16 @@ public struct EntryCursor: ~Copyable {
 
   private static func precedes(_ key: UnsafeRawBufferPointer, _ bound: [UInt8]) -> Bool {
     unsafe bound.span.bytes.withUnsafeBytes { unsafe KeyOrder.compare(key, $0) < 0 }
+  }
+}
+
+extension EntryExpiry {
+  /// What of an entry's value is the user's; `nil` when it has expired.
+  static func live(
+    _ value: UnsafeRawBufferPointer, _ tag: EntryTag, _ clock: any Clock
+  ) -> UnsafeRawBufferPointer? {
+    guard tag.expires else { return unsafe value }
+    guard unsafe time(of: value) > clock.nowMillis() else { return nil }
+    return unsafe UnsafeRawBufferPointer(rebasing: value[byteCount...])
   }
 }

@@ -38,7 +38,9 @@ public final class OrderedKeyspace: @unchecked Sendable {
   let store: StoreCore
   let hasher: KeyHasher
   private let published: Mutex<OrderedView>
-  private let given = Mutex(Given())
+  /// How versions of a key become its value.
+  let rules: OrderedReadRules
+  private let filter = Mutex<CompactionFilter?>(nil)
   private let scratch = Mutex<[LookupScratch]>([])
   /// What flushes and merges wrote to each level.
   let written = LevelCounters()
@@ -61,6 +63,9 @@ public final class OrderedKeyspace: @unchecked Sendable {
     id = state.id
     self.store = store
     hasher = KeyHasher(seed: store.seed)
+    rules = OrderedReadRules(
+      name: state.name, clock: store.options.clock,
+      merging: MergeOperatorHolder(state.options.mergeOperator))
     flushedSequence = state.flushedSequence
     published = Mutex(view)
     for removal in state.levels.removals {
@@ -68,25 +73,10 @@ public final class OrderedKeyspace: @unchecked Sendable {
     }
   }
 
-  /// Functions of the program, which no file can hold.
-  private struct Given {
-    var mergeOperator: MergeOperator?
-    var compactionFilter: CompactionFilter?
-  }
-
-  /// The operator that operands are merged by: the one that was given, else what is known of it.
-  var mergeOperator: MergeOperator? { given.withLock(\.mergeOperator) ?? options.mergeOperator }
-
-  /// Takes over the function of the operator whose name the options have.
-  func adopt(_ mergeOperator: MergeOperator?) {
-    guard let mergeOperator, mergeOperator.isKnown else { return }
-    given.withLock { $0.mergeOperator = mergeOperator }
-  }
-
   /// Asked in merges; see `CompactionFilter`. Every program that opens the store sets its own.
   public var compactionFilter: CompactionFilter? {
-    get { given.withLock(\.compactionFilter) }
-    set { given.withLock { $0.compactionFilter = newValue } }
+    get { filter.withLock { $0 } }
+    set { filter.withLock { $0 = newValue } }
   }
 
   /// The keyspace as it is now.
@@ -201,30 +191,7 @@ public final class OrderedKeyspace: @unchecked Sendable {
     let sequence = snapshot?.sequence ?? store.writes.publishedSequence
     let scratch = takeScratch()
     defer { giveBack(scratch) }
-    return try body(
-      OrderedRead(keyspace: self, view: view, sequence: sequence, scratch: scratch))
-  }
-
-  /// The value that operands give on top of what is below them.
-  func merge(
-    _ operands: MergeOperands, onto base: UnsafeRawBufferPointer?
-  ) throws(StoreError) -> [UInt8] {
-    guard let merging = mergeOperator else {
-      // Nothing but the keyspace's own options lets operands in.
-      throw StoreError(.corrupted, "keyspace \(name) has operands and no merge operator")
-    }
-    do throws(MergeFailure) {
-      return try unsafe operands.fold(onto: base, by: merging)
-    } catch {
-      throw StoreError(.mergeFailed, "keyspace \(name): \(error)", cause: error)
-    }
-  }
-
-  /// What of an entry's value is the user's; `nil` when it has expired.
-  func live(_ value: UnsafeRawBufferPointer, _ tag: EntryTag) -> UnsafeRawBufferPointer? {
-    guard tag.expires else { return unsafe value }
-    guard unsafe EntryExpiry.time(of: value) > store.options.clock.nowMillis() else { return nil }
-    return unsafe UnsafeRawBufferPointer(rebasing: value[EntryExpiry.byteCount...])
+    return try body(OrderedRead(keyspace: self, view: view, sequence: sequence, scratch: scratch))
   }
 
   private func takeScratch() -> LookupScratch {
@@ -254,9 +221,10 @@ public final class OrderedKeyspace: @unchecked Sendable {
     let moment = snapshot ?? Snapshot(store)
     precondition(moment.store === store, "a snapshot of another store")
     return withExtendedLifetime(moment) {
-      EntryCursor(
-        self, sequence: moment.sequence, source: PinnedView(view, of: store), lower: lower,
-        upper: upper)
+      let source = PinnedView(view, of: store)
+      return EntryCursor(
+        source.view.makeCursor(cache: store.cache), of: source, sequence: moment.sequence,
+        lower: lower, upper: upper, rules: rules, removals: source.view.removalMap)
     }
   }
 
@@ -266,7 +234,7 @@ public final class OrderedKeyspace: @unchecked Sendable {
   }
 
   /// The first key behind all that begin with `prefix`; `nil` when there is none.
-  private static func end(ofPrefix prefix: [UInt8]) -> [UInt8]? {
+  static func end(ofPrefix prefix: [UInt8]) -> [UInt8]? {
     var end = prefix
     while let last = end.popLast() {
       if last < 255 { return end + [last + 1] }

@@ -60,7 +60,7 @@ struct OrderedRunWriter: ~Copyable {
     let tables = tableBytesMax == .max ? 1 : expectedBytes / tableBytesMax + 1
     expectedEntriesPerTable = expectedEntries / Int(tables) + 1
     nowMillis = store.options.clock.nowMillis()
-    mergeOperator = keyspace.mergeOperator.flatMap { $0.isKnown ? $0 : nil }
+    mergeOperator = keyspace.rules.merging.current.flatMap { $0.isKnown ? $0 : nil }
     retention = OrderedRetention(
       OrderedRetention.Rules(
         snapshots: rules.snapshots, isBottommost: rules.isBottommost))

@@ -12,7 +12,7 @@ extension StateStore {
     try core.checkWritable()
     if let existing = orderedKeyspace(named: name) {
       try Self.check(existing.options.differences(from: options), of: name)
-      existing.adopt(options.mergeOperator)
+      existing.rules.merging.adopt(options.mergeOperator)
       return existing
     }
     return try createOrdered(name, options)
@@ -52,7 +52,7 @@ extension StateStore {
         stored.nextKeyspaceID += 1
         stored.nextFileNumber = max(stored.nextFileNumber, core.peekNextFileNumber)
       }
-      keyspace.adopt(options.mergeOperator)
+      keyspace.rules.merging.adopt(options.mergeOperator)
       core.add(keyspace)
       return keyspace
     }

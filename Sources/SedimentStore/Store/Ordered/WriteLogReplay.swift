@@ -22,23 +22,39 @@ struct WriteLogSurvey {
   /// The number of the last write; 0 for none.
   var lastSequence: UInt64 { last ?? 0 }
   private var last: UInt64?
+  /// Where the log ends because a record does not follow on; `nil` where it goes on to its end.
+  private(set) var gap: String?
 
   /// Reads the files of a state, and makes durable what counts of them.
   init(_ state: StoreState, in directory: any Directory) throws {
     let ids = Set(state.orderedKeyspaces.map(\.id))
+    try self.init(state, in: StateFiles.inState(directory)) { write in
+      guard ids.contains(write.keyspace) else {
+        throw CodingError.invalid("keyspace \(write.keyspace)")
+      }
+    }
+    for segment in segments {
+      let file = try directory.openFile(segment.log.number.logName, .readWrite)
+      defer { file.close() }
+      try file.synchronize()
+    }
+  }
+
+  /// Reads the files of a state where they lie, each to its end or, of a checkpoint, as far as it
+  /// belongs to that, and changes nothing.
+  ///
+  /// - Parameter body: called with every write, also with those behind a gap.
+  init(
+    _ state: StoreState, in files: StateFiles, _ body: (WriteBatchCoding.Write) throws -> Void
+  ) throws {
     let flushed =
       state.orderedKeyspaces.filter(\.options.isLogged).map(\.flushedSequence).min() ?? 0
     var isCutOff = false
     for log in state.writeLogs {
-      let name = log.number.logName
-      let end = try WriteLogReader.read(log, name: name, in: directory, stopsAtCommitted: false) {
-        write in
-        guard ids.contains(write.keyspace) else {
-          throw CodingError.invalid("keyspace \(write.keyspace)")
-        }
-      }
+      let end = try files.readWrites(log, body)
       isCutOff = isCutOff || !follows(end.first, flushed: flushed)
       if isCutOff {
+        gap = gap ?? "\(log.number.rawValue): \(lastSequence), then \(end.first?.previous ?? 0)"
         try checkWasNotDurable(log, end)
         continue
       }
@@ -47,9 +63,6 @@ struct WriteLogSurvey {
       var settled = log
       settled.committedLength = max(end.length, log.committedLength)
       segments.append(Segment(log: settled, lastSequence: last))
-      let file = try directory.openFile(name, .readWrite)
-      defer { file.close() }
-      try file.synchronize()
     }
   }
 
