@@ -28,7 +28,7 @@ struct Sediment: ParsableCommand {
     abstract: "Removes duplicate records from streams and files, and remembers across runs.",
     version: "sediment 0.1.0",
     subcommands: [
-      Dedup.self, Generate.self, Inspect.self, Verify.self, Compact.self, Get.self,
+      Dedup.self, Generate.self, Inspect.self, Verify.self, Compact.self, Get.self, Scan.self,
       Checkpoint.self, Savepoint.self, Restore.self,
     ])
 }

@@ -16,7 +16,7 @@ extension KeyReport {
     }
     var text = head + table.text()
     for entry in entries where !entry.value.isEmpty {
-      text += "  value of \(Figure.time(entry.time)): \(hexadecimal(entry.value))\n"
+      text += "  value of \(Figure.time(entry.time)): \(ByteText.hexadecimal(entry.value))\n"
     }
     return text
   }
@@ -39,14 +39,11 @@ extension KeyReport {
               .init("kind", .string("\(entry.kind)")),
               .init("expires", .optional(entry.expiry)),
               .init("expired", .bool(entry.isExpired)),
-              .init("value", .string(hexadecimal(entry.value))), .init("file", .string(entry.file)),
+              .init("value", .string(ByteText.hexadecimal(entry.value))),
+              .init("file", .string(entry.file)),
             ])
           })),
     ])
-  }
-
-  private func hexadecimal(_ bytes: [UInt8]) -> String {
-    bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
   }
 }
 

@@ -1,9 +1,9 @@
-// Where a key stands in a state or checkpoint, read beside whoever writes it.
+// Where a key of a hashed keyspace stands in a state or checkpoint, read beside whoever writes it.
 
 public import SedimentIO
 public import SedimentStore
 
-/// What a state holds of one key.
+/// What a hashed keyspace holds of one key.
 ///
 /// ```swift
 /// let report = try KeyReport(of: CompositeKey("user", 17).bytes, at: "state")
@@ -36,13 +36,14 @@ public struct KeyReport: Sendable {
   /// - Parameters:
   ///   - key: as `CompositeKey` encodes it, or whatever the keyspace was given.
   ///   - keyspace: may be `nil` where there is only one.
-  /// - Throws: `notFound` without such a state or keyspace, `corrupted` …
+  /// - Throws: `notFound` without such a state or keyspace; `invalidArgument` when it is an ordered
+  ///   one; `corrupted` …
   public init(
     of key: [UInt8], in keyspace: String? = nil, at path: String,
     fileSystem: any FileSystem = PosixFileSystem()
   ) throws(StoreError) {
     let store = try ReadOnlyStore.open(at: path, fileSystem: fileSystem)
-    let name = try Self.keyspaceName(keyspace, of: store)
+    let name = try KeyspaceChoice(keyspace, of: store).hashedName
     let found = try store.lookup(key, in: name)
     // The state that the lookup was made in; a newer one's watermark may be later.
     guard let state = store.state.keyspaces.first(where: { $0.name == name }) else {
@@ -55,24 +56,6 @@ public struct KeyReport: Sendable {
     if let hiding = entries.firstIndex(where: { $0.kind.hidesOlder }) {
       entries.removeSubrange((hiding + 1)...)
     }
-  }
-
-  private static func keyspaceName(
-    _ name: String?, of store: ReadOnlyStore
-  ) throws(StoreError) -> String {
-    let names = store.keyspaceNames
-    if let name {
-      if names.contains(name) { return name }
-      throw StoreError(.notFound, "\(store.path) has no keyspace \(name)")
-    }
-    guard let only = names.first else {
-      throw StoreError(.notFound, "\(store.path) has no keyspaces")
-    }
-    guard names.count == 1 else {
-      let list = names.joined(separator: ", ")
-      throw StoreError(.invalidArgument, "\(store.path) has several keyspaces: name one of \(list)")
-    }
-    return only
   }
 }
 

@@ -46,7 +46,15 @@ public enum JSONValue: Sendable, Equatable, ExpressibleByStringLiteral, Expressi
     return text + "\n"
   }
 
-  private func write(to text: inout String, indent: Int) {
+  /// The value in one line, without a newline.
+  public var line: String {
+    var text = ""
+    write(to: &text, indent: nil)
+    return text
+  }
+
+  /// - Parameter indent: of the line it begins in; `nil` to write all in one.
+  private func write(to text: inout String, indent: Int?) {
     switch self {
     case .null: text += "null"
     case .bool(let value): text += value ? "true" : "false"
@@ -56,27 +64,29 @@ public enum JSONValue: Sendable, Equatable, ExpressibleByStringLiteral, Expressi
     case .string(let value): Self.quote(value, to: &text)
     case .array(let values):
       Self.write(values, between: "[", "]", to: &text, indent) { value, text in
-        value.write(to: &text, indent: indent + 2)
+        value.write(to: &text, indent: indent.map { $0 + 2 })
       }
     case .object(let members):
       Self.write(members, between: "{", "}", to: &text, indent) { member, text in
         Self.quote(member.name, to: &text)
         text += ": "
-        member.value.write(to: &text, indent: indent + 2)
+        member.value.write(to: &text, indent: indent.map { $0 + 2 })
       }
     }
   }
 
   private static func write<Item>(
-    _ items: [Item], between open: String, _ close: String, to text: inout String, _ indent: Int,
+    _ items: [Item], between open: String, _ close: String, to text: inout String, _ indent: Int?,
     _ writeItem: (Item, inout String) -> Void
   ) {
     text += open
+    func begin(_ indent: Int) { text += "\n" + String(repeating: " ", count: indent) }
     for (index, item) in items.enumerated() {
-      text += (index == 0 ? "\n" : ",\n") + String(repeating: " ", count: indent + 2)
+      if index > 0 { text += indent == nil ? ", " : "," }
+      if let indent { begin(indent + 2) }
       writeItem(item, &text)
     }
-    if !items.isEmpty { text += "\n" + String(repeating: " ", count: indent) }
+    if let indent, !items.isEmpty { begin(indent) }
     text += close
   }
 
