@@ -9,9 +9,10 @@ struct Compact: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Merges a state's tables and drops what has expired.",
     discussion: """
-      Leaves one run a shard for each time window, or one a shard for a state that keeps its keys \
-      forever. Needs the state for itself: while a job runs on it, this exits with 1 and names \
-      the process.
+      Of a hashed keyspace it leaves one run a shard for each time window, or one a shard when \
+      keys are kept forever; of an ordered one a single level, with what only the log held in it, \
+      too. Needs the state for itself: while a program has it open, this exits with 1 and names \
+      the process. Merges need room beside what they replace.
 
       Example:
         sediment compact state
@@ -25,6 +26,8 @@ struct Compact: ParsableCommand {
   func run() throws {
     let before = try StateSummary(at: path)
     let store = try openForWriting(path)
+    // What an ordered keyspace holds in memory only is in no table to be merged.
+    try store.flush()
     try store.compact()
     try store.commitEpoch(metadata: store.lastEpoch.metadata)
     try store.close()
@@ -35,8 +38,14 @@ struct Compact: ParsableCommand {
   }
 
   private func text(_ summary: StateSummary) -> String {
-    "\(Figure.bytes(summary.bytes)) in \(Figure.count(summary.tableCount, of: "table")), "
-      + "\(Figure.count(summary.runCount, of: "run")), \(Figure.count(summary.entryCount)) keys"
+    var parts = [
+      "\(Figure.bytes(summary.bytes)) in \(Figure.count(summary.tableCount, of: "table"))"
+    ]
+    // Tables of ordered keyspaces lie in levels.
+    if summary.runCount > 0 { parts.append(Figure.count(summary.runCount, of: "run")) }
+    let noun = summary.hasOrdered ? "entries" : "keys"
+    parts.append("\(Figure.count(summary.entryCount)) \(noun)")
+    return parts.joined(separator: ", ")
   }
 
   private func json(_ summary: StateSummary) -> JSONValue {

@@ -4,6 +4,8 @@ public import SedimentStore
 /// A state in a few numbers, from its manifest alone.
 public struct StateSummary: Sendable, Equatable {
   public var keyspaceNames: [String]
+  /// Whether any of them is ordered: entries are versions of keys then.
+  public var hasOrdered: Bool
   public var shardCount: Int
   public var runCount: Int
   public var tableCount: Int
@@ -22,6 +24,7 @@ public struct StateSummary: Sendable, Equatable {
   ) throws(StoreError) {
     let state = try StateReader(path: path, fileSystem: fileSystem).read { $0.state }
     keyspaceNames = state.keyspaceNames
+    hasOrdered = !state.orderedKeyspaces.isEmpty
     shardCount = state.keyspaces.map(\.shards.count).max() ?? 1
     runCount = state.keyspaces.flatMap(\.shards).reduce(0) { $0 + $1.runs.count }
     let tables = state.tableReferences
