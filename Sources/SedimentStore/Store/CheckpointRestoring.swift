@@ -59,11 +59,12 @@ extension StateStore {
     }
   }
 
-  private static func checkIsEmpty(_ directory: any Directory) throws {
+  /// Throws `alreadyExists` when there is anything in a directory that is to be filled.
+  static func checkIsEmpty(_ directory: any Directory) throws {
     guard let entry = try directory.entries().first(where: { $0.name != lockName }) else { return }
     throw StoreError(
       .alreadyExists,
-      "\(directory.path) is not empty (it holds \(entry.name)): restore into a new directory")
+      "\(directory.path) is not empty (it holds \(entry.name)): give a new directory")
   }
 }
 

@@ -103,6 +103,24 @@ package struct RecordLogReader {
     return nil
   }
 
+  /// The next record that is whole, whatever is damaged before it: for saving what is left of a
+  /// log.
+  ///
+  /// - Parameter skipped: grows by the bytes that were passed over.
+  package mutating func nextWhole(passingOver skipped: inout UInt64) throws(FileError) -> Record? {
+    while offset < size {
+      guard let record = try read(at: offset) else {
+        let step = min(UInt64(RecordLogFormat.alignment), size - offset)
+        offset += step
+        skipped += step
+        continue
+      }
+      offset += UInt64(RecordLogFormat.recordBytes(payload: record.payload.count))
+      if record.type != RecordLogFormat.acknowledgementType { return record }
+    }
+    return nil
+  }
+
   /// Throws unless the bad record at `offset` is the end of the file or a torn tail.
   private func checkTail(committedLength: UInt64) throws {
     guard offset < max(size, committedLength) else { return }

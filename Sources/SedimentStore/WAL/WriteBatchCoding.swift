@@ -65,7 +65,7 @@ package struct WriteBatchBuffer: Sendable {
   /// - Parameter previous: the number of the last write of the record before; 0 for none.
   package mutating func payload(firstSequence: UInt64, previous: UInt64) -> ByteWriter {
     bytes.patchUInt64(firstSequence, at: 0)
-    bytes.patchUInt64(previous, at: 8)
+    bytes.patchUInt64(previous, at: WriteBatchCoding.previousAt)
     bytes.patchUInt32(UInt32(truncatingIfNeeded: count), at: 16)
     return bytes
   }
@@ -77,6 +77,8 @@ package enum WriteBatchCoding {
   package static let recordType: UInt8 = 2
   /// Bytes before the first write.
   static let headBytes = 20
+  /// Where among them the number of the last write of the record before stands.
+  static let previousAt = 8
   /// Bytes of a write beside its key and value, at the most.
   static let writeBytesMax = 4 + 1 + 3 + 4 + 8
   private static let writeBytesMin = 4 + 1 + 1 + 1
