@@ -16,9 +16,13 @@ extension OrderedKeyReport {
     switch finding {
     case .absent: return "  not found\n"
     case .removed(let version, let file):
-      return "  removed by write \(version.sequence), in \(file)\n"
+      let what = version.kind == .removeRange ? "removed with a range" : "removed"
+      return "  \(what) by write \(version.sequence), in \(file)\n"
     case .value(let version, let file): return fields("value", version, file)
     case .expired(let version, let file): return "  expired\n" + fields("old value", version, file)
+    case .merged(let value, let version, let file):
+      return "  value: \(ByteText.shown(value)), of operands\n"
+        + fields("last operand", version, file)
     case .operand(let version, let file):
       return "  its value is made by the program's merge operator\n"
         + fields("last operand", version, file)
@@ -41,6 +45,7 @@ extension OrderedKeyReport {
       let place: String
       switch step.source {
       case .level: place = level
+      case .rangeRemovals: place = "removals of ranges, manifest"
       case .log(let name), .table(let name, _): place = "\(name), \(level)"
       }
       text += "  \(place): \(step.outcome.text)\n"
@@ -69,7 +74,8 @@ extension InspectedVersion {
   fileprivate var text: String {
     let name = sequence == 0 ? "oldest write" : "write \(sequence)"
     let end = expiry.map { ", expires \(Figure.time($0))" } ?? ""
-    let size = kind == .remove ? "" : " of \(Figure.count(value.count, of: "byte"))"
+    let size =
+      kind == .remove || kind == .removeRange ? "" : " of \(Figure.count(value.count, of: "byte"))"
     return "\(name): \(kind)\(size)\(end)"
   }
 }
@@ -91,6 +97,8 @@ extension OrderedKeyReport {
     case .expired(let version, let file): members += Self.members("expired", version, file)
     case .removed(let version, let file): members += Self.members("removed", version, file)
     case .operand(let version, let file): members += Self.members("operand", version, file)
+    case .merged(let value, let version, let file):
+      members += Self.members("merged", version, file) + [.init("merged", bytes: value)]
     }
     if explains { members.append(.init("lookup", .array(steps.map(\.json)))) }
     return .object(members)
@@ -100,7 +108,8 @@ extension OrderedKeyReport {
     _ state: String, _ version: InspectedVersion?, _ file: String?
   ) -> [JSONValue.Member] {
     var members = [
-      JSONValue.Member("found", .bool(state == "value")), .init("state", .string(state)),
+      JSONValue.Member("found", .bool(state == "value" || state == "merged")),
+      .init("state", .string(state)),
     ]
     if let version { members += version.members }
     if let file { members.append(.init("file", .string(file))) }
@@ -114,7 +123,7 @@ extension InspectedVersion {
       JSONValue.Member("sequence", .unsigned(sequence)), .init("kind", .string("\(kind)")),
       .init("expires", .optional(expiry)),
     ]
-    if kind != .remove { members.append(.init("value", bytes: value)) }
+    if kind == .put || kind == .merge { members.append(.init("value", bytes: value)) }
     return members
   }
 }
@@ -124,6 +133,7 @@ extension LookupStep {
     var members: [JSONValue.Member] = []
     switch source {
     case .log(let name): members.append(.init("log", .string(name)))
+    case .rangeRemovals: members.append(.init("manifest", "range_removals"))
     case .table(let name, let level):
       members += [.init("table", .string(name)), .init("level", .count(level))]
     case .level(let level): members.append(.init("level", .count(level)))

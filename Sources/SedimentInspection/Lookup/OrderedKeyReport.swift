@@ -18,6 +18,8 @@ public struct OrderedKeyReport: Sendable {
     /// A value that has expired, which is as good as none.
     case expired(InspectedVersion, file: String)
     case removed(InspectedVersion, file: String)
+    /// A value that the keyspace's merge operator made; the last of its operands is given.
+    case merged(value: [UInt8], InspectedVersion, file: String)
     /// An operand of the program's merge operator, which alone makes a value of it.
     case operand(InspectedVersion, file: String)
   }
@@ -43,16 +45,28 @@ public struct OrderedKeyReport: Sendable {
     self.keyspace = try KeyspaceChoice(keyspace, of: store).orderedName
     steps = try store.explain(key, in: self.keyspace)
     finding = Self.finding(steps, nowMillis: clock.nowMillis())
+    if case .operand(let version, let file) = finding {
+      do {
+        guard let value = try store.get(key, in: self.keyspace, clock: clock) else { return }
+        finding = .merged(value: value, version, file: file)
+      } catch  where error.code == .mergeFailed {
+        // An operator of the program's.
+      }
+    }
   }
 
-  /// The newest version decides.
+  /// The newest version decides, or a removal of a range that is newer.
   private static func finding(_ steps: [LookupStep], nowMillis: Int64) -> Finding {
-    guard let step = steps.first(where: { !$0.versions.isEmpty }),
-      let version = step.versions.first
-    else { return .absent }
-    let file = step.source.place
+    let found = steps.flatMap { step in step.versions.map { (step.source.place, $0) } }
+    let removal = found.filter { $0.1.kind == .removeRange }.max { $0.1.sequence < $1.1.sequence }
+    guard let (file, version) = found.first(where: { $0.1.kind != .removeRange }) else {
+      return removal.map { .removed($0.1, file: $0.0) } ?? .absent
+    }
+    if let removal, removal.1.sequence > version.sequence {
+      return .removed(removal.1, file: removal.0)
+    }
     switch version.kind {
-    case .remove: return .removed(version, file: file)
+    case .remove, .removeRange: return .removed(version, file: file)
     case .merge: return .operand(version, file: file)
     case .put:
       if let expiry = version.expiry, expiry <= nowMillis { return .expired(version, file: file) }
@@ -66,14 +80,15 @@ extension LookupStep.Source {
   var place: String {
     switch self {
     case .log(let name), .table(let name, _): name
+    case .rangeRemovals: "the manifest"
     case .level(let level): "level \(level)"
     }
   }
 
-  /// `nil` for a log.
+  /// `nil` for what is no table.
   var level: Int? {
     switch self {
-    case .log: nil
+    case .log, .rangeRemovals: nil
     case .table(_, let level), .level(let level): level
     }
   }

@@ -162,7 +162,6 @@ package struct OrderedCompactionPicker: Sendable {
   package static func pickManual(
     _ levels: OrderedLevels, from lower: [UInt8], to upper: [UInt8]?, rewrites: Bool = false
   ) -> OrderedCompactionChoice? {
-    let last = OrderedLevels.count - 1
     var chosen = levels.tables.joined().filter { table in
       !table.largestKey.lexicographicallyPrecedes(lower)
         && (upper.map(table.smallestKey.lexicographicallyPrecedes) ?? true)

@@ -66,10 +66,9 @@ public final class ReadOnlyKeyspace: Sendable {
   public func get(_ key: [UInt8]) throws(StoreError) -> [UInt8]? {
     try wrapping {
       try unsafe key.span.bytes.withUnsafeBytes { key in
-        try unsafe rules.withValue(
-          hiddenBelow: removals.newest(of: key, at: EntryTag.sequenceMax),
-          { visit in try unsafe forEachVersion(of: key, visit) },
-          { value in unsafe value.withUnsafeBytes { unsafe Array($0) } })
+        try unsafe rules.withValue(of: key, in: self) { value in
+          unsafe value.withUnsafeBytes { unsafe Array($0) }
+        }
       }
     }
   }
@@ -110,8 +109,14 @@ public final class ReadOnlyKeyspace: Sendable {
     cursor(from: prefix, to: OrderedKeyspace.end(ofPrefix: prefix))
   }
 
-  /// Calls `body` with the versions of a key, newest first, until it answers `false`.
-  private func forEachVersion(
+}
+
+extension ReadOnlyKeyspace: VersionSource {
+  func newestRemoval(of key: UnsafeRawBufferPointer) -> UInt64 {
+    unsafe removals.newest(of: key, at: EntryTag.sequenceMax)
+  }
+
+  func forEachVersion(
     of key: UnsafeRawBufferPointer, _ body: (EntryTag, UnsafeRawBufferPointer) throws -> Bool
   ) throws {
     let newest = EntryTag.newest(at: EntryTag.sequenceMax)

@@ -23,6 +23,12 @@ public struct InspectedVersion: Sendable, Equatable {
   /// Nothing for a removal.
   public var value: [UInt8]
 
+  init(_ removal: RangeRemoval) {
+    sequence = removal.sequence
+    kind = .removeRange
+    value = []
+  }
+
   init(_ tag: EntryTag, _ value: UnsafeRawBufferPointer) {
     sequence = tag.sequence
     kind =
@@ -34,7 +40,7 @@ public struct InspectedVersion: Sendable, Equatable {
       }
     if tag.expires { unsafe expiry = EntryExpiry.time(of: value) }
     let start = tag.expires ? EntryExpiry.byteCount : 0
-    self.value = unsafe Array(value[start...])
+    self.value = unsafe tag.kind == .removeRange ? [] : Array(value[start...])
   }
 }
 
@@ -44,6 +50,8 @@ public struct LookupStep: Sendable, Equatable {
   public enum Source: Sendable, Equatable {
     /// A file of the log.
     case log(name: String)
+    /// The removals of ranges that the manifest has.
+    case rangeRemovals
     /// A table and its level.
     case table(name: String, level: Int)
     /// A level below 0, none of whose tables has bounds that take in the key.
@@ -74,7 +82,8 @@ extension ReadOnlyStore {
   /// Where a key of an ordered keyspace is looked for, the newest place first, and every version of
   /// it that is found: expired ones and those that newer ones hide too.
   ///
-  /// A lookup goes the same way and ends at the first version that decides. Costs a read of the
+  /// A lookup goes the same way and ends at the first version that decides, or at the first that is
+  /// older than a removal of its range. Costs a read of the
   /// log, and of filter, index and one block of each table whose bounds take in the key. The moment
   /// is that of `orderedKeyspace(_:)`.
   ///
@@ -85,7 +94,8 @@ extension ReadOnlyStore {
   ) throws(StoreError) -> [LookupStep] {
     try reading { state in
       let keyspace = try Self.orderedKeyspace(keyspaceName, of: state)
-      return try logSteps(key, keyspace, state) + tableSteps(key, keyspace, state)
+      return try logSteps(key, keyspace, state) + removalSteps(key, keyspace)
+        + tableSteps(key, keyspace, state)
     }
   }
 
@@ -105,6 +115,15 @@ extension ReadOnlyStore {
         source: .log(name: files.shownName(of: segment.log)), outcome: .readWhole,
         versions: versions.reversed())
     }
+  }
+
+  private func removalSteps(
+    _ key: [UInt8], _ keyspace: OrderedKeyspaceState
+  ) -> [LookupStep] {
+    let holding = keyspace.levels.removals.filter { $0.holds(first: key, last: key) }
+    guard !holding.isEmpty else { return [] }
+    let versions = holding.reversed().map(InspectedVersion.init)
+    return [LookupStep(source: .rangeRemovals, outcome: .readWhole, versions: versions)]
   }
 
   private func tableSteps(

@@ -85,7 +85,7 @@ extension ReadOnlyStore {
       guard write.keyspace == keyspace.id, write.tag.sequence > keyspace.flushedSequence else {
         return false
       }
-      return key.map { unsafe write.concerns($0) } ?? true
+      return key.map { write.concerns($0) } ?? true
     }
     var (entries, bytes) = (0, 0)
     let survey = try surveyLog(

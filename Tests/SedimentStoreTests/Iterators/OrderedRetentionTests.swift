@@ -16,9 +16,9 @@ struct OrderedRetentionTests {
     var operands: [UInt64] = []
     for version in versions where version.tag.sequence <= sequence {
       switch version.tag.kind {
-      case .merge: operands.append(version.tag.sequence)
+      case .merge: if !version.isExpired { operands.append(version.tag.sequence) }
       case .put: return (operands, !version.isExpired)
-      case .remove: return (operands, false)
+      case .remove, .removeRange: return (operands, false)
       }
     }
     return (operands, false)

@@ -115,7 +115,8 @@ struct MergeOperatorTests {
     try Self.settle(without)
     var cursor = found.cursor()
     #expect(Self.code { try cursor.seekToFirst() } == .mergeFailed)
-    #expect(!cursor.isValid)
+    let isThere = cursor.isValid
+    #expect(!isThere)
     #expect(
       Self.code { _ = try without.orderedKeyspace("l", OrderedKeyspaceOptions()) }
         == .optionsDiffer)
@@ -248,7 +249,7 @@ struct MergeOperatorTests {
     let keyspace = try store.orderedKeyspace("k", OrderedKeyspaceOptions(mergeOperator: .append))
     for number in 0..<100 { try keyspace.put([UInt8(number)], [UInt8(number % 3)]) }
     keyspace.compactionFilter = CompactionFilter { key, value in
-      value.byteCount == 1 && unsafe value.unsafeLoad(as: UInt8.self) == 0 ? .remove : .keep
+      unsafe value.byteCount == 1 && value.unsafeLoad(as: UInt8.self) == 0 ? .remove : .keep
     }
     try store.withSnapshot { _ in
       try keyspace.put([200], [0])

@@ -1,3 +1,4 @@
+internal import SedimentIO
 internal import Synchronization
 
 /// What reads of an ordered keyspace go by: how versions of a key become its value.
@@ -32,20 +33,15 @@ struct OrderedReadRules: Sendable {
 
   /// Calls `body` with the value that the versions of a key make.
   ///
-  /// - Parameters:
-  ///   - removal: the number of the newest removal of a range that holds the key; 0 for none.
-  ///   - forEachVersion: calls what it is given with each version that the read sees, newest first,
-  ///     until that answers `false`.
   /// - Returns: what `body` does; `nil` when the key has no value.
   @inline(__always)
   func withValue<Answer>(
-    hiddenBelow removal: UInt64,
-    _ forEachVersion: ((EntryTag, UnsafeRawBufferPointer) throws -> Bool) throws -> Void,
-    _ body: (RawSpan) -> Answer
+    of key: UnsafeRawBufferPointer, in source: some VersionSource, _ body: (RawSpan) -> Answer
   ) throws -> Answer? {
     var answer: Answer?
     var operands = MergeOperands(.newestFirst)
-    try forEachVersion { tag, value in
+    let removal = unsafe source.newestRemoval(of: key)
+    try unsafe source.forEachVersion(of: key) { tag, value in
       if tag.sequence < removal { return false }
       let value = unsafe live(value, tag)
       if tag.kind == .merge {
@@ -70,6 +66,19 @@ struct OrderedReadRules: Sendable {
   }
 }
 
+/// Where a read finds the versions of keys.
+protocol VersionSource {
+  /// The number of the newest removal of a range that holds a key and that the read sees; 0 for
+  /// none.
+  func newestRemoval(of key: UnsafeRawBufferPointer) -> UInt64
+
+  /// Calls `body` with each version of a key that the read sees, newest first, until it answers
+  /// `false`.
+  func forEachVersion(
+    of key: UnsafeRawBufferPointer, _ body: (EntryTag, UnsafeRawBufferPointer) throws -> Bool
+  ) throws
+}
+
 /// The merge operator of a keyspace: its name from the first, and the function once a program gives
 /// it.
 final class MergeOperatorHolder: Sendable {
@@ -89,7 +98,7 @@ final class MergeOperatorHolder: Sendable {
 }
 
 /// A read of an ordered keyspace: a view, and the number of the last write that it sees.
-struct OrderedRead {
+struct OrderedRead: VersionSource {
   let keyspace: OrderedKeyspace
   let view: OrderedView
   let sequence: UInt64
@@ -99,14 +108,20 @@ struct OrderedRead {
   func withValue<Answer>(
     of key: UnsafeRawBufferPointer, _ body: (RawSpan) -> Answer
   ) throws(StoreError) -> Answer? {
-    try wrapping {
-      try unsafe keyspace.rules.withValue(
-        hiddenBelow: view.newestRemoval(of: key, at: sequence),
-        { visit in
-          try unsafe view.forEachVersion(
-            of: key, at: sequence, hasher: keyspace.hasher, cache: keyspace.store.cache,
-            scratch: scratch, visit)
-        }, body)
-    }
+    try wrapping { try unsafe keyspace.rules.withValue(of: key, in: self, body) }
+  }
+
+  @inline(__always)
+  func newestRemoval(of key: UnsafeRawBufferPointer) -> UInt64 {
+    unsafe view.newestRemoval(of: key, at: sequence)
+  }
+
+  @inline(__always)
+  func forEachVersion(
+    of key: UnsafeRawBufferPointer, _ body: (EntryTag, UnsafeRawBufferPointer) throws -> Bool
+  ) throws {
+    try unsafe view.forEachVersion(
+      of: key, at: sequence, hasher: keyspace.hasher, cache: keyspace.store.cache,
+      scratch: scratch, body)
   }
 }
