@@ -31,7 +31,8 @@ struct OrderedStatisticsTests {
       #expect(store.statistics.pins == 1)
       #expect(store.oldestSnapshotAge == nil)
       try cursor.seekToFirst()
-      #expect(cursor.isValid)
+      let isAtEntry = cursor.isValid
+      #expect(isAtEntry)
     }
     try walk()
     #expect(store.statistics.pins == 0)
