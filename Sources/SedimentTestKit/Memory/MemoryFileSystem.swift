@@ -66,8 +66,9 @@ public final class MemoryFileSystem: FileSystem, Sendable {
     self.init(disk: MemoryDisk(blockBytes: blockBytes))
   }
 
-  private init(disk: MemoryDisk, capacityBytes: UInt64? = nil) {
-    state = Mutex(State(disk: disk, capacityBytes: capacityBytes))
+  private init(disk: MemoryDisk, capacityBytes: UInt64? = nil, mutationCount: Int = 0) {
+    state = Mutex(
+      State(disk: disk, mutationCount: mutationCount, capacityBytes: capacityBytes))
   }
 
   public func openDirectory(at path: String, creating: Bool) throws(FileError) -> any Directory {
@@ -141,7 +142,8 @@ public final class MemoryFileSystem: FileSystem, Sendable {
     set { state.withLock { $0.capacityBytes = newValue } }
   }
 
-  /// Called after every mutation with a copy of its outcome, from the thread that made it.
+  /// Called after every mutation with a copy of its outcome, from the thread that made it. The
+  /// copy's `mutationCount` is that mutation's.
   public var onMutation: (@Sendable (MemoryFileSystem) -> Void)? {
     get { state.withLock { $0.onMutation } }
     set { state.withLock { $0.onMutation = newValue } }
@@ -169,7 +171,7 @@ public final class MemoryFileSystem: FileSystem, Sendable {
   func mutate<Value: Sendable>(
     _ operation: String, _ path: String, _ body: (inout State) throws(FileError) -> Value
   ) throws(FileError) -> Value {
-    let (value, hook, disk) = try state.withLock { (state) throws(FileError) in
+    let (value, hook, copy) = try state.withLock { (state) throws(FileError) in
       try Self.checkAlive(state, operation, path)
       if state.isReadOnly {
         throw FileError(
@@ -178,9 +180,9 @@ public final class MemoryFileSystem: FileSystem, Sendable {
       }
       let value = try body(&state)
       state.mutationCount += 1
-      return (value, state.onMutation, state.disk)
+      return (value, state.onMutation, (disk: state.disk, count: state.mutationCount))
     }
-    if let hook { hook(MemoryFileSystem(disk: disk)) }
+    if let hook { hook(MemoryFileSystem(disk: copy.disk, mutationCount: copy.count)) }
     return value
   }
 

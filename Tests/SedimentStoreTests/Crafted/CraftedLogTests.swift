@@ -12,25 +12,10 @@ import Testing
     change: (inout [UInt8]) -> Void = { _ in }
   ) throws -> StoreError? {
     let store = try CraftedStore()
-    let directory = try store.disk.openDirectory(at: "/state", creating: false)
-    let number = FileNumber(40)
-    let log = try RecordLogWriter(
-      directory: directory, name: number.digits + ".log", kind: kind, fileID: 5)
-    var writer = ByteWriter()
-    writer.writeBytes(payload)
-    log.append(type: type, writer)
-    try log.synchronize()
-    let length = log.length
-    log.close()
-    let path = "state/\(number.digits).log"
-    var bytes = try store.disk.contents(of: path)
-    change(&bytes)
-    try store.disk.replaceContents(of: path, with: bytes)
+    let log = try store.makeLog(kind: kind, [(type, payload)], change: change)
     try store.replaceState { state in
       state.nextFileNumber = 50
-      state.keyspaces[0].logs[0].number = number
-      state.keyspaces[0].logs[0].fileID = 5
-      state.keyspaces[0].logs[0].committedLength = length
+      state.keyspaces[0].logs = [log]
     }
     return try store.use(what)
   }

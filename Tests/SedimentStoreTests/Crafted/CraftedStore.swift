@@ -18,7 +18,10 @@ struct CraftedStore {
   let state: StoreState
 
   /// A store with two tables and a log.
-  init() throws {
+  ///
+  /// - Parameter hasOrdered: whether it has ordered keyspaces too, `words` with a log and `plain`
+  ///   without, each with a table.
+  init(hasOrdered: Bool = false) throws {
     let store = try StateStore.open(at: "/state", options: Self.storeOptions, fileSystem: disk)
     let keyspace = try store.keyspace(
       "seen",
@@ -29,10 +32,25 @@ struct CraftedStore {
       // Each writes what the memtable holds as a table.
       if round < 2 { try Self.flush(store, keyspace) }
     }
+    if hasOrdered { try Self.writeOrdered(store) }
     try store.close()
     let directory = try disk.openDirectory(at: "/state", creating: false)
     state = try #require(try ManifestReader.read(directory)).state
-    #expect(state.keyspaces[0].shards[0].runs.count == 2 && state.logs.count == 1)
+    #expect(state.keyspaces[0].shards[0].runs.count == 2 && state.keyspaces[0].logs.count == 1)
+    #expect(state.orderedTables.count == (hasOrdered ? 2 : 0))
+  }
+
+  static let plainOptions = OrderedKeyspaceOptions(isLogged: false)
+
+  private static func writeOrdered(_ store: StateStore) throws {
+    let words = try store.orderedKeyspace("words")
+    let plain = try store.orderedKeyspace("plain", plainOptions)
+    for number in 0..<40 as Range<UInt8> {
+      try words.put([number], [number, 1])
+      try plain.put([number], [number, 2])
+    }
+    try store.flush()
+    try store.commitEpoch(metadata: store.lastEpoch.metadata)
   }
 
   /// An epoch that is given up makes the next one flush.
@@ -74,6 +92,33 @@ struct CraftedStore {
       of: "state/CURRENT", with: Array("\(words) \(StoreIdentity.digits(sum))\n".utf8))
   }
 
+  /// Writes a log with these records.
+  ///
+  /// - Parameter change: what is done to the file afterwards.
+  /// - Returns: what the state says of it.
+  func makeLog(
+    kind: RecordLogFormat.Kind, _ records: [(type: UInt8, payload: [UInt8])],
+    change: (inout [UInt8]) -> Void = { _ in }
+  ) throws -> LogReference {
+    let directory = try disk.openDirectory(at: "/state", creating: false)
+    let number = FileNumber(40)
+    let log = try RecordLogWriter(
+      directory: directory, name: number.logName, kind: kind, fileID: 5)
+    for record in records {
+      var writer = ByteWriter()
+      writer.writeBytes(record.payload)
+      log.append(type: record.type, writer)
+    }
+    try log.synchronize()
+    let length = log.length
+    log.close()
+    let path = "state/" + number.logName
+    var bytes = try disk.contents(of: path)
+    change(&bytes)
+    try disk.replaceContents(of: path, with: bytes)
+    return LogReference(number: number, fileID: 5, committedLength: length)
+  }
+
   /// Replaces the state by a changed one.
   func replaceState(_ change: (inout StoreState) -> Void) throws {
     var changed = state
@@ -94,6 +139,7 @@ struct CraftedStore {
     do throws(StoreError) {
       let store = try StateStore.open(at: "/state", options: Self.storeOptions, fileSystem: disk)
       defer { do throws(StoreError) { try store.close() } catch { _ = error.code } }
+      try Self.useOrdered(store)
       for name in store.keyspaceNames {
         guard let keyspace = store.keyspace(named: name) else { continue }
         for round in 0..<3 {
@@ -110,5 +156,19 @@ struct CraftedStore {
     } catch {
       return error
     }
+  }
+
+  private static func useOrdered(_ store: StateStore) throws(StoreError) {
+    for name in store.keyspaceNames {
+      guard let keyspace = store.orderedKeyspace(named: name) else { continue }
+      _ = try keyspace.get([3])
+      var cursor = keyspace.cursor()
+      try cursor.seekToFirst()
+      while cursor.isValid { try cursor.moveNext() }
+      try cursor.seekToLast()
+      while cursor.isValid { try cursor.movePrevious() }
+      try keyspace.put([7], [7], durability: .synchronized)
+    }
+    try store.flush()
   }
 }

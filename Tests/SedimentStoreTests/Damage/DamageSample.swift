@@ -8,9 +8,30 @@ import SedimentStore
 import SedimentTestKit
 import Testing
 
+/// What the places of a sample must hold.
+protocol SampleContents: Sendable {
+  typealias Place = SampleScript.Place
+
+  /// Options to open its stores with.
+  var options: StoreOptions { get }
+  /// The number of the last epoch.
+  var lastEpoch: Int { get }
+  /// Whether a place that is refused must also fail to verify.
+  var holdsVerification: Bool { get }
+  /// What an open store of a place answers, and what is wrong with that.
+  ///
+  /// - Parameter allowingLoss: whether it may be as of earlier.
+  func verdict(
+    on store: StateStore, _ place: Place, allowingLoss: Bool
+  ) throws -> (DamageSample.Verdict, problem: String?)
+}
+
 /// See the file's header.
 struct DamageSample: Sendable {
   typealias Place = SampleScript.Place
+
+  /// What kinds of keyspaces it has.
+  enum Kind: CaseIterable { case hashed, ordered }
 
   /// How the life of the store ended.
   enum Ending {
@@ -41,24 +62,23 @@ struct DamageSample: Sendable {
   let disk: MemoryFileSystem
   /// Earlier contents of files of the state, by path.
   let versions: [String: [[UInt8]]]
-  private let size: Int
-  private let contents: [Place: SampleExpectation]
-  /// What every epoch held.
-  private let epochs: [SampleExpectation]
-  /// What the logged keyspace held after every batch.
-  private let batches: [KeyspaceExpectation]
-  /// How many batches each epoch holds.
-  private let batchCounts: [Int]
+  private let contents: any SampleContents
 
-  /// Runs the script on a store in memory.
-  init(_ ending: Ending, size: Int = 1) throws {
+  /// Runs a script on a store in memory.
+  init(_ ending: Ending, _ kind: Kind = .hashed, size: Int = 1) throws {
     let memory = MemoryFileSystem()
     let versions = FileVersions()
-    let options = SampleScript.options(size: size)
+    let options = kind == .hashed ? SampleScript.options(size: size) : OrderedSample.options
     let store = try StateStore.open(at: "/state", options: options, fileSystem: memory)
-    let script = SampleScript(size: size, store: store)
-    script.onEpoch = { try versions.note(memory) }
-    try script.run()
+    switch kind {
+    case .hashed:
+      let script = SampleScript(size: size, store: store)
+      script.onEpoch = { try versions.note(memory) }
+      try script.run()
+      contents = HashedSample(script, size: size)
+    case .ordered:
+      contents = try OrderedSample(size: size, store, memory) { try versions.note(memory) }
+    }
     let killed = memory.clone()
     try store.close()
     if ending == .reopened {
@@ -70,16 +90,10 @@ struct DamageSample: Sendable {
     disk = ending == .killed ? killed : memory.clone()
     try versions.note(disk)
     self.versions = versions.byPath
-    self.size = size
-    let keys = script.keys
-    contents = script.contents.mapValues { SampleExpectation($0, keys: keys) }
-    epochs = script.epochs.map { SampleExpectation($0, keys: keys) }
-    batches = script.batches.map { KeyspaceExpectation($0, keys: keys) }
-    batchCounts = script.batchCounts
   }
 
   /// The number of the last epoch.
-  var lastEpoch: Int { epochs.count - 1 }
+  var lastEpoch: Int { contents.lastEpoch }
 
   /// Paths of the files of a place.
   func files(of place: Place) -> [String] {
@@ -116,11 +130,13 @@ struct DamageSample: Sendable {
   ) throws -> Verdict {
     let copy = disk.clone()
     try damage(copy)
+    // What pads the last record of a checkpoint's log counts for nothing, but for its size.
+    let untouched = contents.holdsVerification && place != .checkpoint ? copy.clone() : nil
     let code: StoreError.Code
     let message: String
     do {
       let store = try open(place, on: copy)
-      let (verdict, problem) = try verdict(on: store, place, isTail)
+      let (verdict, problem) = try contents.verdict(on: store, place, allowingLoss: isTail)
       if let problem { Issue.record("\(what()): \(problem)") }
       try store.close()
       return verdict
@@ -130,6 +146,11 @@ struct DamageSample: Sendable {
     }
     if code != .corrupted && code != .unsupportedFormat {
       Issue.record("\(what()): \(code): \(message)")
+    }
+    if let untouched {
+      let path = "/" + (Self.paths[place] ?? "")
+      let damage = try ReadOnlyStore.verify(at: path, fileSystem: untouched)
+      if damage.isEmpty { Issue.record("\(what()): refused, and verified: \(message)") }
     }
     return .refused
   }
@@ -142,28 +163,7 @@ struct DamageSample: Sendable {
         checkpoint: CheckpointReference(path: "/" + (Self.paths[place] ?? "")), to: path,
         fileSystem: disk)
     }
-    return try StateStore.open(
-      at: path, options: SampleScript.options(size: size), fileSystem: disk)
-  }
-
-  private func verdict(
-    on store: StateStore, _ place: Place, _ isTail: Bool
-  ) throws -> (Verdict, problem: String?) {
-    guard let content = contents[place] else { return (.refused, "the script was not there") }
-    guard let problem = try content.difference(from: store) else {
-      return (.whole, nil)
-    }
-    guard isTail, place == .state,
-      let epoch = epochs.firstIndex(where: { $0.metadata == store.lastEpoch.metadata })
-    else { return (.refused, problem) }
-    var earlier = epochs[epoch]
-    for count in batchCounts[epoch]...batches.count {
-      if count > 0 { earlier.keyspaces["logged"] = batches[count - 1] }
-      if try earlier.difference(from: store) == nil {
-        return (.earlier(epoch: epoch, batches: count), nil)
-      }
-    }
-    return (.refused, problem)
+    return try StateStore.open(at: path, options: contents.options, fileSystem: disk)
   }
 }
 

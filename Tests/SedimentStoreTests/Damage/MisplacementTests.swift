@@ -10,16 +10,23 @@ struct MisplacementTests {
   private static let sample = Result { try DamageSample(.reopened, size: 6) }
   /// The same script, run by another store: the same keys, names and lengths.
   private static let twin = Result { try DamageSample(.reopened, size: 6) }
+  private static let ordered = Result { try DamageSample(.reopened, .ordered, size: 6) }
+  private static let orderedTwin = Result { try DamageSample(.reopened, .ordered, size: 6) }
+
+  private static func sample(_ kind: DamageSample.Kind) throws -> DamageSample {
+    try (kind == .hashed ? sample : ordered).get()
+  }
 
   private enum Move: CaseIterable {
     case swapPages, pageOfOtherTable, pageOfTwin, swapBlocks, staleBlock, copyFile, swapFiles
     case staleFile, fileOfTwin
   }
 
-  @Test("240 moves are harmless or reported", arguments: 0..<8)
-  func moves(part: Int) throws {
-    let sample = try Self.sample.get()
-    let twin = try Self.twin.get()
+  @Test(
+    "240 moves are harmless or reported", arguments: DamageSample.Kind.allCases, 0..<8)
+  func moves(kind: DamageSample.Kind, part: Int) throws {
+    let sample = try Self.sample(kind)
+    let twin = try (kind == .hashed ? Self.twin : Self.orderedTwin).get()
     var generator = SeededGenerator(seed: 0x5A47 + UInt64(part))
     var refusedCount = 0
     for round in 0..<30 {
@@ -38,27 +45,35 @@ struct MisplacementTests {
     #expect(refusedCount >= 20, "moves that matter are noticed")
   }
 
-  @Test("a page at another place is never read as the one that belongs there")
-  func everyPage() throws {
-    let sample = try Self.sample.get()
+  @Test(
+    "a page or block at another place is never read as the one that belongs there",
+    arguments: DamageSample.Kind.allCases)
+  func everyPage(kind: DamageSample.Kind) throws {
+    let sample = try Self.sample(kind)
     let tables = sample.files(of: .state).filter { $0.hasSuffix(".sst") }
+    var swaps = 0
     for file in tables {
       let bytes = try sample.disk.contents(of: file)
-      let pages = try Self.pages(of: file, in: sample)
-      for first in 0..<pages {
+      let pages = Self.pages(of: bytes)
+      for first in pages.indices {
         for second in 0..<first {
+          swaps += 1
           let verdict = try sample.judge(.state, "\(file): pages \(first) and \(second) swapped") {
-            try $0.replaceContents(of: file, with: Self.swapping(first, second, 4_096, bytes))
+            try $0.replaceContents(
+              of: file, with: Self.swapping(pages[second], pages[first], bytes))
           }
           #expect(verdict == .refused, "\(file) pages \(first) and \(second)")
         }
       }
     }
+    #expect(swaps >= 5)
   }
 
-  @Test("an older version of any file of a state is harmless or reported")
-  func everyVersion() throws {
-    let sample = try Self.sample.get()
+  @Test(
+    "an older version of any file of a state is harmless or reported",
+    arguments: DamageSample.Kind.allCases)
+  func everyVersion(kind: DamageSample.Kind) throws {
+    let sample = try Self.sample(kind)
     var count = 0
     for file in sample.files(of: .state) {
       for (index, version) in sample.versions[file, default: []].enumerated() {
@@ -71,9 +86,11 @@ struct MisplacementTests {
     #expect(count >= 10)
   }
 
-  @Test("a checkpoint's log as it went on later brings no later batches")
-  func longerLog() throws {
-    let sample = try DamageSample(.closed)
+  @Test(
+    "a checkpoint's log as it went on later brings no later batches",
+    arguments: DamageSample.Kind.allCases)
+  func longerLog(kind: DamageSample.Kind) throws {
+    let sample = try DamageSample(.closed, kind)
     let later = sample.versions.flatMap { file, versions in
       file.hasPrefix("state/") && file.hasSuffix(".log") ? versions : []
     }
@@ -114,7 +131,9 @@ struct MisplacementTests {
       let count = bytes.count / block
       guard count > 1 else { return [(file, bytes.reversed())] }
       let first = Int.random(in: 0..<count, using: &generator)
-      return [(file, swapping(first, (first + 1) % count, block, bytes))]
+      let second = (first + 1) % count
+      let pieces = [first, second].sorted().map { ($0 * block)..<(($0 + 1) * block) }
+      return [(file, swapping(pieces[0], pieces[1], bytes))]
     case .staleBlock:
       // A block of an earlier version over the same place of the present one.
       let path = sample.versions.keys.sorted().filter { files.contains($0) }
@@ -154,33 +173,46 @@ struct MisplacementTests {
       let other = sources.randomElement(using: &generator)
     else { return [] }
     var bytes = try sample.disk.contents(of: file)
-    let units = bytes.count / 4_096
-    let unit = Int.random(in: 0..<units, using: &generator)
+    let units = units(of: bytes)
+    let unit = Int.random(in: units.indices, using: &generator)
     if move == .swapPages {
-      return [(file, swapping(unit, (unit + 1) % units, 4_096, bytes))]
+      let pair = [unit, (unit + 1) % units.count].sorted()
+      return [(file, swapping(units[pair[0]], units[pair[1]], bytes))]
     }
     let from = try source.disk.contents(of: other)
+    let origins = Self.units(of: from)
     // Half of the time the same place, so that only the identity of the file tells them apart.
-    let same = Bool.random(using: &generator) && unit < from.count / 4_096
-    let origin = same ? unit : Int.random(in: 0..<(from.count / 4_096), using: &generator)
+    let same = Bool.random(using: &generator) && unit < origins.count
+    let origin = origins[same ? unit : Int.random(in: origins.indices, using: &generator)]
+    let count = min(units[unit].count, origin.count)
     bytes.replaceSubrange(
-      (unit * 4_096)..<((unit + 1) * 4_096),
-      with: from[(origin * 4_096)..<((origin + 1) * 4_096)])
+      units[unit].prefix(count), with: from[origin.prefix(count)])
     return [(file, bytes)]
   }
 
+  /// Exchanges two pieces, as far as the shorter one goes.
   private static func swapping(
-    _ first: Int, _ second: Int, _ size: Int, _ bytes: [UInt8]
+    _ first: Range<Int>, _ second: Range<Int>, _ bytes: [UInt8]
   ) -> [UInt8] {
     var swapped = bytes
-    for index in 0..<size { swapped.swapAt(first * size + index, second * size + index) }
+    for (index, other) in zip(first, second) where index != other { swapped.swapAt(index, other) }
     return swapped
   }
 
-  /// How many units of a table are pages: all before the filter section.
-  private static func pages(of file: String, in sample: DamageSample) throws -> Int {
-    let bytes = try sample.disk.contents(of: file)
-    let field = bytes.count - 4_096 + 40
-    return (0..<8).reduce(0) { $0 | Int(bytes[field + $1]) << (8 * $1) }
+  /// What a table is made of: its pages or blocks, and what lies behind them in pieces as long as a
+  /// page.
+  private static func units(of bytes: [UInt8]) -> [Range<Int>] {
+    let blocks = CraftedOrderedTable.blocks(of: bytes) ?? []
+    let end = blocks.last?.upperBound ?? 0
+    return blocks
+      + stride(from: end, to: bytes.count, by: 4_096).map { $0..<min($0 + 4_096, bytes.count) }
+  }
+
+  /// The pages or blocks of a table.
+  private static func pages(of bytes: [UInt8]) -> [Range<Int>] {
+    if let blocks = CraftedOrderedTable.blocks(of: bytes) { return blocks }
+    // All before the filter section.
+    let count = Int(bytes.word(at: bytes.count - 4_096 + 40))
+    return (0..<count).map { ($0 * 4_096)..<(($0 + 1) * 4_096) }
   }
 }

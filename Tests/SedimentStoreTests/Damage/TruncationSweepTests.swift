@@ -8,12 +8,20 @@ struct TruncationSweepTests {
   private typealias Place = SampleScript.Place
   private static let closed = Result { try DamageSample(.closed) }
   private static let killed = Result { try DamageSample(.killed) }
+  private static let orderedClosed = Result { try DamageSample(.closed, .ordered) }
+  private static let orderedKilled = Result { try DamageSample(.killed, .ordered) }
+
+  private static func closed(_ kind: DamageSample.Kind) throws -> DamageSample {
+    try (kind == .hashed ? closed : orderedClosed).get()
+  }
 
   @Test(
     "a file cut short at any offset is refused, or lacks nothing that is durable",
-    arguments: SampleScript.Place.allCases, [false, true])
-  func cut(place: SampleScript.Place, zeroes: Bool) throws {
-    let sample = try Self.closed.get()
+    arguments: SampleScript.Place.allCases,
+    [(DamageSample.Kind.hashed, false), (.hashed, true), (.ordered, false), (.ordered, true)])
+  func cut(place: SampleScript.Place, how: (kind: DamageSample.Kind, zeroes: Bool)) throws {
+    let zeroes = how.zeroes
+    let sample = try Self.closed(how.kind)
     let durable = try Self.durableLengths(of: sample, place)
     for file in sample.files(of: place) {
       let bytes = try sample.disk.contents(of: file)
@@ -29,7 +37,7 @@ struct TruncationSweepTests {
         }
         guard let length = durable[file], size < length else { continue }
         // What is cut may have been zeros: a record's padding.
-        if case .earlier = verdict, !damaged.starts(with: bytes[..<length]) {
+        if case .earlier = verdict, !bytes[size..<length].allSatisfy({ $0 == 0 }) {
           Issue.record("\(what) has lost what was durable")
         }
         if !zeroes && size <= length - 8 { #expect(verdict == .refused, "\(what)") }
@@ -66,9 +74,10 @@ struct TruncationSweepTests {
   }
 
   @Test(
-    "a manifest of a killed store cut short is refused or as of an epoch", arguments: [8, 64])
-  func manifest(step: Int) throws {
-    let sample = try Self.killed.get()
+    "a manifest of a killed store cut short is refused or as of an epoch",
+    arguments: DamageSample.Kind.allCases, [8, 64])
+  func manifest(kind: DamageSample.Kind, step: Int) throws {
+    let sample = try (kind == .hashed ? Self.killed : Self.orderedKilled).get()
     let file = try #require(sample.files(of: .state).first { $0.contains("MANIFEST-") })
     let size = try sample.disk.contents(of: file).count
     for cut in stride(from: 0, to: size, by: step) {
@@ -79,9 +88,10 @@ struct TruncationSweepTests {
   }
 
   @Test(
-    "garbage behind a file is harmless or reported", arguments: SampleScript.Place.allCases)
-  func garbage(place: SampleScript.Place) throws {
-    let sample = try Self.closed.get()
+    "garbage behind a file is harmless or reported", arguments: DamageSample.Kind.allCases,
+    SampleScript.Place.allCases)
+  func garbage(kind: DamageSample.Kind, place: SampleScript.Place) throws {
+    let sample = try Self.closed(kind)
     for file in sample.files(of: place) {
       let bytes = try sample.disk.contents(of: file)
       for tail in Self.tails(of: bytes) {

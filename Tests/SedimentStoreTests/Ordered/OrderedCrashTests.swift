@@ -54,6 +54,24 @@ struct OrderedCrashTests {
     }
   }
 
+  @Test(
+    "all pairs of operations, crashed everywhere", arguments: OrderedOperation.allCases)
+  func allPairs(first: OrderedOperation) throws {
+    var states = 0
+    for second in OrderedOperation.allCases {
+      let recording = try CrashRecording(seed: 27) { script in
+        for operation in [.put, .batch, first, second] as [OrderedOperation] {
+          try script.perform(operation)
+        }
+        try script.commit()
+      }
+      if let problem = recording.problem(&states) {
+        Issue.record("\(first), \(second): \(problem)")
+      }
+    }
+    #expect(states >= 9 * 25, "\(states) states")
+  }
+
   @Test("a kill loses nothing that was answered", arguments: 0..<8)
   func kills(number: Int) throws {
     let seed = UInt64(23_000 + number)

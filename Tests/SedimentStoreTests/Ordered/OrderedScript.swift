@@ -1,9 +1,20 @@
+// A store with two ordered keyspaces that share the log, and one without it, driven beside a model
+// of each.
+//
+// How it works: what is written is drawn; which steps are taken is up to the test. The script keeps
+// what the keyspaces with a log held after each batch, what every epoch held, and how far back a
+// crash may go: the promise, which is widened before a step and narrowed once it is answered.
+
 import SedimentIO
 import SedimentStore
 import SedimentTestKit
 
-/// A store with two ordered keyspaces that share the log, and one without it, driven at random
-/// beside a model of each.
+/// A step of a script with ordered keyspaces.
+enum OrderedOperation: CaseIterable {
+  case put, remove, batch, synchronized, flush, compact, commit, checkpoint, reopen
+}
+
+/// See the file's header.
 final class OrderedScript {
   typealias Model = [[UInt8]: [UInt8]]
 
@@ -11,9 +22,32 @@ final class OrderedScript {
   struct Contents: Hashable {
     var logged: [Model] = [[:], [:]]
     var unlogged: Model = [:]
+
+    /// By keyspace, in the order of `names`.
+    var models: [Model] { logged + [unlogged] }
+  }
+
+  /// What an epoch held. Its number is what its metadata says.
+  struct Epoch {
+    /// In `history`.
+    var historyIndex = 0
+    var unlogged: Model = [:]
+  }
+
+  /// What a crash may not take.
+  struct Promise: Equatable {
+    /// The first of `history` that may be left.
+    var historyIndex = 0
+    /// The first of `history` that may be left when no power is lost.
+    var answeredIndex = 0
+    /// The first of `epochs` that may be left.
+    var epoch = 0
+    /// The first of `epochs` that the newest checkpoint may hold; `nil` while none need be there.
+    var checkpoint: Int?
   }
 
   static let names = ["a", "b", "plain"]
+  static let unloggedPlace = 2
 
   var generator: SeededGenerator
   let clock = ManualClock()
@@ -21,18 +55,28 @@ final class OrderedScript {
   private(set) var store: StateStore?
   private(set) var keyspaces: [OrderedKeyspace] = []
   private(set) var contents = Contents()
-  /// Contents of the keyspaces with a log after each batch, the last of them maybe only tried.
+  /// Contents of the keyspaces with a log after each batch, those that failed among them.
   private(set) var history: [[Model]] = [[[:], [:]]]
-  /// The first of `history` that a crash may leave.
-  private(set) var durableIndex = 0
-  /// What the keyspace without a log may hold after a crash.
-  private(set) var unloggedDurable: [Model] = [[:]]
+  /// Of the epochs that were tried; the first is that of a store without one.
+  private(set) var epochs = [Epoch()]
+  private(set) var promise = Promise() {
+    didSet { onPromise(promise) }
+  }
+  /// Called with every change of the promise.
+  var onPromise: (Promise) -> Void = { _ in }
+  /// The step that was begun last.
+  private(set) var lastOperation: OrderedOperation?
   private let keyCount: Int
+  private let valueCounts: [Int]
 
-  init(seed: UInt64, fileSystem: any FileSystem, keyCount: Int = 60) {
+  /// - Parameter isSmall: whether to write so little that memtables are flushed when told only.
+  init(
+    seed: UInt64, fileSystem: any FileSystem, keyCount: Int = 60, isSmall: Bool = false
+  ) {
     generator = SeededGenerator(seed: seed)
     self.fileSystem = fileSystem
     self.keyCount = keyCount
+    valueCounts = isSmall ? [0, 3, 20, 60, 100] : [0, 3, 20, 100, 1_500, 6_000]
   }
 
   static func options(_ clock: ManualClock) -> StoreOptions {
@@ -46,21 +90,27 @@ final class OrderedScript {
     return options
   }
 
+  static func keyspaceOptions(_ name: String) -> OrderedKeyspaceOptions {
+    OrderedKeyspaceOptions(
+      isLogged: name != "plain", compression: name == "b" ? .none : .lz4,
+      filterBitsPerKey: name == "b" ? 0 : 12)
+  }
+
   func open() throws {
-    let store = try StateStore.open(
-      at: "/state", options: Self.options(clock), fileSystem: fileSystem)
+    try adopt(
+      try StateStore.open(at: "/state", options: Self.options(clock), fileSystem: fileSystem))
+  }
+
+  /// Goes on with a store that somebody opened.
+  func adopt(_ store: StateStore) throws {
     self.store = store
     keyspaces = try Self.open(store)
+    // Opening makes durable what it finds of the log.
+    promise.historyIndex = promise.answeredIndex
   }
 
   static func open(_ store: StateStore) throws -> [OrderedKeyspace] {
-    try names.map { name in
-      try store.orderedKeyspace(
-        name,
-        OrderedKeyspaceOptions(
-          isLogged: name != "plain", compression: name == "b" ? .none : .lz4,
-          filterBitsPerKey: name == "b" ? 0 : 12))
-    }
+    try names.map { try store.orderedKeyspace($0, keyspaceOptions($0)) }
   }
 
   func close() throws {
@@ -82,38 +132,83 @@ final class OrderedScript {
     if number == 0 { return [] }
     // Some keys begin others, and some are long.
     let text = Array("k\(number % 7)/\(number)".utf8)
-    return number % 11 == 0 ? text + [UInt8](repeating: UInt8(number), count: 500) : text
+    let isLong = number % 11 == 0 && valueCounts.count > 5
+    return isLong ? text + [UInt8](repeating: UInt8(number), count: 500) : text
   }
 
   private func value() -> [UInt8] {
-    let count = [0, 3, 20, 100, 1_500, 6_000][draw(0...5)]
+    let count = valueCounts[draw(0...valueCounts.count - 1)]
     return (0..<count).map { _ in UInt8.random(in: 0...3, using: &generator) }
   }
 
   // MARK: - Writing
 
+  /// One write of a batch; no value removes.
+  typealias Change = (place: Int, key: [UInt8], value: [UInt8]?)
+
+  func perform(_ operation: OrderedOperation) throws {
+    lastOperation = operation
+    switch operation {
+    case .put:
+      try write([(draw(0...1), key(), value())])
+      try write([(Self.unloggedPlace, key(), value())])
+    case .remove:
+      for place in [draw(0...1), Self.unloggedPlace] {
+        // One that is there, where there is any.
+        let keys = contents.models[place].keys.sorted { $0.lexicographicallyPrecedes($1) }
+        try write([(place, keys.randomElement(using: &generator) ?? key(), nil)])
+      }
+    case .batch: try write(drawChanges(2...6))
+    case .synchronized: try write(drawChanges(2...6), .synchronized)
+    case .flush: try store?.flush()
+    case .compact: try store?.compact()
+    case .commit: try commit()
+    case .checkpoint: try checkpoint()
+    case .reopen: try reopen()
+    }
+  }
+
+  /// Writes of both keyspaces with a log.
+  private func drawChanges(_ count: ClosedRange<Int>) -> [Change] {
+    (0..<draw(count)).map { ($0 % 2, key(), draw(0...3) == 0 ? nil : value()) }
+  }
+
   /// Writes a batch to the keyspaces with a log, or to the one without.
   func write() throws {
-    guard let store else { return }
     let isLogged = draw(0...3) > 0
+    let changes: [Change] = (0..<draw(1...8)).map { _ in
+      let place = isLogged ? draw(0...1) : Self.unloggedPlace
+      return (place, key(), draw(0...3) == 0 ? nil : value())
+    }
+    try write(changes, draw(0...4) == 0 ? .synchronized : .buffered)
+  }
+
+  /// Writes a batch of what is given.
+  func write(_ changes: [Change], _ durability: Durability = .buffered) throws {
+    guard let store else { return }
     var batch = WriteBatch()
     var next = contents
-    for _ in 0..<draw(1...8) {
-      let place = isLogged ? draw(0...1) : 2
-      let key = key()
-      let value = draw(0...3) == 0 ? nil : value()
+    for (place, key, value) in changes {
       if let value {
         try batch.put(key, value, in: keyspaces[place])
       } else {
         try batch.remove(key, in: keyspaces[place])
       }
-      if isLogged { next.logged[place][key] = value } else { next.unlogged[key] = value }
+      if place < 2 { next.logged[place][key] = value } else { next.unlogged[key] = value }
     }
-    let durability: Durability = draw(0...4) == 0 ? .synchronized : .buffered
+    let isLogged = changes.contains { $0.place < 2 }
     if isLogged { history.append(next.logged) }
     try store.write(batch, durability: durability)
     contents = next
-    if isLogged && durability == .synchronized { durableIndex = history.count - 1 }
+    if isLogged { noteAnswer(isDurable: durability == .synchronized) }
+  }
+
+  /// The last of `history` was answered.
+  private func noteAnswer(isDurable: Bool) {
+    var next = promise
+    next.answeredIndex = history.count - 1
+    if isDurable { next.historyIndex = next.answeredIndex }
+    promise = next
   }
 
   func insertIfAbsent() throws {
@@ -130,81 +225,43 @@ final class OrderedScript {
       throw ScriptFailure("insertIfAbsent of \(key) should be \(isNew)")
     }
     contents.logged = next
+    if isNew { noteAnswer(isDurable: false) }
   }
 
   func commit() throws {
     guard let store else { return }
-    unloggedDurable.append(contents.unlogged)
-    try store.commitEpoch()
-    unloggedDurable = [contents.unlogged]
-    durableIndex = history.count - 1
+    let metadata = beginEpoch()
+    try store.commitEpoch(metadata: metadata)
+    endEpoch()
   }
 
-  // MARK: - Comparing
-
-  /// How a keyspace differs from a model, by its cursor in both directions and by single reads.
-  static func difference(
-    _ keyspace: OrderedKeyspace, _ model: Model, at snapshot: Snapshot? = nil
-  ) throws -> String? {
-    let keys = model.keys.sorted { $0.lexicographicallyPrecedes($1) }
-    var found: [[UInt8]] = []
-    var cursor = keyspace.cursor(at: snapshot)
-    try cursor.seekToFirst()
-    while cursor.isValid {
-      let key = cursor.keyBytes
-      if model[key] != cursor.valueBytes { return "\(keyspace.name): value of \(key)" }
-      found.append(key)
-      try cursor.moveNext()
-    }
-    if found != keys { return "\(keyspace.name): \(found.count) keys, not \(keys.count)" }
-    found.removeAll()
-    try cursor.seekToLast()
-    while cursor.isValid {
-      let key = cursor.keyBytes
-      if model[key] != cursor.valueBytes { return "\(keyspace.name): value of \(key), going back" }
-      found.append(key)
-      try cursor.movePrevious()
-    }
-    if found != keys.reversed() { return "\(keyspace.name): \(found.count) keys, going back" }
-    for key in keys where try keyspace.get(key, at: snapshot) != model[key] {
-      return "\(keyspace.name): reading \(key)"
-    }
-    return nil
+  private func checkpoint() throws {
+    guard let store else { return }
+    try commit()
+    _ = try store.checkpoint(to: "/backups", committing: false)
+    promise.checkpoint = epochs.count - 1
   }
 
-  /// How the open store differs from the model.
-  func difference() throws -> String? {
-    for (keyspace, model) in zip(keyspaces, contents.logged + [contents.unlogged]) {
-      if let difference = try Self.difference(keyspace, model) { return difference }
-    }
-    return nil
+  private func beginEpoch() -> [UInt8] {
+    // A batch that failed before is not in it.
+    if history.last != contents.logged { history.append(contents.logged) }
+    epochs.append(Epoch(historyIndex: history.count - 1, unlogged: contents.unlogged))
+    return [UInt8(truncatingIfNeeded: epochs.count - 1)]
   }
 
-  /// What is wrong with the state on a disk after a crash; `nil` when it was promised.
-  ///
-  /// - Parameter afterKill: whether all that was answered must be there.
-  func problem(with disk: any FileSystem, afterKill: Bool = false) throws -> String? {
-    let store = try StateStore.open(
-      at: "/state", options: Self.options(clock), fileSystem: disk)
-    let keyspaces = try Self.open(store)
-    let possible = history[(afterKill ? history.count - 1 : durableIndex)...]
-    var isFound = false
-    for models in possible.reversed() where !isFound {
-      isFound = try zip(keyspaces, models).allSatisfy { try Self.difference($0, $1) == nil }
-    }
-    if !isFound { return "no state of the log from \(durableIndex) to \(history.count - 1)" }
-    isFound = false
-    for model in unloggedDurable where !isFound {
-      isFound = try Self.difference(keyspaces[2], model) == nil
-    }
-    if !isFound { return "the keyspace without a log is not as of an epoch" }
-    // It goes on, and its new log follows the old one.
-    try keyspaces[0].put([1, 2, 3], [4], durability: .synchronized)
-    try store.close()
-    let again = try StateStore.open(at: "/state", options: Self.options(clock), fileSystem: disk)
-    guard try Self.open(again)[0].get([1, 2, 3]) == [4] else { return "a write after it is lost" }
-    let damage = try ReadOnlyStore.open(at: "/state", fileSystem: disk).verify()
-    return damage.isEmpty ? nil : "damage: \(damage)"
+  private func endEpoch() {
+    var next = promise
+    next.epoch = epochs.count - 1
+    next.historyIndex = epochs[next.epoch].historyIndex
+    next.answeredIndex = next.historyIndex
+    promise = next
+  }
+
+  private func reopen() throws {
+    try close()
+    // What no epoch took in went with the store.
+    contents.unlogged = epochs[promise.epoch].unlogged
+    try open()
   }
 }
 

@@ -14,22 +14,12 @@ struct CraftedTableTests {
     0, 1, 3, 4095, 4096, 1 << 31, 1 << 32, 1 << 40, 1 << 62, 1 << 63, .max - 4, .max,
   ]
 
-  private func put(_ value: UInt64, bytes count: Int, at offset: Int, in bytes: inout [UInt8]) {
-    for index in 0..<count {
-      bytes[offset + index] = UInt8(truncatingIfNeeded: value >> (8 * UInt64(index)))
-    }
-  }
-
-  private func word(at offset: Int, in bytes: [UInt8]) -> UInt64 {
-    (0..<8).reduce(0) { $0 | UInt64(bytes[offset + $1]) << (8 * UInt64($1)) }
-  }
-
   /// Makes the footer's checksum hold again.
   private func sealFooter(_ bytes: inout [UInt8], fileID: UInt64) {
     let footer = bytes.count - 4096
     let sum = Checksum.of(
       Array(bytes[(footer + 8)...]), seed: Checksum.seed(fileID: fileID, place: Self.footerPlace))
-    put(sum, bytes: 8, at: footer, in: &bytes)
+    bytes.put(sum, bytes: 8, at: footer)
   }
 
   /// Makes the checksum of the page at `unit` hold again.
@@ -38,7 +28,7 @@ struct CraftedTableTests {
     let sum = Checksum.of(
       Array(bytes[(page + 8)..<(page + 4096)]),
       seed: Checksum.seed(fileID: fileID, place: UInt64(unit)))
-    put(sum, bytes: 8, at: page, in: &bytes)
+    bytes.put(sum, bytes: 8, at: page)
   }
 
   /// Opens and reads in every way; `Corruption`, or the refusal of a version that is not known, and
@@ -66,10 +56,10 @@ struct CraftedTableTests {
     let whole = try table.bytes()
     let footer = whole.count - 4096
     for field in stride(from: 8, to: 144, by: 8) {
-      let original = word(at: footer + field, in: whole)
+      let original = whole.word(at: footer + field)
       for value in Self.hostile + [original &+ 1, original &- 1, original &+ 4096] {
         var bytes = whole
-        put(value, bytes: 8, at: footer + field, in: &bytes)
+        bytes.put(value, bytes: 8, at: footer + field)
         sealFooter(&bytes, fileID: table.metadata.fileID)
         try exercise(bytes, of: table)
       }
@@ -84,7 +74,7 @@ struct CraftedTableTests {
     for field in [32, 40, 96, 104, 112, 120] {
       for value in Self.hostile where value > 1 << 30 {
         var bytes = whole
-        put(value, bytes: 8, at: footer + field, in: &bytes)
+        bytes.put(value, bytes: 8, at: footer + field)
         sealFooter(&bytes, fileID: table.metadata.fileID)
         let directory = try table.replaced(by: bytes)
         #expect(throws: Corruption.self, "field \(field), \(value)") {
@@ -100,12 +90,12 @@ struct CraftedTableTests {
       let table = try TestTable(
         TableShape(count: 150, isExact: isExact, hasKinds: true, keyLengths: [4, 9]))
       let whole = try table.bytes()
-      let count = Int(word(at: 8, in: whole) & 0xFFFF_FFFF)
+      let count = Int(whole.word(at: 8) & 0xFFFF_FFFF)
       let keyEnds = 24 + count * (16 + 3 + 1)
       for offset in [8, 12, 16, 20] + Array(stride(from: keyEnds, to: keyEnds + 16, by: 4)) {
         for value in Self.hostile + [UInt64(count) + 1, UInt64(count) - 1, 70_000, 4072] {
           var bytes = whole
-          put(value, bytes: 4, at: offset, in: &bytes)
+          bytes.put(value, bytes: 4, at: offset)
           sealPage(0, &bytes, fileID: table.metadata.fileID)
           try exercise(bytes, of: table)
         }
@@ -151,16 +141,16 @@ struct CraftedTableTests {
     let table = try TestTable(TableShape(count: 2_000))
     let whole = try table.bytes()
     let footer = whole.count - 4096
-    let index = Int(word(at: footer + 112, in: whole))
-    let length = Int(word(at: footer + 120, in: whole))
+    let index = Int(whole.word(at: footer + 112))
+    let length = Int(whole.word(at: footer + 120))
     for entry in 0..<min(6, length / 4) {
       for value in Self.hostile {
         var bytes = whole
-        put(value, bytes: 4, at: index + entry * 4, in: &bytes)
+        bytes.put(value, bytes: 4, at: index + entry * 4)
         let sum = Checksum.of(
           Array(bytes[index..<(index + length)]),
           seed: Checksum.seed(fileID: table.metadata.fileID, place: Self.indexPlace))
-        put(sum, bytes: 8, at: footer + 128, in: &bytes)
+        bytes.put(sum, bytes: 8, at: footer + 128)
         sealFooter(&bytes, fileID: table.metadata.fileID)
         try exercise(bytes, of: table)
       }
@@ -171,15 +161,15 @@ struct CraftedTableTests {
   func hostileFilterGeometry() throws {
     let table = try TestTable(TableShape(count: 500))
     let whole = try table.bytes()
-    let filter = Int(word(at: whole.count - 4096 + 96, in: whole))
+    let filter = Int(whole.word(at: whole.count - 4096 + 96))
     for field in stride(from: 8, to: 56, by: 4) {
       for value in Self.hostile {
         var bytes = whole
-        put(value, bytes: field < 52 ? 8 : 4, at: filter + field, in: &bytes)
+        bytes.put(value, bytes: field < 52 ? 8 : 4, at: filter + field)
         let sum = Checksum.of(
           Array(bytes[(filter + 8)..<(filter + 56)]),
           seed: Checksum.seed(fileID: table.metadata.fileID, place: Self.filterPlace))
-        put(sum, bytes: 8, at: filter, in: &bytes)
+        bytes.put(sum, bytes: 8, at: filter)
         try exercise(bytes, of: table)
       }
     }
