@@ -6,6 +6,19 @@ final class DurableManifest: Sendable {
   private struct Content {
     var state: StoreState
     var writer: ManifestWriter
+    /// What a write failed with. Another thread may come before the one that was told has stopped
+    /// the store, and what it wrote behind would make the manifest unreadable.
+    var failure: ManifestFailure?
+
+    mutating func writing<Answer>(_ body: (inout Content) throws -> Answer) throws -> Answer {
+      do {
+        return try body(&self)
+      } catch {
+        let failure = ManifestFailure(cause: error)
+        self.failure = failure
+        throw failure
+      }
+    }
   }
 
   private let content: Mutex<Content>
@@ -25,18 +38,15 @@ final class DurableManifest: Sendable {
 
   /// Derives an edit from the state, makes it durable, and applies it; returns the new state.
   ///
-  /// - Throws: after which nothing must be appended any more.
+  /// - Throws: after which nothing is appended any more.
   @discardableResult
   func append(_ makeEdit: (StoreState) -> StateEdit) throws -> StoreState {
     try content.withLock { content in
+      if let failure = content.failure { throw failure }
       let edit = makeEdit(content.state)
       var next = content.state
       try next.apply(edit)
-      do {
-        try content.writer.append(edit)
-      } catch {
-        throw ManifestFailure(cause: error)
-      }
+      try content.writing { try $0.writer.append(edit) }
       content.state = next
       return next
     }
@@ -47,17 +57,16 @@ final class DurableManifest: Sendable {
     number: FileNumber, _ change: (inout StoreState) throws -> Void
   ) throws {
     try content.withLock { content in
+      if let failure = content.failure { throw failure }
       var state = content.state
       try change(&state)
       state.nextFileNumber = max(state.nextFileNumber, number.rawValue + 1)
       let old = content.writer
-      do {
+      try content.writing { content in
         content.writer = try ManifestWriter(directory: directory, number: number, state: state)
         content.state = state
         old.abandon()
         try directory.remove(old.name)
-      } catch {
-        throw ManifestFailure(cause: error)
       }
     }
   }
@@ -65,7 +74,10 @@ final class DurableManifest: Sendable {
   var isLong: Bool { content.withLock { $0.writer.isLong } }
 
   func close() throws {
-    try content.withLock { try $0.writer.close() }
+    try content.withLock { content in
+      if let failure = content.failure { throw failure }
+      try content.writer.close()
+    }
   }
 }
 
