@@ -219,7 +219,7 @@ extension StoreCore {
     try synchronize(Set(levels.flatMap { $0.tables.joined() }.map(\.number.tableName)))
     // The names of all that the record will name are durable before it: a merge that ends from here
     // on belongs to the next epoch.
-    try directory.synchronize()
+    try synchronizeDirectory()
     let state = try manifest.append { state in
       var edit = makeEdit(
         cuts, runs: runs, logs: logs, from: state, epoch: epoch, metadata: metadata)

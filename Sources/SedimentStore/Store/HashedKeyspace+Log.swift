@@ -50,7 +50,7 @@ extension HashedKeyspace {
     if let log = writer.log { return log }
     let (log, added) = try makeLog()
     try log.synchronize()
-    try store.directory.synchronize()
+    try store.synchronizeDirectory()
     writer.log = log
     writer.logs.append(added)
     try store.manifest.append { state in

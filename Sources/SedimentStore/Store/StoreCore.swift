@@ -23,6 +23,8 @@ final class StoreCore: @unchecked Sendable {
   let cache: PageCache
   let filters: ByteBudget
   let memtableMemory: MemtableMemory
+  /// What synchronising the directory failed with.
+  private let directoryFailure = Mutex<FileError?>(nil)
   /// All writes of ordered keyspaces.
   let writes: WriteQueue
   let snapshots = SnapshotRegister()
@@ -361,6 +363,20 @@ final class StoreCore: @unchecked Sendable {
 
   func open(_ run: RunState) throws -> OpenRun {
     OpenRun(state: run, tables: try run.tables.map { try open($0) })
+  }
+
+  /// Makes names in the directory durable. After a failure it fails for every thread: the system
+  /// reports a lost entry once only, and whoever asks next may be told that all is well.
+  func synchronizeDirectory() throws(FileError) {
+    try directoryFailure.withLock { failure throws(FileError) in
+      if let failure { throw failure }
+      do throws(FileError) {
+        try directory.synchronize()
+      } catch {
+        failure = error
+        throw error
+      }
+    }
   }
 
   /// Keyspaces of both kinds, which share the memory for memtables.

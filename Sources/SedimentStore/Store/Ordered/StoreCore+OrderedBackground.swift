@@ -292,7 +292,7 @@ extension StoreCore {
     // log that power loss takes back.
     if sharesLog { try synchronizeWriteLog() }
     try synchronize(Set(flushed.flatMap { $0.levels.tables.joined() }.map(\.number.tableName)))
-    try directory.synchronize()
+    try synchronizeDirectory()
     var dropped: [FileNumber] = []
     try manifest.append { state in
       var edit = StateEdit.within(state, nextFileNumber: peekNextFileNumber)

@@ -119,7 +119,7 @@ extension StoreCore {
       fileID: .random(in: .min ... .max))
     do {
       try writer.synchronize()
-      try directory.synchronize()
+      try synchronizeDirectory()
     } catch {
       writer.close()
       FileTransfer.discard(number.logName, in: directory)
