@@ -259,8 +259,8 @@ extension StoreCore {
   func recordOrdered() throws {
     recording.lock()
     defer { recording.unlock() }
-    let (flushed, loggedCount) = monitor.withLock { () -> ([Flushed], Int) in
-      guard mayRecord else { return ([], 0) }
+    let (flushed, logLengths) = monitor.withLock { () -> ([Flushed], [FileNumber: UInt64]) in
+      guard mayRecord else { return ([], [:]) }
       let logged = orderedKeyspaces.filter(\.options.isLogged)
       isRecording = true
       return (
@@ -269,7 +269,7 @@ extension StoreCore {
           return Flushed(
             keyspace: keyspace, levels: keyspace.view.levels.metadata,
             flushedSequence: keyspace.flushedSequence)
-        }, logged.count
+        }, logged.count > 1 ? writes.log.lengths() : [:]
       )
     }
     guard !flushed.isEmpty else { return }
@@ -280,17 +280,20 @@ extension StoreCore {
       }
     }
     do {
-      try record(flushed, sharesLog: loggedCount > 1)
+      try record(flushed, logLengths: logLengths)
     } catch {
       monitor.withLock { for one in flushed { one.keyspace.needsRecording = true } }
       throw error
     }
   }
 
-  private func record(_ flushed: [Flushed], sharesLog: Bool) throws {
+  /// - Parameter logLengths: how long the files of the log were when this was taken, where several
+  ///   keyspaces share it.
+  private func record(_ flushed: [Flushed], logLengths: [FileNumber: UInt64]) throws {
     // A batch across keyspaces must not be half there: in the tables of one, and for another in a
-    // log that power loss takes back.
-    if sharesLog { try synchronizeWriteLog() }
+    // log that power loss takes back. The manifest says how long the log was, so that damage
+    // before that is not taken for a torn tail.
+    if !logLengths.isEmpty { try synchronizeWriteLog() }
     try synchronize(Set(flushed.flatMap { $0.levels.tables.joined() }.map(\.number.tableName)))
     try synchronizeDirectory()
     var dropped: [FileNumber] = []
@@ -311,9 +314,9 @@ extension StoreCore {
         }
       }
       dropped = writes.log.droppable(upTo: sequences.values.min() ?? 0)
-      if !dropped.isEmpty {
-        edit.writeLogs = state.writeLogs.filter { !dropped.contains($0.number) }
-      }
+      let logs = state.writeLogs.filter { !dropped.contains($0.number) }
+        .map { $0.reaching(logLengths[$0.number]) }
+      if logs != state.writeLogs { edit.writeLogs = logs }
       return edit
     }
     writes.log.drop(dropped)

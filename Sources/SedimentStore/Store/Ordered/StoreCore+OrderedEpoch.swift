@@ -66,11 +66,7 @@ extension StoreCore {
         edit.orderedKeyspaces.append(change)
       }
     }
-    let logs = state.writeLogs.map { log in
-      var log = log
-      log.committedLength = max(log.committedLength, cut.logLengths[log.number] ?? 0)
-      return log
-    }
+    let logs = state.writeLogs.map { $0.reaching(cut.logLengths[$0.number]) }
     if logs != state.writeLogs { edit.writeLogs = logs }
   }
 }
@@ -108,13 +104,18 @@ extension StoreCore {
   private func appendLogLengths(_ lengths: [FileNumber: UInt64]) throws {
     try manifest.append { state in
       var edit = StateEdit.within(state, nextFileNumber: peekNextFileNumber)
-      edit.writeLogs = state.writeLogs.map { log in
-        var log = log
-        log.committedLength = max(log.committedLength, lengths[log.number] ?? 0)
-        return log
-      }
+      edit.writeLogs = state.writeLogs.map { $0.reaching(lengths[$0.number]) }
       return edit
     }
+  }
+}
+
+extension LogReference {
+  /// The same, durable up to a length at least, where that is known.
+  func reaching(_ length: UInt64?) -> LogReference {
+    var log = self
+    log.committedLength = max(committedLength, length ?? 0)
+    return log
   }
 }
 

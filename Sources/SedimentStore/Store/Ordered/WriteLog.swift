@@ -26,6 +26,8 @@ final class WriteLog: Sendable {
     let writer: RecordLogWriter?
     /// Bytes known to be durable.
     var durableLength: UInt64
+    /// Bytes that were handed to the file.
+    var writtenLength: UInt64
     /// The number of the last write in it, once it is not the current one.
     var lastSequence: UInt64 = 0
 
@@ -33,6 +35,7 @@ final class WriteLog: Sendable {
       number = reference.number
       fileID = reference.fileID
       durableLength = reference.committedLength
+      writtenLength = reference.committedLength
       self.writer = writer
     }
 
@@ -112,17 +115,6 @@ final class WriteLog: Sendable {
     for segment in dropped { segment.writer?.close() }
   }
 
-  /// What is known of each file to be durable.
-  var durableLengths: [FileNumber: UInt64] {
-    state.withLock { state in
-      var lengths: [FileNumber: UInt64] = [:]
-      for segment in state.closed + [state.current, state.next].compactMap({ $0 }) {
-        lengths[segment.number] = segment.durableLength
-      }
-      return lengths
-    }
-  }
-
   // MARK: - Writing
 
   /// Appends a record and hands it to the file with `write`.
@@ -144,6 +136,12 @@ final class WriteLog: Sendable {
       }
       throw failure
     }
+    noteWritten(by: writer)
+  }
+
+  private func noteWritten(by writer: RecordLogWriter) {
+    let length = writer.writtenLength
+    state.withLock { $0.current?.writtenLength = length }
   }
 
   /// A write that failed, and left something behind that could not be taken back.
@@ -155,12 +153,12 @@ final class WriteLog: Sendable {
 
   private var currentWriter: RecordLogWriter? { state.withLock { $0.current?.writer } }
 
-  /// The length of the current file and those before, as of the last `write`.
+  /// The length of each file as of the last `write`; for any thread.
   func lengths() -> [FileNumber: UInt64] {
     state.withLock { state in
       var lengths: [FileNumber: UInt64] = [:]
       for segment in state.closed + [state.current, state.next].compactMap({ $0 }) {
-        lengths[segment.number] = segment.writer?.writtenLength ?? segment.durableLength
+        lengths[segment.number] = segment.writtenLength
       }
       return lengths
     }
@@ -172,6 +170,7 @@ final class WriteLog: Sendable {
     try synchronizeWritten()
     guard let length, let writer = currentWriter else { return }
     writer.acknowledge()
+    noteWritten(by: writer)
     note(length, of: writer)
   }
 
