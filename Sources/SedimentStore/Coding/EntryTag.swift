@@ -1,5 +1,5 @@
 /// What an entry of an ordered keyspace does to its key. On disk: never renumber.
-package enum OrderedKind: UInt8, Sendable, CaseIterable {
+package enum OrderedKind: UInt8, Sendable {
   /// Sets the value and hides everything older.
   case put = 0
   /// Hides everything older and holds nothing itself.
@@ -8,6 +8,9 @@ package enum OrderedKind: UInt8, Sendable, CaseIterable {
   case merge = 2
   /// Hides everything older of a range of keys. In logs only: see `RangeRemoval`.
   case removeRange = 3
+
+  /// Those of entries in memtables and tables.
+  package static let entryKinds: [OrderedKind] = [.put, .remove, .merge]
 }
 
 /// When an entry of an ordered keyspace was written, and what it does: one word, of which the

@@ -150,7 +150,7 @@ package struct OrderedCompactionPicker: Sendable {
     let inputs = levels.placed.filter { $0.level < last }.map(\.table.number)
     return OrderedCompactionChoice(
       level: 0, outputLevel: last, inputs: inputs, overlapped: levels.tables[last].map(\.number),
-      isBottommost: true, rewrites: rewrites)
+      isBottommost: true, rewrites: true)
   }
 
   /// All tables that hold keys of a range, and all that those overlap, into the last level; `nil`

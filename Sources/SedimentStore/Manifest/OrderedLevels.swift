@@ -41,6 +41,11 @@ extension OrderedLevels {
     }
   }
 
+  /// Whether the last level may hold what can go from there.
+  package var mayShrink: Bool {
+    !removals.isEmpty || tables[Self.count - 1].contains { $0.otherCount > 0 }
+  }
+
   /// Takes tables out of whatever levels they are in.
   ///
   /// - Returns: how many were there.

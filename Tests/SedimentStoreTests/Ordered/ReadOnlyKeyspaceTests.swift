@@ -50,7 +50,7 @@ struct ReadOnlyKeyspaceTests {
 
   private static func compare(_ script: OrderedScript, _ what: String) throws {
     let store = try ReadOnlyStore.open(at: "/state", fileSystem: script.fileSystem)
-    let unlogged = try #require(script.unloggedDurable.first)
+    let unlogged = script.epochs[script.promise.epoch].unlogged
     for (name, model) in zip(OrderedScript.names, script.contents.logged + [unlogged]) {
       let keyspace = try store.orderedKeyspace(name)
       let bounds = [script.key(), script.key()].sorted { $0.lexicographicallyPrecedes($1) }

@@ -52,7 +52,7 @@ struct OrderedShape: Sendable, CustomStringConvertible {
       {
         key = other.key
       }
-      let kind = OrderedKind.allCases.randomElement(using: &generator) ?? .put
+      let kind = OrderedKind.entryKinds.randomElement(using: &generator) ?? .put
       let expires = kind == .put && Bool.random(using: &generator)
       let value = (0..<Int.random(in: valueLengths, using: &generator) + (expires ? 8 : 0)).map {
         UInt8(truncatingIfNeeded: $0 / 3)

@@ -231,7 +231,8 @@ extension StoreCore {
       let levels = mergeableLevels(keyspace)
       let choice = OrderedCompactionPicker.pickManual(
         levels, from: lower, to: upper,
-        rewrites: !levels.removals.isEmpty || keyspace.compactionFilter != nil)
+        rewrites: keyspace.compactionFilter != nil || keyspace.options.timeToLive != .forever
+          || levels.mayShrink)
       if let choice { keyspace.busy.formUnion(choice.inputs + choice.overlapped) }
       return choice
     }
