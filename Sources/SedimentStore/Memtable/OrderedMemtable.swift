@@ -33,6 +33,10 @@ package final class OrderedMemtable: @unchecked Sendable {
   private let removals = Mutex(Removals())
   private let removalCount = Atomic(0)
 
+  /// Removals of ranges from which on a memtable is as good as full: each that is added has the map
+  /// made anew, and ranges that overlap make it large.
+  private static let removalsMax = 256
+
   /// Removals of ranges, and what they hide; the map is made when it is asked for.
   private struct Removals {
     var list: [RangeRemoval] = []
@@ -79,7 +83,8 @@ package final class OrderedMemtable: @unchecked Sendable {
 
   /// Whether entries with so many bytes of keys and values, times of expiry counted, surely fit.
   package func fits(entries: Int, bytes: Int) -> Bool {
-    entries * OrderedMemtableCore.entryBytesMax(key: 7, value: 0) + bytes <= core.byteCount - used
+    removalCount.load(ordering: .relaxed) < Self.removalsMax
+      && entries * OrderedMemtableCore.entryBytesMax(key: 7, value: 0) + bytes <= core.byteCount - used
   }
 
   /// Enters an entry. The caller is the only writer.
@@ -104,8 +109,10 @@ package final class OrderedMemtable: @unchecked Sendable {
   ///
   /// - Returns: whether there was room.
   package func insert(_ removal: RangeRemoval, bytes: Int) -> Bool {
-    guard fits(entries: 1, bytes: bytes) else { return false }
-    used += (OrderedMemtableCore.entryBytesMax(key: 7, value: 0) + bytes + 7) & ~7
+    // Memory is taken in words, and no more of it than `fits` reckons with.
+    let taken = (OrderedMemtableCore.entryBytesMax(key: 7, value: 0) + bytes) & ~7
+    guard taken <= core.byteCount - used else { return false }
+    used += taken
     removals.withLock { removals in
       removals.list.append(removal)
       removals.map = nil

@@ -67,6 +67,23 @@ struct RangeRemovalTests {
     }
   }
 
+  @Test func aBatchOfManyRemovalsOfAllLengthsHasRoom() throws {
+    let store = try Self.open(MemoryFileSystem())
+    let keyspace = try store.orderedKeyspace("k")
+    try Self.fill(keyspace, 0...199)
+    for round in 0..<3 {
+      var batch = WriteBatch()
+      for number in 0..<1_024 {
+        let tail = [UInt8](repeating: 1, count: (number + round) % 23)
+        try batch.removeRange(from: [1] + tail, to: [2] + tail, in: keyspace)
+      }
+      #expect(throws: StoreError.self) { try batch.removeRange(from: [], to: nil, in: keyspace) }
+      try store.write(batch)
+    }
+    try store.waitUntilIdle()
+    #expect(try Self.keys(keyspace) == [0] + Array(3..<200))
+  }
+
   @Test func removalsEndWhenNothingIsLeftThatTheyHide() throws {
     let fileSystem = MemoryFileSystem()
     let store = try Self.open(fileSystem)

@@ -30,6 +30,9 @@ public struct WriteBatch: Sendable {
 
   private(set) var buffer = WriteBatchBuffer()
   private(set) var parts: [Part] = []
+  private var removalCount = 0
+  /// See `OrderedMemtable`: one batch lies in one memtable.
+  private static let removalsMax = 1_024
 
   /// A batch of nothing.
   public init() {}
@@ -42,6 +45,7 @@ public struct WriteBatch: Sendable {
   /// Empties the batch and keeps its memory.
   public mutating func removeAll() {
     buffer.removeAll()
+    removalCount = 0
     parts.removeAll(keepingCapacity: true)
   }
 
@@ -110,7 +114,7 @@ public struct WriteBatch: Sendable {
   /// has before, too, but nothing that comes behind.
   ///
   /// - Parameter upper: behind the last key; `nil` for no bound.
-  /// - Throws: as `put`.
+  /// - Throws: as `put`; and `invalidArgument` for the 1,025th of a batch.
   public mutating func removeRange(
     from lower: [UInt8], to upper: [UInt8]?, in keyspace: OrderedKeyspace
   ) throws(StoreError) {
@@ -121,6 +125,11 @@ public struct WriteBatch: Sendable {
     }
     let removal = RangeRemoval(lower: lower, upper: upper, sequence: 0)
     if removal.isEmpty { return }
+    guard removalCount < Self.removalsMax else {
+      throw StoreError(
+        .invalidArgument, "a batch has \(Self.removalsMax) removals of ranges at the most")
+    }
+    removalCount += 1
     let (key, value) = removal.bounds
     try unsafe append(.removeRange, key.span.bytes, value.span.bytes, expiresAt: nil, in: keyspace)
   }
