@@ -35,18 +35,14 @@ public struct AsyncOrderedKeyspace: Sendable {
     try await call(.reading) { base throws(StoreError) in try base.get(key, at: snapshot) }
   }
 
-  /// The values of keys, in their order, at the price of one call; without a snapshot each as of
-  /// its own moment.
+  /// The values of keys, in their order and all of one moment, at the price of one call.
   ///
   /// - Throws: as `OrderedKeyspace.get`, and `cancelled`.
   public nonisolated(nonsending) func values(
     of keys: [[UInt8]], at snapshot: Snapshot? = nil
   ) async throws(StoreError) -> [[UInt8]?] {
     try await call(.reading) { base throws(StoreError) in
-      var values: [[UInt8]?] = []
-      values.reserveCapacity(keys.count)
-      for key in keys { values.append(try base.get(key, at: snapshot)) }
-      return values
+      try base.get(keys, at: snapshot)
     }
   }
 
@@ -81,6 +77,29 @@ public struct AsyncOrderedKeyspace: Sendable {
   ) async throws(StoreError) {
     try await call(.writing) { base throws(StoreError) in
       try base.remove(key, durability: durability)
+    }
+  }
+
+  /// Merges an operand into the value of a key.
+  ///
+  /// - Throws: as `OrderedKeyspace.merge`, and `cancelled`.
+  public nonisolated(nonsending) func merge(
+    _ key: [UInt8], _ operand: [UInt8], timeToLive: TimeToLive? = nil,
+    durability: Durability = .buffered
+  ) async throws(StoreError) {
+    try await call(.writing) { base throws(StoreError) in
+      try base.merge(key, operand, timeToLive: timeToLive, durability: durability)
+    }
+  }
+
+  /// Removes all keys from `lower` on, up to and without `upper`, by one write.
+  ///
+  /// - Throws: as `OrderedKeyspace.removeRange`, and `cancelled`.
+  public nonisolated(nonsending) func removeRange(
+    from lower: [UInt8], to upper: [UInt8]?, durability: Durability = .buffered
+  ) async throws(StoreError) {
+    try await call(.writing) { base throws(StoreError) in
+      try base.removeRange(from: lower, to: upper, durability: durability)
     }
   }
 

@@ -47,8 +47,11 @@ public struct OrderedKeyReport: Sendable {
     finding = Self.finding(steps, nowMillis: clock.nowMillis())
     if case .operand(let version, let file) = finding {
       do {
-        guard let value = try store.get(key, in: self.keyspace, clock: clock) else { return }
-        finding = .merged(value: value, version, file: file)
+        let value = try store.get(key, in: self.keyspace, clock: clock)
+        // Operands that have all expired, on top of nothing, are none.
+        finding =
+          value.map { .merged(value: $0, version, file: file) }
+          ?? (version.expiry == nil ? .absent : .expired(version, file: file))
       } catch  where error.code == .mergeFailed {
         // An operator of the program's.
       }

@@ -17,6 +17,8 @@ public struct OrderedKeyspaceReport: Sendable, Equatable {
   public var options: OrderedKeyspaceOptions
   /// All writes up to this number are in the tables.
   public var flushedSequence: UInt64
+  /// Removals of ranges that may hide entries of the tables.
+  public var rangeRemovalCount: Int
   /// Those that have tables.
   public var levels: [Level]
   /// Each table's file, level and size, level by level.
@@ -25,6 +27,7 @@ public struct OrderedKeyspaceReport: Sendable, Equatable {
   public static func == (left: OrderedKeyspaceReport, right: OrderedKeyspaceReport) -> Bool {
     left.name == right.name && left.options == right.options
       && left.flushedSequence == right.flushedSequence && left.levels == right.levels
+      && left.rangeRemovalCount == right.rangeRemovalCount
       && left.tables.elementsEqual(right.tables) { $0 == $1 }
   }
 
@@ -37,6 +40,7 @@ public struct OrderedKeyspaceReport: Sendable, Equatable {
     name = keyspace.name
     options = keyspace.options
     flushedSequence = keyspace.flushedSequence
+    rangeRemovalCount = keyspace.levels.removals.count
     levels = keyspace.levels.tables.enumerated().filter { !$0.element.isEmpty }.map {
       Level(
         number: $0.offset, tableCount: $0.element.count,
@@ -80,6 +84,10 @@ extension OrderedKeyspaceReport {
       "options",
       "compression: \(options.compression); filters: \(options.filterBitsPerKey) bits a key; "
         + "log: \(options.isLogged ? "every write" : "epochs")")
+    if let name = options.mergeOperator?.name { fields.append("merge operator", name) }
+    if rangeRemovalCount > 0 {
+      fields.append("range removals", Figure.count(rangeRemovalCount) + " that may hide something")
+    }
     fields.append("flushed", "up to write \(Figure.count(flushedSequence))")
     return fields
   }
@@ -134,9 +142,11 @@ extension OrderedKeyspaceReport {
           .init("filter_bits_per_key", .count(Int(options.filterBitsPerKey))),
           .init("time_to_live_ms", .optional(timeToLive)),
           .init("logged", .bool(options.isLogged)),
+          .init("merge_operator", .optional(options.mergeOperator?.name)),
         ])),
       .init("entries", .unsigned(entryCount)), .init("table_bytes", .unsigned(bytes)),
       .init("flushed_sequence", .unsigned(flushedSequence)),
+      .init("range_removals", .count(rangeRemovalCount)),
       .init(
         "levels",
         .array(

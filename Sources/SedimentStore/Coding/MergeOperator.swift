@@ -35,35 +35,42 @@ public struct MergeOperator: Hashable, Sendable {
   /// The name, 1 to 255 bytes of UTF-8.
   public let name: String
   private let body: Body
+  private let isOwn: Bool
 
   /// An operator whose operands are values: the first is the value of a key that has none, and of
   /// two operands one can be made, in whatever order pairs are taken.
   ///
   /// - Parameter name: not beginning with `sediment.`, as those of this library do.
   public init(_ name: String, combining: @escaping Combining) {
-    self.init(name, .combining(combining))
+    self.init(name, .combining(combining), isOwn: false)
   }
 
   /// An operator whose operands say how a value changes: one after the other.
   ///
   /// - Parameter name: not beginning with `sediment.`, as those of this library do.
   public init(_ name: String, applying: @escaping Applying) {
-    self.init(name, .applying(applying))
+    self.init(name, .applying(applying), isOwn: false)
   }
 
-  private init(_ name: String, _ body: Body) {
+  private init(_ name: String, _ body: Body, isOwn: Bool) {
     self.name = name
     self.body = body
+    self.isOwn = isOwn
   }
 
   /// An operator of which the name was kept: one of this library, or one that is not known.
   package init(named name: String) {
-    self = Self.own.first { $0.name == name } ?? MergeOperator(name, .unknown)
+    self = Self.own.first { $0.name == name } ?? MergeOperator(name, .unknown, isOwn: true)
   }
 
   /// Whether there is more than a name.
   package var isKnown: Bool {
     if case .unknown = body { false } else { true }
+  }
+
+  /// Whether the name is one that is kept for this library, and the operator a program's.
+  package var takesReservedName: Bool {
+    name.hasPrefix("sediment.") && !isOwn
   }
 
   /// Whether one operand can be made of two.
@@ -127,10 +134,12 @@ extension MergeOperator {
   /// Keeps the smallest of integers of eight bytes, as `integer` makes them.
   public static let minimum = MergeOperator("sediment.minimum", integers: { min($0, $1) })
   /// Puts bytes behind those that are there.
-  public static let append = MergeOperator("sediment.append") { older, newer, result in
-    unsafe older.withUnsafeBytes { unsafe result.append(contentsOf: $0) }
-    unsafe newer.withUnsafeBytes { unsafe result.append(contentsOf: $0) }
-  }
+  public static let append = MergeOperator(
+    "sediment.append",
+    .combining { older, newer, result in
+      unsafe older.withUnsafeBytes { unsafe result.append(contentsOf: $0) }
+      unsafe newer.withUnsafeBytes { unsafe result.append(contentsOf: $0) }
+    }, isOwn: true)
 
   private init(
     _ name: String, integers: @escaping @Sendable (Int64, Int64) -> Int64
@@ -141,7 +150,7 @@ extension MergeOperator {
         result.append(
           contentsOf: Self.integer(integers(try Self.read(older, name), try Self.read(newer, name)))
         )
-      })
+      }, isOwn: true)
   }
 
   /// The bytes of an integer, least first, for `sum`, `maximum` and `minimum`.

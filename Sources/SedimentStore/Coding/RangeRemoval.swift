@@ -35,6 +35,13 @@ package struct RangeRemoval: Hashable, Sendable {
     !first.lexicographicallyPrecedes(lower) && (upper.map(last.lexicographicallyPrecedes) ?? true)
   }
 
+  /// Whether all keys of another are in it.
+  package func holds(_ other: RangeRemoval) -> Bool {
+    guard !other.lower.lexicographicallyPrecedes(lower) else { return false }
+    guard let upper else { return true }
+    return other.upper.map { !upper.lexicographicallyPrecedes($0) } ?? false
+  }
+
   // MARK: - Bytes
 
   /// Appends it: sequence number u64, the lower bound with its length in front, u8 whether there is
@@ -64,15 +71,20 @@ package struct RangeRemoval: Hashable, Sendable {
   /// be none.
   package var bounds: (key: [UInt8], value: [UInt8]) { (lower, upper.map { [1] + $0 } ?? []) }
 
+  /// Whether the value of a write is an upper bound, or says that there is none.
+  static func isBound(_ value: UnsafeRawBufferPointer) -> Bool {
+    guard let flag = unsafe value.first else { return true }
+    return flag == 1 && value.count - 1 <= EntryLayout.keyBytesMax
+  }
+
   /// A removal from such a write; `nil` where the value is none of these.
   package init?(
     key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer, sequence: UInt64
   ) {
     unsafe lower = Array(key)
     self.sequence = sequence
-    guard let flag = unsafe value.first else { return }
-    guard flag == 1, value.count - 1 <= EntryLayout.keyBytesMax else { return nil }
-    unsafe upper = Array(value.dropFirst())
+    guard unsafe Self.isBound(value) else { return nil }
+    unsafe upper = value.isEmpty ? nil : Array(value.dropFirst())
   }
 }
 

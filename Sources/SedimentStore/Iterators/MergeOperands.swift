@@ -21,8 +21,8 @@ package struct MergeOperands: Sendable {
   package var isEmpty: Bool { ends.isEmpty }
   /// How many there are.
   package var count: Int { ends.count }
-  /// Bytes in them.
-  package var byteCount: Int { bytes.count }
+  /// Bytes of memory they take.
+  package var byteCount: Int { bytes.count + 16 * count }
   /// The tag of the newest; one was added.
   package var newestTag: EntryTag { order == .newestFirst ? tags[0] : tags[tags.count - 1] }
 
@@ -56,6 +56,19 @@ package struct MergeOperands: Sendable {
   package func fold(
     onto base: UnsafeRawBufferPointer?, by merging: MergeOperator
   ) throws(MergeFailure) -> [UInt8] {
+    guard merging.combines else { return try unsafe applied(to: base, by: merging) }
+    let operand = try combined(by: merging)
+    guard let base = unsafe base else { return operand }
+    var result: [UInt8] = []
+    try unsafe merging.apply(
+      operand.span.bytes, to: RawSpan(_unsafeBytes: base), into: &result)
+    return result
+  }
+
+  /// The value after one operand after the other.
+  private func applied(
+    to base: UnsafeRawBufferPointer?, by merging: MergeOperator
+  ) throws(MergeFailure) -> [UInt8] {
     var value: [UInt8] = []
     var result: [UInt8] = []
     for index in 0..<count {
@@ -71,6 +84,25 @@ package struct MergeOperands: Sendable {
       swap(&value, &result)
     }
     return value
+  }
+
+  /// One operand of all: neighbours are combined, then what came of them, and so on, so that
+  /// results that grow are copied as often as their number has digits.
+  private func combined(by merging: MergeOperator) throws(MergeFailure) -> [UInt8] {
+    var pieces = (0..<count).map { Array(bytes[range(fromOldest: $0)]) }
+    while pieces.count > 1 {
+      var next: [[UInt8]] = []
+      next.reserveCapacity((pieces.count + 1) / 2)
+      for index in stride(from: 0, to: pieces.count - 1, by: 2) {
+        let (older, newer) = (pieces[index], pieces[index + 1])
+        var result: [UInt8] = []
+        try unsafe merging.apply(newer.span.bytes, to: older.span.bytes, into: &result)
+        next.append(result)
+      }
+      if pieces.count % 2 == 1 { next.append(pieces[pieces.count - 1]) }
+      pieces = next
+    }
+    return pieces.first ?? []
   }
 
   private func range(_ index: Int) -> Range<Int> {

@@ -41,6 +41,10 @@ public struct OrderedKeyspaceOptions: Hashable, Sendable {
       return "a merge operator's name has 1 to \(StoreState.nameBytesMax) bytes, and this one "
         + "\(name.utf8.count)"
     }
+    if let mergeOperator, mergeOperator.takesReservedName {
+      return "a merge operator's name that begins with \"sediment.\" is this library's: give "
+        + "\(mergeOperator.name) another"
+    }
     return nil
   }
 

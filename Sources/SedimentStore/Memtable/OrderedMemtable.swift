@@ -31,11 +31,14 @@ package final class OrderedMemtable: @unchecked Sendable {
   private var randomWord: UInt64
   private let publishedBytes = Atomic(0)
   private let removals = Mutex(Removals())
-  private let removalCount = Atomic(0)
+  private let removalWeight = Atomic(0)
 
-  /// Removals of ranges from which on a memtable is as good as full: each that is added has the map
-  /// made anew, and ranges that overlap make it large.
-  private static let removalsMax = 256
+  /// More removals of ranges than weigh so much come in only if they are the first: each that is
+  /// added has the map made anew, ranges that overlap make it large, and the manifest has them all.
+  private static let removalWeightMax = 256
+
+  /// What the removal of a range weighs whose bounds have so many bytes.
+  package static func removalWeight(bytes: Int) -> Int { 1 + bytes / 1024 }
 
   /// Removals of ranges, and what they hide; the map is made when it is asked for.
   private struct Removals {
@@ -75,16 +78,22 @@ package final class OrderedMemtable: @unchecked Sendable {
 
   /// Whether it holds nothing.
   package var isEmpty: Bool {
-    counters.entries == 0 && removalCount.load(ordering: .relaxed) == 0
+    counters.entries == 0 && removalWeight.load(ordering: .relaxed) == 0
   }
 
   /// Bytes in use, as of the writer's last entry; for any thread.
   package var usedBytes: Int { publishedBytes.load(ordering: .relaxed) }
 
   /// Whether entries with so many bytes of keys and values, times of expiry counted, surely fit.
-  package func fits(entries: Int, bytes: Int) -> Bool {
-    removalCount.load(ordering: .relaxed) < Self.removalsMax
-      && entries * OrderedMemtableCore.entryBytesMax(key: 7, value: 0) + bytes <= core.byteCount - used
+  ///
+  /// - Parameter removalWeight: that of the removals of ranges among them, together.
+  package func fits(entries: Int, bytes: Int, removalWeight: Int = 0) -> Bool {
+    let weight = self.removalWeight.load(ordering: .relaxed)
+    if removalWeight > 0 && weight > 0 && weight + removalWeight > Self.removalWeightMax {
+      return false
+    }
+    return entries * OrderedMemtableCore.entryBytesMax(key: 7, value: 0) + bytes
+      <= core.byteCount - used
   }
 
   /// Enters an entry. The caller is the only writer.
@@ -117,7 +126,7 @@ package final class OrderedMemtable: @unchecked Sendable {
       removals.list.append(removal)
       removals.map = nil
     }
-    removalCount.add(1, ordering: .releasing)
+    removalWeight.add(Self.removalWeight(bytes: bytes), ordering: .releasing)
     counters.largestSequence = max(counters.largestSequence, removal.sequence)
     publishedBytes.store(used, ordering: .relaxed)
     return true
@@ -125,14 +134,14 @@ package final class OrderedMemtable: @unchecked Sendable {
 
   /// Removals of ranges, oldest first.
   package var rangeRemovals: [RangeRemoval] {
-    removalCount.load(ordering: .acquiring) == 0 ? [] : removals.withLock(\.list)
+    removalWeight.load(ordering: .acquiring) == 0 ? [] : removals.withLock(\.list)
   }
 
   /// The number of the newest removal of a range that holds a key and that a read at `sequence`
   /// sees; 0 without one.
   @inline(__always)
   package func newestRemoval(of key: UnsafeRawBufferPointer, at sequence: UInt64) -> UInt64 {
-    if removalCount.load(ordering: .acquiring) == 0 { return 0 }
+    if removalWeight.load(ordering: .acquiring) == 0 { return 0 }
     return unsafe removalMap().newest(of: key, at: sequence)
   }
 

@@ -29,7 +29,6 @@ public final class ReadOnlyKeyspace: Sendable {
   public let options: OrderedKeyspaceOptions
   /// The epoch of the manifest that named the tables.
   public let epoch: EpochID
-  private let hasher: KeyHasher
   /// What is in no table: of the log, or nothing.
   private let memtable: OrderedMemtable
   private let levels: [[HeldOrderedTable]]
@@ -43,13 +42,12 @@ public final class ReadOnlyKeyspace: Sendable {
   private static let cacheBytes = 16 << 20
 
   init(
-    _ keyspace: OrderedKeyspaceState, epoch: EpochID, hasher: KeyHasher, memtable: OrderedMemtable,
+    _ keyspace: OrderedKeyspaceState, epoch: EpochID, memtable: OrderedMemtable,
     tables: [[HeldOrderedTable]], clock: any Clock
   ) throws(AllocationError) {
     name = keyspace.name
     options = keyspace.options
     self.epoch = epoch
-    self.hasher = hasher
     self.memtable = memtable
     levels = tables
     removals = RangeRemovalMap(keyspace.levels.removals + memtable.rangeRemovals)

@@ -43,7 +43,8 @@ extension ReadOnlyStore {
   ///
   /// Reads the log beyond the tables each time: for many keys, open the keyspace once.
   ///
-  /// - Throws: as `orderedKeyspace(_:)`, `invalidArgument` apart.
+  /// - Throws: as `orderedKeyspace(_:)`, `invalidArgument` apart; `mergeFailed` where the key has
+  ///   operands of an operator that is not of this library: open the keyspace, and `adopt` it.
   public func get(
     _ key: [UInt8], in keyspaceName: String, clock: any Clock = SystemClock()
   ) throws(StoreError) -> [UInt8]? {
@@ -61,7 +62,7 @@ extension ReadOnlyStore {
         of: keyspace, in: state, key: key, memoryBudget: memoryBudget)
       return try ReadOnlyKeyspace(
         keyspace, epoch: EpochID(epoch: state.epoch, writerEpoch: state.writerEpoch),
-        hasher: KeyHasher(seed: state.seed), memtable: memtable, tables: tables, clock: clock)
+        memtable: memtable, tables: tables, clock: clock)
     }
   }
 

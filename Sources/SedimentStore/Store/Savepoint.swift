@@ -117,6 +117,10 @@ enum SavepointDescription {
     writer.field("compression", string: "\(keyspace.options.compression)")
     writer.field("time_to_live", string: keyspace.options.timeToLive.description)
     writer.field("log", string: keyspace.options.isLogged ? "every write" : "epochs")
+    if let name = keyspace.options.mergeOperator?.name {
+      writer.field("merge_operator", string: name)
+    }
+    writer.field("range_removals", number: keyspace.levels.removals.count)
     writer.array("tables", keyspace.levels.placed) { writer, placed in
       writer.field("file", string: FileNaming.objects.name(of: TableReference(placed.table)))
       writer.field("level", number: placed.level)

@@ -152,8 +152,12 @@ package enum WriteBatchCoding {
     }
     guard valueCount <= UInt64(RecordLogFormat.payloadBytesMax), !tag.expires || valueCount >= 8
     else { throw .invalid("value of \(valueCount) bytes") }
-    return unsafe Write(
+    let write = unsafe Write(
       keyspace: keyspace, tag: tag, key: try reader.readBytes(Int(keyCount)),
       value: try reader.readBytes(Int(valueCount)))
+    guard unsafe tag.kind != .removeRange || RangeRemoval.isBound(write.value) else {
+      throw .invalid("bound of a removal")
+    }
+    return write
   }
 }

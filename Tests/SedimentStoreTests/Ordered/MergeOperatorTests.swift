@@ -137,6 +137,11 @@ struct MergeOperatorTests {
     }
     try counts.put(key, MergeOperator.integer(6))
     #expect(try counts.get(key) == MergeOperator.integer(6))
+    let own = MergeOperator("sediment.sum", combining: { _, _, _ in })
+    #expect(
+      Self.code {
+        _ = try store.orderedKeyspace("own", OrderedKeyspaceOptions(mergeOperator: own))
+      } == .invalidArgument)
     let plain = try store.orderedKeyspace("plain")
     #expect(Self.code { try plain.merge(key, [1]) } == .invalidArgument)
     #expect(

@@ -106,6 +106,50 @@ struct RangeRemovalTests {
     #expect(try Self.keys(try Self.open(fileSystem).orderedKeyspace("k", options)).count == 10)
   }
 
+  @Test func aLargerRemovalTakesOverFromSmallerOnesThatNobodySeesAlone() throws {
+    let store = try Self.open(MemoryFileSystem())
+    let keyspace = try store.orderedKeyspace("k", OrderedKeyspaceOptions(compression: .none))
+    try Self.fill(keyspace, 0...199)
+    try store.flush()
+    try store.compact()
+    let first = store.snapshot()
+    for key in UInt8(1)...50 { try keyspace.removeRange(from: [], to: [key]) }
+    try store.flush()
+    #expect(keyspace.rangeRemovalCount == 1)
+    let second = store.snapshot()
+    try keyspace.removeRange(from: [], to: [60])
+    try store.flush()
+    #expect(keyspace.rangeRemovalCount == 2)
+    for _ in 0..<2 {
+      #expect(try Self.keys(keyspace, at: first) == Array(0..<200))
+      #expect(try Self.keys(keyspace, at: second) == Array(50..<200))
+      #expect(try Self.keys(keyspace) == Array(60..<200))
+      try store.compact()
+    }
+    withExtendedLifetime((first, second)) {}
+  }
+
+  @Test func tablesThatASnapshotHeldBackAreDroppedWhenItIsGone() throws {
+    let store = try Self.open(MemoryFileSystem())
+    let keyspace = try store.orderedKeyspace("k", OrderedKeyspaceOptions(compression: .none))
+    try Self.fill(keyspace, 0...199)
+    try store.flush()
+    try store.compact()
+    let tables = keyspace.tableCount
+    try store.withSnapshot { _ in
+      try keyspace.removeRange(from: [0], to: nil)
+      try store.flush()
+      #expect(keyspace.tableCount == tables)
+    }
+    // Whatever wakes the threads has them look.
+    try keyspace.put([1], [1])
+    try store.flush()
+    try store.waitUntilIdle()
+    #expect(keyspace.tableCount == 1)
+    #expect(keyspace.rangeRemovalCount == 0)
+    #expect(try Self.keys(keyspace) == [1])
+  }
+
   @Test func manyRemovalsAreClearedByMergesOfTheirOwn() throws {
     let store = try Self.open(MemoryFileSystem())
     let keyspace = try store.orderedKeyspace("k")

@@ -234,7 +234,7 @@ public struct EntryCursor: ~Copyable {
       guard let base = unsafe base else { return false }
       unsafe value.set(to: base)
     } else {
-      let merged = try unsafe rules.merge(operands, onto: base)
+      let merged = try unsafe rules.merge(operands, onto: base, of: key.bytes)
       unsafe merged.withUnsafeBytes { unsafe value.set(to: $0) }
     }
     hasCopy = true
@@ -280,7 +280,8 @@ public struct EntryCursor: ~Copyable {
       try merge.movePrevious()
     } while merge.isValid && (unsafe key.isEqual(to: merge.key))
     if !operands.isEmpty {
-      let merged = try unsafe rules.merge(operands, onto: isThere ? value.bytes : nil)
+      let merged = try unsafe rules.merge(
+        operands, onto: isThere ? value.bytes : nil, of: key.bytes)
       unsafe merged.withUnsafeBytes { unsafe value.set(to: $0) }
     }
     return isThere || !operands.isEmpty

@@ -95,7 +95,8 @@ public final class OrderedKeyspace: @unchecked Sendable {
 
   /// Publishes a changed view. The caller holds the store's monitor.
   func update(_ change: (OrderedView) -> OrderedView) {
-    published.withLock { $0 = change($0) }
+    let changed = change(view)
+    published.withLock { $0 = changed }
   }
 
   /// Makes room in the active memtable, which has too little. The caller leads the writes.

@@ -16,9 +16,9 @@ struct OrderedReadRules: Sendable {
     unsafe EntryExpiry.live(value, tag, clock)
   }
 
-  /// The value that operands give on top of what is below them.
+  /// The value that the operands of a key give on top of what is below them.
   func merge(
-    _ operands: MergeOperands, onto base: UnsafeRawBufferPointer?
+    _ operands: MergeOperands, onto base: UnsafeRawBufferPointer?, of key: UnsafeRawBufferPointer
   ) throws(StoreError) -> [UInt8] {
     guard let mergeOperator = merging.current else {
       // Nothing but the keyspace's own options lets operands in.
@@ -27,9 +27,14 @@ struct OrderedReadRules: Sendable {
     do throws(MergeFailure) {
       return try unsafe operands.fold(onto: base, by: mergeOperator)
     } catch {
-      throw StoreError(.mergeFailed, "keyspace \(name): \(error)", cause: error)
+      let shown = unsafe String(decoding: key.prefix(Self.shownBytesMax), as: UTF8.self)
+      throw StoreError(
+        .mergeFailed, "keyspace \(name), key \(shown.debugDescription): \(error)", cause: error)
     }
   }
+
+  /// Bytes of a key in a message.
+  private static let shownBytesMax = 80
 
   /// Calls `body` with the value that the versions of a key make.
   ///
@@ -50,7 +55,7 @@ struct OrderedReadRules: Sendable {
       }
       let base = unsafe tag.kind == .put ? value : nil
       if !operands.isEmpty {
-        let merged = try unsafe merge(operands, onto: base)
+        let merged = try unsafe merge(operands, onto: base, of: key)
         operands.removeAll()
         answer = body(unsafe merged.span.bytes)
       } else if let base = unsafe base {
@@ -59,7 +64,7 @@ struct OrderedReadRules: Sendable {
       return false
     }
     if !operands.isEmpty {
-      let merged = try unsafe merge(operands, onto: nil)
+      let merged = try unsafe merge(operands, onto: nil, of: key)
       answer = body(unsafe merged.span.bytes)
     }
     return answer

@@ -10,6 +10,7 @@ extension StateStore {
     _ name: String, _ options: OrderedKeyspaceOptions = OrderedKeyspaceOptions()
   ) throws(StoreError) -> OrderedKeyspace {
     try core.checkWritable()
+    if let complaint = options.complaint { throw StoreError(.invalidArgument, complaint) }
     if let existing = orderedKeyspace(named: name) {
       try Self.check(existing.options.differences(from: options), of: name)
       existing.rules.merging.adopt(options.mergeOperator)
@@ -27,7 +28,6 @@ extension StateStore {
     _ name: String, _ options: OrderedKeyspaceOptions
   ) throws(StoreError) -> OrderedKeyspace {
     try Self.check(name: name)
-    if let complaint = options.complaint { throw StoreError(.invalidArgument, complaint) }
     commitLock.lock()
     defer { commitLock.unlock() }
     // Another thread may have made it meanwhile, or closed the store.

@@ -37,6 +37,8 @@ extension StoreCore {
 
   /// The caller holds the monitor.
   func pickMerge(_ keyspace: OrderedKeyspace) -> BackgroundTask? {
+    // A snapshot may have gone meanwhile.
+    dropHidden(of: keyspace)
     guard let choice = pickChoice(keyspace) else { return nil }
     keyspace.busy.formUnion(choice.inputs + choice.overlapped)
     return .mergeOrdered(keyspace, choice)
@@ -111,7 +113,7 @@ extension StoreCore {
       }
       keyspace.flushedSequence = max(keyspace.flushedSequence, frozen.lastSequence)
       keyspace.needsRecording = true
-      for removal in removals { begin(removal, in: keyspace) }
+      begin(removals, in: keyspace)
     }
     let bytes = tables.reduce(0) { $0 + $1.reader.metadata.fileBytes }
     keyspace.written.note(level: 0, bytesRead: 0, bytesWritten: bytes)

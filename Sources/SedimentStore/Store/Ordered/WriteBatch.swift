@@ -18,7 +18,7 @@ public enum Durability: UInt8, Hashable, Sendable, Comparable {
 /// try store.write(batch)
 /// ```
 ///
-/// Of several writes to one key the last one counts. A batch that was written can be written again.
+/// Writes to one key count in their order. A batch that was written can be written again.
 public struct WriteBatch: Sendable {
   /// What a batch has for one keyspace.
   struct Part: Sendable {
@@ -26,13 +26,16 @@ public struct WriteBatch: Sendable {
     var entries = 0
     /// Of keys and values, times of expiry counted.
     var bytes = 0
+    /// Of removals of ranges; see `OrderedMemtable`.
+    var removalWeight = 0
   }
 
   private(set) var buffer = WriteBatchBuffer()
   private(set) var parts: [Part] = []
-  private var removalCount = 0
-  /// See `OrderedMemtable`: one batch lies in one memtable.
-  private static let removalsMax = 1_024
+  /// Of all its removals of ranges.
+  private(set) var removalWeight = 0
+  /// One batch lies in one memtable.
+  static let removalWeightMax = 1_024
 
   /// A batch of nothing.
   public init() {}
@@ -45,7 +48,7 @@ public struct WriteBatch: Sendable {
   /// Empties the batch and keeps its memory.
   public mutating func removeAll() {
     buffer.removeAll()
-    removalCount = 0
+    removalWeight = 0
     parts.removeAll(keepingCapacity: true)
   }
 
@@ -114,7 +117,8 @@ public struct WriteBatch: Sendable {
   /// has before, too, but nothing that comes behind.
   ///
   /// - Parameter upper: behind the last key; `nil` for no bound.
-  /// - Throws: as `put`; and `invalidArgument` for the 1,025th of a batch.
+  /// - Throws: as `put`; and `invalidArgument` for more than 1,024 in a batch, each KiB of bounds
+  ///   counted as another one.
   public mutating func removeRange(
     from lower: [UInt8], to upper: [UInt8]?, in keyspace: OrderedKeyspace
   ) throws(StoreError) {
@@ -125,13 +129,19 @@ public struct WriteBatch: Sendable {
     }
     let removal = RangeRemoval(lower: lower, upper: upper, sequence: 0)
     if removal.isEmpty { return }
-    guard removalCount < Self.removalsMax else {
-      throw StoreError(
-        .invalidArgument, "a batch has \(Self.removalsMax) removals of ranges at the most")
-    }
-    removalCount += 1
     let (key, value) = removal.bounds
+    let weight = OrderedMemtable.removalWeight(bytes: key.count + value.count)
+    guard removalWeight + weight <= Self.removalWeightMax else {
+      throw StoreError(
+        .invalidArgument,
+        "a batch has 1,024 removals of ranges at the most, fewer when their bounds are long: write "
+          + "it in parts")
+    }
     try unsafe append(.removeRange, key.span.bytes, value.span.bytes, expiresAt: nil, in: keyspace)
+    removalWeight += weight
+    if let index = parts.firstIndex(where: { $0.keyspace === keyspace }) {
+      parts[index].removalWeight += weight
+    }
   }
 
   private mutating func append(

@@ -136,7 +136,12 @@ extension StoreCore {
   }
 
   private func enter(_ write: WriteBatchCoding.Write, into keyspace: OrderedKeyspace) throws {
-    if try keyspace.view.active.enter(write) { return }
+    let active = keyspace.view.active
+    let bytes = unsafe write.key.count + write.value.count
+    let weight = write.tag.kind == .removeRange ? OrderedMemtable.removalWeight(bytes: bytes) : 0
+    if active.fits(entries: 1, bytes: bytes, removalWeight: weight), try active.enter(write) {
+      return
+    }
     try unsafe freeze(
       keyspace, lastSequence: write.tag.sequence - 1, entries: 1,
       bytes: write.key.count + write.value.count, waits: false)

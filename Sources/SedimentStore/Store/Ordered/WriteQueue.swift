@@ -115,9 +115,13 @@ final class WriteQueue: @unchecked Sendable {
 
   private func takeGroup() {
     var bytes = 0
+    var removalWeight = 0
     var count = 0
-    while count < waiting.count, count == 0 || bytes < Self.groupBytesMax {
+    while count < waiting.count,
+      count == 0 || (bytes < Self.groupBytesMax && removalWeight < WriteBatch.removalWeightMax)
+    {
       bytes += waiting[count].batch.buffer.byteCount
+      removalWeight += waiting[count].batch.removalWeight
       count += 1
     }
     if count == waiting.count {
@@ -190,6 +194,7 @@ final class WriteQueue: @unchecked Sendable {
         if let index = parts.firstIndex(where: { $0.keyspace === part.keyspace }) {
           parts[index].entries += part.entries
           parts[index].bytes += part.bytes
+          parts[index].removalWeight += part.removalWeight
         } else {
           parts.append(part)
         }
@@ -199,7 +204,8 @@ final class WriteQueue: @unchecked Sendable {
     // Room for one may have another's memtable flushed that holds the log back, and replaced by one
     // of the usual size.
     while let part = parts.first(where: {
-      !$0.keyspace.view.active.fits(entries: $0.entries, bytes: $0.bytes)
+      !$0.keyspace.view.active.fits(
+        entries: $0.entries, bytes: $0.bytes, removalWeight: $0.removalWeight)
     }) {
       try part.keyspace.makeRoom(entries: part.entries, bytes: part.bytes, lastSequence: last)
     }

@@ -1,8 +1,8 @@
 // What is whole of the log of ordered keyspaces.
 //
 // Where recovery would find no damage, exactly what it would take in is saved. Else every record is
-// that has its checksum right, also behind damage, in the order of its numbers, as far as it is
-// newer than its keyspace's tables. The new log is one file, in which each record follows on.
+// that has its checksum right, also behind damage, in the order of its numbers; recovery leaves out
+// what its keyspace's tables have. The new log is one file, in which each record follows on.
 
 internal import SedimentIO
 
