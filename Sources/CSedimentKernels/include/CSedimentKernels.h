@@ -26,6 +26,15 @@ static inline void sediment_prefetch_write(const void *address) {
   __builtin_prefetch(address, 1, 3);
 }
 
+/// Tells the processor that a loop waits for another one's store.
+static inline void sediment_spin_hint(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb");
+#endif
+}
+
 /// Whether two stretches of memory hold the same bytes.
 static inline bool sediment_bytes_equal(const void *a, const void *b, size_t length) {
   return memcmp(a, b, length) == 0;

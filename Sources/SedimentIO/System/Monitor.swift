@@ -24,8 +24,7 @@
     unsafe mutex.initialize(to: pthread_mutex_t())
     unsafe condition = .allocate(capacity: 1)
     unsafe condition.initialize(to: pthread_cond_t())
-    let code = unsafe pthread_mutex_init(mutex, nil)
-    precondition(code == 0, "no mutex: error \(code)")
+    unsafe Self.makeMutex(mutex)
     unsafe Self.makeCondition(condition)
   }
 
@@ -88,6 +87,20 @@
   /// Wakes all threads that wait.
   public func broadcast() {
     unsafe pthread_cond_broadcast(condition)
+  }
+
+  private static func makeMutex(_ mutex: UnsafeMutablePointer<pthread_mutex_t>) {
+    #if canImport(Glibc)
+      // What is held for less time than a thread takes to sleep is looked at again before.
+      var attributes = pthread_mutexattr_t()
+      unsafe pthread_mutexattr_init(&attributes)
+      unsafe pthread_mutexattr_settype(&attributes, Int32(PTHREAD_MUTEX_ADAPTIVE_NP))
+      let code = unsafe pthread_mutex_init(mutex, &attributes)
+      unsafe pthread_mutexattr_destroy(&attributes)
+    #else
+      let code = unsafe pthread_mutex_init(mutex, nil)
+    #endif
+    precondition(code == 0, "no mutex: error \(code)")
   }
 
   private static func makeCondition(_ condition: UnsafeMutablePointer<pthread_cond_t>) {

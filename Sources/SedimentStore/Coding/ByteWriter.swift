@@ -16,6 +16,11 @@ package struct ByteWriter: Sendable {
     bytes.removeAll(keepingCapacity: true)
   }
 
+  /// Takes back what was written behind the first `count` bytes, and keeps the memory.
+  package mutating func truncate(to count: Int) {
+    bytes.removeLast(bytes.count - count)
+  }
+
   /// Appends one byte.
   package mutating func writeUInt8(_ value: UInt8) { bytes.append(value) }
   /// Appends two bytes.
@@ -47,7 +52,14 @@ package struct ByteWriter: Sendable {
 
   /// Appends `count` zeros.
   package mutating func writeZeros(_ count: Int) {
-    bytes.append(contentsOf: repeatElement(0, count: count))
+    guard count <= 8 else {
+      bytes.append(contentsOf: repeatElement(0, count: count))
+      return
+    }
+    // Several times as fast as the general way.
+    unsafe Swift.withUnsafeBytes(of: UInt64(0)) {
+      unsafe bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: $0[..<count]))
+    }
   }
 
   /// Appends the length as a varint, then the bytes.
@@ -81,7 +93,9 @@ package struct ByteWriter: Sendable {
   private mutating func patch(_ value: some FixedWidthInteger, at offset: Int) {
     unsafe Swift.withUnsafeBytes(of: value.littleEndian) { word in
       precondition(offset >= 0 && offset <= bytes.count - word.count, "patch beyond the end")
-      for index in 0..<word.count { unsafe bytes[offset + index] = word[index] }
+      unsafe bytes.withUnsafeMutableBytes { bytes in
+        unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[offset...]).copyMemory(from: word)
+      }
     }
   }
 }

@@ -8,7 +8,7 @@
 //
 // What is fullest comes first, by its score: of level 0 the number of tables over those that may be
 // there, of a deeper level its bytes over its target. Of a deeper level that table goes down
-// which meets least below for its size; one that meets nothing moves without being read.
+// which meets least below for its size; what meets nothing moves without being read.
 //
 // Source: the sizes are those of RocksDB's `level_compaction_dynamic_level_bytes`, the choice of
 // the table is its `kMinOverlappingRatio`.
@@ -71,8 +71,13 @@ package struct OrderedCompactionChoice: Hashable, Sendable {
   /// Whether what is in the tables has to be looked at, wherever they go.
   package var rewrites = false
 
-  /// Whether the one table only changes its level.
-  package var isMove: Bool { inputs.count == 1 && overlapped.isEmpty && !rewrites }
+  /// Whether no two of the inputs may hold one key.
+  package var areDisjoint = false
+
+  /// Whether tables only change their level.
+  package var isMove: Bool {
+    (areDisjoint || inputs.count == 1) && overlapped.isEmpty && !rewrites
+  }
 }
 
 /// Decides about one ordered keyspace.
@@ -132,7 +137,9 @@ package struct OrderedCompactionPicker: Sendable {
       .sorted { $0.element > $1.element }
     for (level, _) in urgent {
       let choice =
-        level == 0 ? pickLevel0(levels, base: base, busy) : pickDeeper(level, levels, busy)
+        level == 0
+        ? pickApart(levels, base: base, busy) ?? pickLevel0(levels, base: base, busy)
+        : pickDeeper(level, levels, busy)
       if let choice { return choice }
     }
     return nil
@@ -212,6 +219,25 @@ package struct OrderedCompactionPicker: Sendable {
     // A level between, which is to be empty, would hide what is merged past it.
     guard (1..<base).allSatisfy({ levels.tables[$0].isEmpty }) else { return nil }
     return choice(levels.tables[0], from: 0, to: base, levels, busy)
+  }
+
+  /// Tables of level 0 that meet no other, there and below, as keys in order make them: they go
+  /// down without being read.
+  private func pickApart(
+    _ levels: OrderedLevels, base: Int, _ busy: Set<FileNumber>
+  ) -> OrderedCompactionChoice? {
+    // What is being merged from level 0 may come to lie around such a table.
+    guard (1..<base).allSatisfy({ levels.tables[$0].isEmpty }),
+      levels.tables[0].allSatisfy({ !busy.contains($0.number) })
+    else { return nil }
+    let apart = levels.tables[0].filter { table in
+      levels.overlapping(KeyRange(table), in: 0).count == 1
+        && levels.overlapping(KeyRange(table), in: base).isEmpty
+    }
+    guard !apart.isEmpty else { return nil }
+    return OrderedCompactionChoice(
+      level: 0, outputLevel: base, inputs: apart.map(\.number), overlapped: [],
+      isBottommost: false, areDisjoint: true)
   }
 
   private func pickDeeper(

@@ -25,11 +25,11 @@ package final class OrderedMemtable: @unchecked Sendable {
   /// The entries; what hot loops and cursors work on, good as long as this object.
   package let core: OrderedMemtableCore
   private let memory: AlignedBuffer
+  /// The writer's.
+  private var filling: Filling
   /// What it holds.
-  package private(set) var counters = Counters()
-  private var used = OrderedMemtableCore.preambleBytes
-  private var randomWord: UInt64
-  private let publishedBytes = Atomic(0)
+  package var counters: Counters { filling.counters }
+  private let publishedBytes = Atomic(OrderedMemtableCore.preambleBytes)
   private let removals = Mutex(Removals())
   private let removalWeight = Atomic(0)
 
@@ -57,6 +57,38 @@ package final class OrderedMemtable: @unchecked Sendable {
     package var largestSequence: UInt64 = 0
   }
 
+  /// How far the memtable is filled. A value of its own, so that a write has to be checked for
+  /// exclusive access once.
+  private struct Filling {
+    var counters = Counters()
+    var used = OrderedMemtableCore.preambleBytes
+    var randomWord: UInt64
+
+    mutating func insert(
+      key: UnsafeRawBufferPointer, tag: EntryTag, value: UnsafeRawBufferPointer,
+      in core: OrderedMemtableCore
+    ) -> Bool {
+      let isIn = unsafe core.insert(
+        key: key, tag: tag, value: value, height: nextHeight(), used: &used)
+      guard isIn else { return false }
+      counters.entries += 1
+      if tag.kind != .put { counters.others += 1 }
+      counters.smallestSequence = min(counters.smallestSequence, tag.sequence)
+      counters.largestSequence = max(counters.largestSequence, tag.sequence)
+      return true
+    }
+
+    /// Heights of towers: one in four is taller by a level.
+    private mutating func nextHeight() -> Int {
+      randomWord ^= randomWord &<< 13
+      randomWord ^= randomWord &>> 7
+      randomWord ^= randomWord &<< 17
+      // Two bits a level.
+      let levels = (randomWord &>> 20 | 1 &<< 42).trailingZeroBitCount / 2
+      return min(1 + levels, OrderedMemtableCore.heightMax)
+    }
+  }
+
   /// Takes all the memory it will ever use; untouched pages cost nothing.
   ///
   /// - Parameters:
@@ -73,7 +105,7 @@ package final class OrderedMemtable: @unchecked Sendable {
     }
     // SAFETY: the memory lives as long as this object, is zero and begins on a page.
     unsafe core = OrderedMemtableCore(base: base, byteCount: wanted)
-    randomWord = seed | 1
+    filling = Filling(randomWord: seed | 1)
   }
 
   /// Whether it holds nothing.
@@ -84,7 +116,8 @@ package final class OrderedMemtable: @unchecked Sendable {
   /// Bytes in use, as of the writer's last entry; for any thread.
   package var usedBytes: Int { publishedBytes.load(ordering: .relaxed) }
 
-  /// Whether entries with so many bytes of keys and values, times of expiry counted, surely fit.
+  /// Whether entries with so many bytes of keys and values, times of expiry counted, surely fit; for
+  /// any thread.
   ///
   /// - Parameter removalWeight: that of the removals of ranges among them, together.
   package func fits(entries: Int, bytes: Int, removalWeight: Int = 0) -> Bool {
@@ -93,7 +126,7 @@ package final class OrderedMemtable: @unchecked Sendable {
       return false
     }
     return entries * OrderedMemtableCore.entryBytesMax(key: 7, value: 0) + bytes
-      <= core.byteCount - used
+      <= core.byteCount - usedBytes
   }
 
   /// Enters an entry. The caller is the only writer.
@@ -103,14 +136,8 @@ package final class OrderedMemtable: @unchecked Sendable {
   package func insert(
     key: UnsafeRawBufferPointer, tag: EntryTag, value: UnsafeRawBufferPointer
   ) -> Bool {
-    let isIn = unsafe core.insert(
-      key: key, tag: tag, value: value, height: nextHeight(), used: &used)
-    guard isIn else { return false }
-    counters.entries += 1
-    if tag.kind != .put { counters.others += 1 }
-    counters.smallestSequence = min(counters.smallestSequence, tag.sequence)
-    counters.largestSequence = max(counters.largestSequence, tag.sequence)
-    publishedBytes.store(used, ordering: .relaxed)
+    guard unsafe filling.insert(key: key, tag: tag, value: value, in: core) else { return false }
+    publishedBytes.store(filling.used, ordering: .relaxed)
     return true
   }
 
@@ -120,15 +147,15 @@ package final class OrderedMemtable: @unchecked Sendable {
   package func insert(_ removal: RangeRemoval, bytes: Int) -> Bool {
     // Memory is taken in words, and no more of it than `fits` reckons with.
     let taken = (OrderedMemtableCore.entryBytesMax(key: 7, value: 0) + bytes) & ~7
-    guard taken <= core.byteCount - used else { return false }
-    used += taken
+    guard taken <= core.byteCount - filling.used else { return false }
+    filling.used += taken
     removals.withLock { removals in
       removals.list.append(removal)
       removals.map = nil
     }
     removalWeight.add(Self.removalWeight(bytes: bytes), ordering: .releasing)
-    counters.largestSequence = max(counters.largestSequence, removal.sequence)
-    publishedBytes.store(used, ordering: .relaxed)
+    filling.counters.largestSequence = max(counters.largestSequence, removal.sequence)
+    publishedBytes.store(filling.used, ordering: .relaxed)
     return true
   }
 
@@ -154,15 +181,6 @@ package final class OrderedMemtable: @unchecked Sendable {
     }
   }
 
-  /// Heights of towers: one in four is taller by a level.
-  private func nextHeight() -> Int {
-    randomWord ^= randomWord &<< 13
-    randomWord ^= randomWord &>> 7
-    randomWord ^= randomWord &<< 17
-    // Two bits a level.
-    let levels = (randomWord &>> 20 | 1 &<< 42).trailingZeroBitCount / 2
-    return min(1 + levels, OrderedMemtableCore.heightMax)
-  }
 }
 
 /// Walks the entries of an ordered memtable, in order or back, while others may be entered.

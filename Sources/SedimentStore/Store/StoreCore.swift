@@ -48,8 +48,10 @@ final class StoreCore: @unchecked Sendable {
   // Guarded by `monitor`.
   private(set) var keyspaces: [HashedKeyspace] = []
   private(set) var orderedKeyspaces: [OrderedKeyspace] = []
-  private(set) var failure: StoreError?
-  private(set) var isStopping = false
+  private(set) var failure: StoreError? { didSet { isHalted.store(true, ordering: .releasing) } }
+  private(set) var isStopping = false { didSet { isHalted.store(true, ordering: .releasing) } }
+  /// Whether one of the two was set; for those who do not hold the monitor.
+  private let isHalted = Atomic(false)
   private var nextFileNumber: UInt64
   /// Names of tables and logs in the directory that are or were part of the state.
   private var present: Set<String> = []
@@ -149,6 +151,7 @@ final class StoreCore: @unchecked Sendable {
 
   /// Throws when the store was poisoned or closed.
   func checkWritable() throws(StoreError) {
+    guard isHalted.load(ordering: .acquiring) else { return }
     let problem = monitor.withLock { () -> StoreError? in
       failure ?? (isStopping ? Self.closed : nil)
     }

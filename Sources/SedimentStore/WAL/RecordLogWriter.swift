@@ -3,19 +3,62 @@ internal import Synchronization
 
 /// Appends records to a new record log.
 ///
-/// Not thread-safe, `synchronizeWritten` apart: whoever owns it serialises its calls. After an
+/// Not thread-safe, `synchronizeWritten` and `writtenLength` apart: whoever owns it serialises its calls. After an
 /// error of `write` the log must not be appended to. A synchronisation that failed fails all that
 /// follow, because the system reports a lost page once only.
 package final class RecordLogWriter {
   /// The id in the header, which seeds the checksums.
   package let fileID: UInt64
   private let file: any File
-  private var pending = ByteWriter()
+  private var pending = Pending()
   /// Bytes handed to the file so far.
-  private var writtenBytes: UInt64 = 0
+  private let writtenBytes = Atomic<UInt64>(0)
   /// What a synchronisation failed with. Held while the system is asked, so that of two threads
   /// none is told that all is well after the other was told that it is not.
   private let synchronizationFailure = Mutex<FileError?>(nil)
+
+  /// Records on their way to the file. A value of its own, so that a call of the writer has to be
+  /// checked for exclusive access once and not at every integer.
+  private struct Pending {
+    var bytes = ByteWriter()
+
+    mutating func appendHeader(_ kind: RecordLogFormat.Kind, fileID: UInt64) {
+      bytes.writeUInt64(RecordLogFormat.magic)
+      bytes.writeUInt32(RecordLogFormat.version)
+      bytes.writeUInt32(kind.rawValue)
+      bytes.writeUInt64(fileID)
+      bytes.writeUInt64(Checksum.of(bytes.bytes, seed: Checksum.seed(fileID: fileID, place: 0)))
+    }
+
+    mutating func append(
+      type: UInt8, _ payload: UnsafeRawBufferPointer, fileID: UInt64, behind written: UInt64
+    ) {
+      precondition(payload.count <= RecordLogFormat.payloadBytesMax, "record too long")
+      let start = bytes.count
+      bytes.writeUInt64(0)
+      // The length, the type and three zeros.
+      bytes.writeUInt64(UInt64(payload.count) | UInt64(type) << 32)
+      unsafe bytes.writeBytes(payload)
+      let checksum = unsafe bytes.withUnsafeBytes { bytes in
+        unsafe Checksum.of(
+          UnsafeRawBufferPointer(rebasing: bytes[(start + 8)...]),
+          seed: Checksum.seed(fileID: fileID, place: written + UInt64(start)))
+      }
+      bytes.patchUInt64(checksum, at: start)
+      bytes.writeZeros(
+        RecordLogFormat.recordBytes(payload: payload.count) - (bytes.count - start))
+    }
+
+    /// - Returns: where they end in the file.
+    mutating func write(to file: any File, at offset: UInt64) throws(FileError) -> UInt64 {
+      guard bytes.count > 0 else { return offset }
+      try unsafe bytes.withUnsafeBytes { bytes throws(FileError) in
+        try unsafe file.write(bytes, at: offset)
+      }
+      defer { bytes.removeAll() }
+      return offset + UInt64(bytes.count)
+    }
+  }
 
   /// Creates `name` in `directory` and writes its header (buffered).
   package init(
@@ -23,57 +66,41 @@ package final class RecordLogWriter {
   ) throws(FileError) {
     file = try directory.openFile(name, .create)
     self.fileID = fileID
-    pending.writeUInt64(RecordLogFormat.magic)
-    pending.writeUInt32(RecordLogFormat.version)
-    pending.writeUInt32(kind.rawValue)
-    pending.writeUInt64(fileID)
-    pending.writeUInt64(Checksum.of(pending.bytes, seed: Checksum.seed(fileID: fileID, place: 0)))
+    pending.appendHeader(kind, fileID: fileID)
   }
 
   /// Length of the log with all records appended so far.
-  package var length: UInt64 { writtenBytes + UInt64(pending.count) }
+  package var length: UInt64 { writtenLength + UInt64(pending.bytes.count) }
 
-  /// Length of what was handed to the file.
-  package var writtenLength: UInt64 { writtenBytes }
+  /// Length of what was handed to the file; for any thread.
+  package var writtenLength: UInt64 { writtenBytes.load(ordering: .acquiring) }
 
   /// Appends a record to the buffer.
   ///
   /// - Precondition: `payload` has at most `RecordLogFormat.payloadBytesMax` bytes.
   package func append(type: UInt8, _ payload: ByteWriter) {
-    precondition(payload.count <= RecordLogFormat.payloadBytesMax, "record too long")
-    let offset = length
-    let start = pending.count
-    pending.writeUInt64(0)
-    pending.writeUInt32(UInt32(payload.count))
-    pending.writeUInt8(type)
-    pending.writeZeros(3)
-    unsafe payload.withUnsafeBytes { unsafe pending.writeBytes($0) }
-    let checksum = unsafe pending.withUnsafeBytes { bytes in
-      unsafe Checksum.of(
-        UnsafeRawBufferPointer(rebasing: bytes[(start + 8)...]),
-        seed: Checksum.seed(fileID: fileID, place: offset))
-    }
-    pending.patchUInt64(checksum, at: start)
-    pending.writeZeros(
-      RecordLogFormat.recordBytes(payload: payload.count) - (pending.count - start))
+    unsafe payload.withUnsafeBytes { unsafe append(type: type, $0) }
+  }
+
+  /// Appends a record to the buffer.
+  ///
+  /// - Precondition: as above.
+  package func append(type: UInt8, _ payload: UnsafeRawBufferPointer) {
+    unsafe pending.append(type: type, payload, fileID: fileID, behind: writtenLength)
   }
 
   /// Hands the buffer to the file.
   package func write() throws(FileError) {
-    guard pending.count > 0 else { return }
-    let offset = writtenBytes
-    try unsafe pending.withUnsafeBytes { bytes throws(FileError) in
-      try unsafe file.write(bytes, at: offset)
-    }
-    writtenBytes += UInt64(pending.count)
-    pending.removeAll()
+    let offset = writtenLength
+    let end = try pending.write(to: file, at: offset)
+    writtenBytes.store(end, ordering: .releasing)
   }
 
   /// Takes back what a `write` that failed may have left in the file, and what it had in hand: the
   /// log ends where it did before, and may be appended to.
   package func rollBack() throws(FileError) {
-    pending.removeAll()
-    try file.truncate(to: writtenBytes)
+    pending.bytes.removeAll()
+    try file.truncate(to: writtenLength)
   }
 
   /// Writes the buffer and makes all records durable.

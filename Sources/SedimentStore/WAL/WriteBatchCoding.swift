@@ -20,13 +20,12 @@ package struct WriteBatchBuffer: Sendable {
   /// An empty buffer.
   package init(capacity: Int = 0) {
     bytes = ByteWriter(capacity: WriteBatchCoding.headBytes + capacity)
-    removeAll()
+    bytes.writeZeros(WriteBatchCoding.headBytes)
   }
 
   /// Empties it and keeps its memory.
   package mutating func removeAll() {
-    bytes.removeAll()
-    bytes.writeZeros(WriteBatchCoding.headBytes)
+    bytes.truncate(to: WriteBatchCoding.headBytes)
     count = 0
   }
 
@@ -60,14 +59,20 @@ package struct WriteBatchBuffer: Sendable {
     return true
   }
 
-  /// The payload, with its writes numbered from `firstSequence` on.
+  /// Numbers its writes from `firstSequence` on.
   ///
   /// - Parameter previous: the number of the last write of the record before; 0 for none.
-  package mutating func payload(firstSequence: UInt64, previous: UInt64) -> ByteWriter {
+  package mutating func number(firstSequence: UInt64, previous: UInt64) {
     bytes.patchUInt64(firstSequence, at: 0)
     bytes.patchUInt64(previous, at: WriteBatchCoding.previousAt)
     bytes.patchUInt32(UInt32(truncatingIfNeeded: count), at: 16)
-    return bytes
+  }
+
+  /// Calls `body` with the payload, as it was numbered last.
+  package func withPayload<Answer, Failure: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(Failure) -> Answer
+  ) throws(Failure) -> Answer {
+    try unsafe bytes.withUnsafeBytes(body)
   }
 }
 

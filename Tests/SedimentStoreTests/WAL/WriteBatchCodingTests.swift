@@ -120,3 +120,13 @@ struct WriteBatchCodingTests {
     #expect(payload == golden)
   }
 }
+
+extension WriteBatchBuffer {
+  /// The payload, numbered.
+  fileprivate mutating func payload(firstSequence: UInt64, previous: UInt64) -> ByteWriter {
+    number(firstSequence: firstSequence, previous: previous)
+    var payload = ByteWriter()
+    unsafe withPayload { unsafe payload.writeBytes($0) }
+    return payload
+  }
+}

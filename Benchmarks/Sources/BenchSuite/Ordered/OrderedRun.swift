@@ -1,24 +1,36 @@
 // The workloads of ordered key-value stores, as db_bench and YCSB name them.
 //
 // All but the fills load the entries first, in random order, flush and merge what is due, and open
-// the store again. An operation is one call; its latency is measured.
+// the store again; what was loaded can be kept for other workloads. An operation is one call; its
+// latency is measured.
 
 import Foundation
 
 /// One run of one engine on an ordered workload.
 struct OrderedRun {
   let request: RunRequest
-  private var directory: String { request.directory + "/state" }
+  private let directory: String
 
-  init(request: RunRequest) { self.request = request }
+  init(request: RunRequest) { self.init(request, directory: request.directory + "/state") }
+
+  private init(_ request: RunRequest, directory: String) {
+    self.request = request
+    self.directory = directory
+  }
 
   func run() throws -> RunRecord {
+    switch request.workload {
+    case .fillseq, .fillrandom, .fillsync:
+      try makeDirectory()
+      return try fill()
+    default:
+      return try OrderedRun(request, directory: try loadedDirectory()).loaded()
+    }
+  }
+
+  private func makeDirectory() throws {
     try FileManager.default.createDirectory(
       atPath: directory, withIntermediateDirectories: true)
-    switch request.workload {
-    case .fillseq, .fillrandom, .fillsync: return try fill()
-    default: return try loaded()
-    }
   }
 
   // MARK: - Filling
@@ -38,8 +50,27 @@ struct OrderedRun {
 
   // MARK: - With entries there
 
-  private func loaded() throws -> RunRecord {
-    var engine = try request.engine.openOrdered(request, at: directory)
+  /// Where the entries are: the run's own directory, or one that was kept, if they are not changed.
+  private func loadedDirectory() throws -> String {
+    guard let kept = request.keptLoad else {
+      try load()
+      return directory
+    }
+    let files = FileManager.default
+    if !files.fileExists(atPath: kept + "/complete") {
+      try? files.removeItem(atPath: kept)
+      try OrderedRun(request, directory: kept + "/state").load()
+      try Data().write(to: URL(fileURLWithPath: kept + "/complete"))
+    }
+    guard request.workload.changesEntries else { return kept + "/state" }
+    try files.createDirectory(atPath: request.directory, withIntermediateDirectories: true)
+    try files.copyItem(atPath: kept + "/state", toPath: directory)
+    return directory
+  }
+
+  private func load() throws {
+    try makeDirectory()
+    let engine = try request.engine.openOrdered(request, at: directory)
     var loading = request
     loading.workload = .fillrandom
     _ = try timed(engine, operations: request.events) {
@@ -47,8 +78,11 @@ struct OrderedRun {
     }
     try engine.settle()
     try engine.close()
+  }
+
+  private func loaded() throws -> RunRecord {
     if request.isCold { try Directories.dropPages(directory) }
-    engine = try request.engine.openOrdered(request, at: directory)
+    let engine = try request.engine.openOrdered(request, at: directory)
     var operations = request.lookups
     switch request.workload {
     case .scan, .scanreverse: operations = 1

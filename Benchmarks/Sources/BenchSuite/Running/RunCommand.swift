@@ -72,6 +72,13 @@ struct RunCommand: ParsableCommand {
   @Option(help: "Where runs write; a directory below it for each. The temporary directory.")
   var directory: String?
 
+  @Option(
+    name: .customLong("keep-loaded"),
+    help: ArgumentHelp(
+      "Where stores of ordered workloads are kept once they are loaded, and found by later runs.",
+      valueName: "directory"))
+  var keepDirectory: String?
+
   @Option(help: "The sediment executable, for job; the release build of the package.")
   var tool: String?
 
@@ -141,6 +148,7 @@ struct RunCommand: ParsableCommand {
     request.lookups = lookups.value
     request.isCold = cold
     request.windows = windows
+    request.keepDirectory = keepDirectory
     request.tool = tool
     request.rocksdbOptions = rocksdbOptions
     return request

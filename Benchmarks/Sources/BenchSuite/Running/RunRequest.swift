@@ -33,6 +33,17 @@ package enum WorkloadName: String, Codable, CaseIterable, ExpressibleByArgument 
   }
 }
 
+extension WorkloadName {
+  /// Whether a run of it changes the entries that were loaded.
+  var changesEntries: Bool {
+    switch self {
+    case .readrandom, .readmissing, .multireadrandom, .seekrandom, .scan, .scanreverse, .ycsbC:
+      false
+    default: true
+    }
+  }
+}
+
 /// What is measured.
 package enum EngineName: String, Codable, CaseIterable, ExpressibleByArgument {
   case sediment, rocksdb
@@ -71,6 +82,8 @@ package struct RunRequest: Codable, Sendable {
   package var windows: UInt64 = 20
   /// Where the run may write: a directory that does not exist.
   var directory: String
+  /// Where ordered stores that were loaded are kept for other runs; `nil` for nowhere.
+  var keepDirectory: String?
   /// The sediment executable, for `job`.
   var tool: String?
   /// Added to the settings of rocksdb, in its own notation.
@@ -86,6 +99,13 @@ package struct RunRequest: Codable, Sendable {
     self.events = events
     self.threads = threads
     self.directory = directory
+  }
+
+  /// Where such a store as this run wants is kept.
+  var keptLoad: String? {
+    keepDirectory.map {
+      "\($0)/\(engine.rawValue)-\(events)-\(threads)-\(seed)-\(memory >> 20)MiB"
+    }
   }
 
   /// The time to live in milliseconds: ten events share one. `nil` for none.

@@ -40,6 +40,8 @@ public final class OrderedKeyspace: @unchecked Sendable {
   private let published: Mutex<OrderedView>
   /// How versions of a key become its value.
   let rules: OrderedReadRules
+  /// The active memtable of the view, for whoever leads the writes.
+  private(set) var memtable: OrderedMemtable
   private let filter = Mutex<CompactionFilter?>(nil)
   private let scratch = Mutex<[LookupScratch]>([])
   /// What flushes and merges wrote to each level.
@@ -68,6 +70,7 @@ public final class OrderedKeyspace: @unchecked Sendable {
       merging: MergeOperatorHolder(state.options.mergeOperator))
     flushedSequence = state.flushedSequence
     published = Mutex(view)
+    memtable = view.active
     for removal in state.levels.removals {
       hiding[removal.sequence] = Set(state.levels.tables(under: removal).map(\.number))
     }
@@ -97,6 +100,18 @@ public final class OrderedKeyspace: @unchecked Sendable {
   func update(_ change: (OrderedView) -> OrderedView) {
     let changed = change(view)
     published.withLock { $0 = changed }
+  }
+
+  /// Goes on with a fresh memtable in place of the active one, which is to be flushed, if there is
+  /// anything in it. The caller leads the writes and holds the store's monitor.
+  func replaceMemtable(by fresh: OrderedMemtable, lastSequence: UInt64) {
+    update { view in
+      let frozen = FrozenOrderedMemtable(memtable: view.active, lastSequence: lastSequence)
+      return OrderedView(
+        active: fresh, frozen: view.active.isEmpty ? view.frozen : [frozen] + view.frozen,
+        levels: view.levels)
+    }
+    memtable = fresh
   }
 
   /// Makes room in the active memtable, which has too little. The caller leads the writes.

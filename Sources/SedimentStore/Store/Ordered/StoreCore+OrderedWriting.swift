@@ -31,12 +31,7 @@ extension StoreCore {
     let fresh = try makeOrderedMemtable(entries: entries, bytes: bytes)
     if waits { try waitForRoom(keyspace) }
     monitor.withLock {
-      keyspace.update { view in
-        let frozen = FrozenOrderedMemtable(memtable: view.active, lastSequence: lastSequence)
-        return OrderedView(
-          active: fresh, frozen: view.active.isEmpty ? view.frozen : [frozen] + view.frozen,
-          levels: view.levels)
-      }
+      keyspace.replaceMemtable(by: fresh, lastSequence: lastSequence)
       monitor.broadcast()
     }
     if keyspace.options.isLogged, waits { try turnLogOver(lastSequence: lastSequence) }
@@ -76,11 +71,6 @@ extension StoreCore {
     }
   }
 
-  /// Sees to it that the log has a file to write to. The caller leads the writes.
-  func openWriteLog() throws {
-    if !writes.log.isOpen { try makeWriteLog() }
-  }
-
   /// Makes the next file of the log, on a background thread.
   func makeNextWriteLog() throws {
     defer {
@@ -92,7 +82,8 @@ extension StoreCore {
     try makeWriteLog()
   }
 
-  private func makeWriteLog() throws {
+  /// Makes a file of the log.
+  func makeWriteLog() throws {
     let number = allocateFileNumber()
     beginFile(number.logName)
     do {

@@ -30,7 +30,7 @@ public struct WriteBatch: Sendable {
     var removalWeight = 0
   }
 
-  private(set) var buffer = WriteBatchBuffer()
+  var buffer = WriteBatchBuffer()
   private(set) var parts: [Part] = []
   /// Of all its removals of ranges.
   private(set) var removalWeight = 0
@@ -188,9 +188,4 @@ public struct WriteBatch: Sendable {
 
   /// Whether its writes go to the log; a batch has only such or only others.
   var isLogged: Bool { parts.first?.keyspace.options.isLogged ?? false }
-
-  /// The batch as a record of the log.
-  mutating func payload(firstSequence: UInt64, previous: UInt64) -> ByteWriter {
-    buffer.payload(firstSequence: firstSequence, previous: previous)
-  }
 }

@@ -26,8 +26,8 @@ final class WriteLog: Sendable {
     let writer: RecordLogWriter?
     /// Bytes known to be durable.
     var durableLength: UInt64
-    /// Bytes that were handed to the file.
-    var writtenLength: UInt64
+    /// Bytes of a file of an earlier opening.
+    private let adoptedLength: UInt64
     /// The number of the last write in it, once it is not the current one.
     var lastSequence: UInt64 = 0
 
@@ -35,13 +35,12 @@ final class WriteLog: Sendable {
       number = reference.number
       fileID = reference.fileID
       durableLength = reference.committedLength
-      writtenLength = reference.committedLength
+      adoptedLength = reference.committedLength
       self.writer = writer
     }
 
-    var reference: LogReference {
-      LogReference(number: number, fileID: fileID, committedLength: durableLength)
-    }
+    /// Bytes that were handed to the file.
+    var writtenLength: UInt64 { writer?.writtenLength ?? adoptedLength }
   }
 
   private struct State {
@@ -117,14 +116,12 @@ final class WriteLog: Sendable {
 
   // MARK: - Writing
 
-  /// Appends a record and hands it to the file with `write`.
-  func append(_ payload: ByteWriter) {
-    currentWriter?.append(type: WriteBatchCoding.recordType, payload)
-  }
-
-  /// Hands what was appended to the file; after an error nothing of it is there.
-  func write() throws {
-    guard let writer = currentWriter else { return }
+  /// Hands the records that `body` appends to the file; after an error nothing of them is there.
+  ///
+  /// - Returns: whether there is a file; else `body` was not called.
+  func write(_ body: (RecordLogWriter) -> Void) throws -> Bool {
+    guard let writer = currentWriter else { return false }
+    body(writer)
     do {
       try writer.write()
     } catch let failure {
@@ -136,12 +133,7 @@ final class WriteLog: Sendable {
       }
       throw failure
     }
-    noteWritten(by: writer)
-  }
-
-  private func noteWritten(by writer: RecordLogWriter) {
-    let length = writer.writtenLength
-    state.withLock { $0.current?.writtenLength = length }
+    return true
   }
 
   /// A write that failed, and left something behind that could not be taken back.
@@ -170,7 +162,6 @@ final class WriteLog: Sendable {
     try synchronizeWritten()
     guard let length, let writer = currentWriter else { return }
     writer.acknowledge()
-    noteWritten(by: writer)
     note(length, of: writer)
   }
 
