@@ -1,5 +1,13 @@
 import CSedimentSystem
 
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#else
+  import Darwin
+#endif
+
 /// A thread of the engine's own: blocking I/O must not hold up the tasks of Swift's pool.
 ///
 ///     let thread = try SystemThread(name: "flush") { flushAll() }
@@ -25,6 +33,15 @@ public struct SystemThread: ~Copyable, Sendable {
 
   /// The system's name for it.
   private let thread: UInt64
+
+  /// A number that the calling thread has and no other that runs.
+  public static var current: UInt {
+    #if canImport(Darwin)
+      UInt(bitPattern: pthread_self())
+    #else
+      UInt(pthread_self())
+    #endif
+  }
 
   /// Starts a thread that runs `body`. Debuggers show `name`, of which Linux keeps 15 bytes.
   ///

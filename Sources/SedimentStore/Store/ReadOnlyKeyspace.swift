@@ -118,7 +118,7 @@ extension ReadOnlyKeyspace: VersionSource {
     of key: UnsafeRawBufferPointer, _ body: (EntryTag, UnsafeRawBufferPointer) throws -> Bool
   ) throws {
     let newest = EntryTag.newest(at: EntryTag.sequenceMax)
-    guard try unsafe memtable.forEachVersion(of: key, from: newest, body) else { return }
+    guard try unsafe memtable.core.forEachVersion(of: key, from: newest, body) else { return }
     let scratch = LookupScratch()
     for table in unsafe levels.tables(of: key) {
       let reader = try opened.reader(of: table)

@@ -11,6 +11,14 @@ final class WriterProgress: Sendable {
   let accepted = Atomic<UInt64>(0)
   /// Its place in the stream of all events.
   let position = Atomic<UInt64>(0)
+  // The lines that a processor fetches together: writers do not wait for each other's.
+  private let padding = InlineArray<16, UInt64>(repeating: 0)
+
+  /// Notes how many events its writer, who alone calls this, has decided in all.
+  func note(events: UInt64, accepted: UInt64) {
+    self.events.store(events, ordering: .relaxed)
+    self.accepted.store(accepted, ordering: .relaxed)
+  }
 }
 
 /// The progress of all writers.

@@ -87,6 +87,7 @@ struct Operator: Sendable {
     var source = EntrySource(seed: seed, thread: index)
     var part = Part()
     let clock = ContinuousClock()
+    let own = progress.writers[index]
     var inserted: UInt64 = 0
     var number: UInt64 = 0
     while isBackground ? !Self.readersAreDone(progress) : number < count {
@@ -123,7 +124,7 @@ struct Operator: Sendable {
       if !isBackground { part.latencies.record(clock.now - start) }
       part.operations += done.operations
       part.found += done.found
-      progress.advance(index, by: Int(done.operations), accepted: Int(done.found))
+      own.note(events: part.operations, accepted: part.found)
       number += isMultiple ? done.operations : 1
     }
     if !isBackground { progress.leave(index) }

@@ -37,13 +37,12 @@ public final class OrderedKeyspace: @unchecked Sendable {
   let id: UInt32
   let store: StoreCore
   let hasher: KeyHasher
-  private let published: Mutex<OrderedView>
+  private let contexts: ReadContexts
   /// How versions of a key become its value.
   let rules: OrderedReadRules
   /// The active memtable of the view, for whoever leads the writes.
   private(set) var memtable: OrderedMemtable
   private let filter = Mutex<CompactionFilter?>(nil)
-  private let scratch = Mutex<[LookupScratch]>([])
   /// What flushes and merges wrote to each level.
   let written = LevelCounters()
 
@@ -69,7 +68,7 @@ public final class OrderedKeyspace: @unchecked Sendable {
       name: state.name, clock: store.options.clock,
       merging: MergeOperatorHolder(state.options.mergeOperator))
     flushedSequence = state.flushedSequence
-    published = Mutex(view)
+    contexts = ReadContexts(view)
     memtable = view.active
     for removal in state.levels.removals {
       hiding[removal.sequence] = Set(state.levels.tables(under: removal).map(\.number))
@@ -83,7 +82,7 @@ public final class OrderedKeyspace: @unchecked Sendable {
   }
 
   /// The keyspace as it is now.
-  var view: OrderedView { published.withLock { $0 } }
+  var view: OrderedView { contexts.view }
 
   /// Entries of its tables, each version of a key counted.
   package var tableEntryCount: UInt64 {
@@ -98,8 +97,7 @@ public final class OrderedKeyspace: @unchecked Sendable {
 
   /// Publishes a changed view. The caller holds the store's monitor.
   func update(_ change: (OrderedView) -> OrderedView) {
-    let changed = change(view)
-    published.withLock { $0 = changed }
+    contexts.publish(change(view))
   }
 
   /// Goes on with a fresh memtable in place of the active one, which is to be flushed, if there is
@@ -153,12 +151,23 @@ public final class OrderedKeyspace: @unchecked Sendable {
   ///
   /// - Returns: what `body` does; `nil` when the key has no value, and then `body` is not called.
   /// - Throws: as `get`.
+  @inlinable
   public func withValue<Answer>(
     of key: RawSpan, at snapshot: Snapshot? = nil, _ body: (RawSpan) -> Answer
   ) throws(StoreError) -> Answer? {
+    var answer: Answer?
+    try visitValue(of: key, at: snapshot) { answer = body($0) }
+    return answer
+  }
+
+  /// Calls `body` with the value of a key, if it has one.
+  @usableFromInline
+  func visitValue(
+    of key: RawSpan, at snapshot: Snapshot?, _ body: (RawSpan) -> Void
+  ) throws(StoreError) {
     try reading(at: snapshot) { read throws(StoreError) in
       try unsafe key.withUnsafeBytes { key throws(StoreError) in
-        try unsafe read.withValue(of: key, body)
+        _ = try unsafe read.withValue(of: key, body)
       }
     }
   }
@@ -202,24 +211,13 @@ public final class OrderedKeyspace: @unchecked Sendable {
     at snapshot: Snapshot?, _ body: (OrderedRead) throws(StoreError) -> Answer
   ) throws(StoreError) -> Answer {
     precondition(snapshot.map { $0.store === store } ?? true, "a snapshot of another store")
-    // Before the number: see invariant 1.
-    let view = self.view
-    let sequence = snapshot?.sequence ?? store.writes.publishedSequence
-    let scratch = takeScratch()
-    defer { giveBack(scratch) }
-    return try body(OrderedRead(keyspace: self, view: view, sequence: sequence, scratch: scratch))
+    return try contexts.reading { context, lent throws(StoreError) in
+      // Behind the view: see invariant 1.
+      let sequence = snapshot?.sequence ?? store.writes.publishedSequence
+      return try body(
+        OrderedRead(keyspace: self, lent: lent, sequence: sequence, context: context))
+    }
   }
-
-  private func takeScratch() -> LookupScratch {
-    scratch.withLock { $0.popLast() } ?? LookupScratch()
-  }
-
-  private func giveBack(_ used: LookupScratch) {
-    scratch.withLock { if $0.count < Self.scratchMax { $0.append(used) } }
-  }
-
-  /// More threads than this read side by side rarely.
-  private static let scratchMax = 64
 
   /// A cursor over the keys from `lower` on, up to and without `upper`; at no entry yet.
   ///

@@ -105,9 +105,9 @@ final class MergeOperatorHolder: Sendable {
 /// A read of an ordered keyspace: a view, and the number of the last write that it sees.
 struct OrderedRead: VersionSource {
   let keyspace: OrderedKeyspace
-  let view: OrderedView
+  let lent: LentView
   let sequence: UInt64
-  let scratch: LookupScratch
+  let context: ReadContext
 
   /// Calls `body` with the value of a key; see `OrderedKeyspace.withValue`.
   func withValue<Answer>(
@@ -118,15 +118,15 @@ struct OrderedRead: VersionSource {
 
   @inline(__always)
   func newestRemoval(of key: UnsafeRawBufferPointer) -> UInt64 {
-    unsafe view.newestRemoval(of: key, at: sequence)
+    unsafe lent.view.newestRemoval(of: key, at: sequence)
   }
 
   @inline(__always)
   func forEachVersion(
     of key: UnsafeRawBufferPointer, _ body: (EntryTag, UnsafeRawBufferPointer) throws -> Bool
   ) throws {
-    try unsafe view.forEachVersion(
+    try unsafe lent.view.forEachVersion(
       of: key, at: sequence, hasher: keyspace.hasher, cache: keyspace.store.cache,
-      scratch: scratch, body)
+      scratch: context.scratch, body)
   }
 }

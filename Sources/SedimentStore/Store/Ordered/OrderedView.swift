@@ -22,10 +22,9 @@ final class OpenLevels: Sendable {
   let isEmpty: Bool
   /// What the removals in `metadata` hide.
   let removals: RangeRemovalMap
-  /// Of the tables below level 0, level by level, the head of the largest key.
-  private let heads: [UInt64]
-  /// Where the heads of each level begin, and where the last ones end.
-  private let starts: [Int]
+  /// Of `tables`.
+  private let probeMemory: TableProbeMemory
+  let probes: TableProbes
 
   init(_ metadata: OrderedLevels, _ open: [FileNumber: OpenOrderedTable]) {
     self.metadata = metadata
@@ -39,14 +38,8 @@ final class OpenLevels: Sendable {
     }
     isEmpty = tables.allSatisfy(\.isEmpty)
     removals = RangeRemovalMap(metadata.removals)
-    var heads: [UInt64] = []
-    var starts = [0]
-    for level in metadata.tables.dropFirst() {
-      starts.append(heads.count)
-      heads += level.map { unsafe $0.largestKey.withUnsafeBytes { unsafe KeyOrder.head($0) } }
-    }
-    self.heads = heads
-    self.starts = starts + [heads.count]
+    probeMemory = TableProbeMemory(tables.map { $0.map(\.reader) })
+    probes = probeMemory.probes
   }
 
   /// All of them by number.
@@ -66,45 +59,6 @@ final class OpenLevels: Sendable {
     for table in added { open[table.reader.metadata.number] = table }
     return OpenLevels(metadata, open)
   }
-
-  /// The table of a level below 0 in which a key of this head lies, if it is in that level.
-  func table(
-    of key: UnsafeRawBufferPointer, head: UInt64, in level: Int
-  ) -> OpenOrderedTable? {
-    let start = starts[level]
-    var low = start
-    var count = starts[level &+ 1] &- start
-    if count == 0 { return nil }
-    while count > 0 {
-      let half = count &>> 1
-      if heads[low &+ half] < head {
-        low &+= half &+ 1
-        count &-= half &+ 1
-      } else {
-        count = half
-      }
-    }
-    let tables = self.tables[level]
-    // Of tables with this very head the keys decide.
-    var index = low &- start
-    while index < tables.count, unsafe tables[index].reader.ends(before: key) { index &+= 1 }
-    guard index < tables.count, unsafe !tables[index].reader.begins(behind: key) else { return nil }
-    return tables[index]
-  }
-}
-
-extension OrderedTableReader {
-  /// Whether all of its keys come before one.
-  @inline(__always)
-  func ends(before key: UnsafeRawBufferPointer) -> Bool {
-    unsafe metadata.largestKey.withUnsafeBytes { unsafe KeyOrder.compare($0, key) < 0 }
-  }
-
-  /// Whether all of its keys come behind one.
-  @inline(__always)
-  func begins(behind key: UnsafeRawBufferPointer) -> Bool {
-    unsafe metadata.smallestKey.withUnsafeBytes { unsafe KeyOrder.compare($0, key) > 0 }
-  }
 }
 
 /// A memtable that waits for its flush.
@@ -116,17 +70,28 @@ struct FrozenOrderedMemtable: Sendable {
 
 /// What an ordered keyspace looks like to a read: an immutable snapshot, but that entries newer
 /// than the read come into the active memtable.
-final class OrderedView: Sendable {
+@safe
+final class OrderedView: @unchecked Sendable {
+  // @unchecked because of the addresses, of which nothing changes.
   let active: OrderedMemtable
   /// Newest first.
   let frozen: [FrozenOrderedMemtable]
   let levels: OpenLevels
+  /// Of all memtables, newest first; and of the tables. What a read walks without counting
+  /// references, for all threads share them.
+  private let cores: UnsafeMutableBufferPointer<OrderedMemtableCore>
+  private let probes: TableProbes
 
   init(active: OrderedMemtable, frozen: [FrozenOrderedMemtable], levels: OpenLevels) {
     self.active = active
     self.frozen = frozen
     self.levels = levels
+    probes = levels.probes
+    unsafe cores = .allocate(capacity: 1 + frozen.count)
+    _ = unsafe cores.initialize(fromContentsOf: [active.core] + frozen.map(\.memtable.core))
   }
+
+  deinit { unsafe cores.deallocate() }
 
   /// The number of the newest removal of a range that holds a key and that a read at `sequence`
   /// sees; 0 without one.
@@ -149,29 +114,21 @@ final class OrderedView: Sendable {
     scratch: LookupScratch, _ body: (EntryTag, UnsafeRawBufferPointer) throws -> Bool
   ) throws {
     let tag = EntryTag.newest(at: sequence)
-    guard try unsafe active.forEachVersion(of: key, from: tag, body) else { return }
-    for frozen in frozen {
-      guard try unsafe frozen.memtable.forEachVersion(of: key, from: tag, body) else { return }
+    let coreCount = unsafe cores.count
+    for index in 0..<coreCount {
+      guard try unsafe cores[index].forEachVersion(of: key, from: tag, body) else { return }
     }
-    guard !levels.isEmpty else { return }
+    guard !probes.isEmpty else { return }
     let hash = unsafe hasher.hash(key)
-    let head = unsafe KeyOrder.head(key)
-    for table in levels.tables[0]
-    where unsafe !table.reader.ends(before: key) && !table.reader.begins(behind: key) {
-      guard table.reader.mayContain(hash) else { continue }
-      guard
-        try unsafe table.reader.forEachVersion(
-          of: key, from: tag, cache: cache, scratch: scratch, body)
-      else { return }
-    }
-    for level in 1..<OrderedLevels.count {
-      guard let table = unsafe levels.table(of: key, head: head, in: level),
-        table.reader.mayContain(hash)
-      else { continue }
-      guard
-        try unsafe table.reader.forEachVersion(
-          of: key, from: tag, cache: cache, scratch: scratch, body)
-      else { return }
+    let (cache, scratch) = unsafe (
+      Unmanaged.passUnretained(cache), Unmanaged.passUnretained(scratch)
+    )
+    try unsafe probes.forEachCandidate(of: key, hash) { table in
+      try unsafe cache._withUnsafeGuaranteedRef { cache in
+        try unsafe scratch._withUnsafeGuaranteedRef { scratch in
+          try unsafe table.forEachVersion(of: key, from: tag, cache: cache, scratch: scratch, body)
+        }
+      }
     }
   }
 
@@ -198,7 +155,7 @@ final class OrderedView: Sendable {
   }
 }
 
-extension OrderedMemtable {
+extension OrderedMemtableCore {
   /// Calls `body` with the versions of a key that are no newer than `tag`, newest first, until it
   /// answers `false`.
   ///
@@ -207,10 +164,10 @@ extension OrderedMemtable {
     of key: UnsafeRawBufferPointer, from tag: EntryTag,
     _ body: (EntryTag, UnsafeRawBufferPointer) throws -> Bool
   ) throws -> Bool {
-    var node = unsafe core.seek(OrderedMemtableCore.Target(key, tag: tag))
-    while !node.isNone, unsafe KeyOrder.compare(core.key(node), key) == 0 {
-      guard try unsafe body(core.tag(node), core.value(node)) else { return false }
-      node = core.entry(after: node)
+    var node = unsafe seek(Target(key, tag: tag))
+    while !node.isNone, unsafe KeyOrder.compare(self.key(node), key) == 0 {
+      guard try unsafe body(self.tag(node), value(node)) else { return false }
+      node = entry(after: node)
     }
     return true
   }

@@ -30,8 +30,8 @@ final class WriteQueue: @unchecked Sendable {
     var durability = Durability.buffered
     var failure: StoreError?
     let turn = Atomic(Turn.waits)
-    /// What is written together with it, when its writer leads.
-    var group: [Pending] = []
+    /// What is written behind it, in one group.
+    var others: [Pending] = []
   }
 
   /// What becomes of a batch that waits.
@@ -68,9 +68,11 @@ final class WriteQueue: @unchecked Sendable {
   private var hasLeader = false
   /// Threads that sleep until their batch is done, or they lead.
   private var sleepers = 0
-  /// Threads that wait to be alone, and those of them that writes wait for.
+  /// Threads that wait to be alone, and those of them that all writes wait for.
   private var waiters = 0
   private var urgentWaiters = 0
+  /// Whether the lead is for one of them: they and writes take turns.
+  private var isReserved = false
   /// Bytes of batches that are written together.
   private static let groupBytesMax = 1 << 20
   /// How often a thread looks around before it sleeps: some microseconds.
@@ -108,24 +110,42 @@ final class WriteQueue: @unchecked Sendable {
     _ durability: Durability, of store: StoreCore,
     _ fill: (inout WriteBatch) throws(StoreError) -> Void
   ) throws(StoreError) {
-    let own = monitor.withLock { spare.popLast() } ?? Pending()
+    // Whoever finds nobody else leads at once; what comes meanwhile is of the next group.
+    let (own, leads) = monitor.withLock { begin() }
     do throws(StoreError) {
       try fill(&own.batch)
     } catch {
-      monitor.withLock { giveBack(own) }
-      throw error
+      own.failure = error
     }
     own.durability = durability
-    monitor.lock()
-    defer { monitor.unlock() }
-    if !own.batch.isEmpty {
+    if own.failure != nil || own.batch.isEmpty {
+      monitor.lock()
+      if leads { giveLead() }
+    } else if leads {
+      lead(own, of: store)
+    } else {
+      monitor.lock()
       waiting.append(own)
       // Those who came before may be enough for a group without the caller's own batch.
-      while waitForTurn(own) == .leads { lead(own, store) }
+      while waitForTurn(own) == .leads {
+        let head = takeGroup()
+        monitor.unlock()
+        lead(head, of: store)
+      }
     }
     let failure = own.failure
     giveBack(own)
+    monitor.unlock()
     if let failure { throw failure }
+  }
+
+  /// A batch for a write, and whether its writer leads, for nobody else does or waits. The caller
+  /// holds the monitor.
+  private func begin() -> (Pending, leads: Bool) {
+    let own = spare.popLast() ?? Pending()
+    guard isFree && waiting.isEmpty else { return (own, false) }
+    hasLeader = true
+    return (own, true)
   }
 
   /// Keeps a batch for another write. The caller holds the monitor.
@@ -144,7 +164,7 @@ final class WriteQueue: @unchecked Sendable {
     while true {
       let turn = own.turn.load(ordering: .acquiring)
       if turn == .leads || turn == .isDone { return turn }
-      if turn == .waits && !hasLeader && urgentWaiters == 0 {
+      if turn == .waits && isFree {
         hasLeader = true
         return .leads
       }
@@ -171,40 +191,39 @@ final class WriteQueue: @unchecked Sendable {
     }
   }
 
-  /// Writes the first of those that wait, as much as is written together. The caller leads and
-  /// holds the monitor; it holds it when this returns, and does not lead any more.
-  private func lead(_ own: Pending, _ store: StoreCore) {
-    takeGroup(for: own)
-    monitor.unlock()
+  /// Writes a batch and those behind it, in two steps, and holds the monitor when it returns. The
+  /// caller leads, and does not any more afterwards.
+  private func lead(_ head: Pending, of store: StoreCore) {
     var isLeading = true
     var failure: StoreError?
     do throws(StoreError) {
       try wrapping {
-        let first = try number(own.group, of: store)
+        let first = try number(head, of: store)
         waitUntilEntered()
-        handOn(own.group)
+        handOn(head)
         isLeading = false
         defer { isEntering.store(false, ordering: .releasing) }
-        try enter(own.group, first: first, of: store)
+        try enter(head, first: first, of: store)
       }
     } catch {
       failure = error
     }
     monitor.lock()
-    for pending in own.group {
-      pending.failure = failure
-      pending.turn.store(.isDone, ordering: .releasing)
+    if isLeading { giveLead() } else { wake() }
+    if !head.others.isEmpty {
+      for pending in head.others {
+        pending.failure = failure
+        pending.turn.store(.isDone, ordering: .releasing)
+      }
+      head.others.removeAll(keepingCapacity: true)
     }
-    own.group.removeAll(keepingCapacity: true)
-    if isLeading { giveLead() }
-    if sleepers > 0 || waiters > 0 { monitor.broadcast() }
+    head.failure = failure
+    head.turn.store(.isDone, ordering: .releasing)
   }
 
-  private func takeGroup(for own: Pending) {
-    if waiting.count == 1, waiting[0] === own {
-      swap(&waiting, &own.group)
-      return
-    }
+  /// The first of those that wait, and behind it as much as is written together. The caller leads
+  /// and holds the monitor.
+  private func takeGroup() -> Pending {
     var bytes = 0
     var removalWeight = 0
     var count = 0
@@ -213,34 +232,59 @@ final class WriteQueue: @unchecked Sendable {
     {
       bytes += waiting[count].batch.buffer.byteCount
       removalWeight += waiting[count].batch.removalWeight
+      waiting[count].turn.store(.isTaken, ordering: .relaxed)
       count += 1
     }
-    own.group.append(contentsOf: waiting[..<count])
+    let head = waiting[0]
+    if count > 1 { head.others.append(contentsOf: waiting[1..<count]) }
     waiting.removeFirst(count)
-    for pending in own.group { pending.turn.store(.isTaken, ordering: .relaxed) }
+    return head
   }
 
   /// Lets the next one lead, while the caller, who leads, enters a group; nothing else is being
   /// entered.
-  private func handOn(_ group: [Pending]) {
+  private func handOn(_ head: Pending) {
     entering = Need()
-    for pending in group {
-      for part in pending.batch.parts { entering.add(part) }
+    forEach(head) { pending in
+      for index in pending.batch.parts.indices { entering.add(pending.batch.parts[index]) }
     }
     isEntering.store(true, ordering: .releasing)
-    monitor.lock()
-    giveLead()
-    if sleepers > 0 || waiters > 0 { monitor.broadcast() }
-    monitor.unlock()
+    monitor.withLock { giveLead() }
+  }
+
+  /// Whether a write may lead. The caller holds the monitor.
+  private var isFree: Bool {
+    !hasLeader && urgentWaiters == 0 && !(isReserved && waiters > 0)
   }
 
   /// The caller leads and holds the monitor.
   private func giveLead() {
-    // Who waits to be alone comes before the writes that came meanwhile.
-    if waiters == 0, let next = waiting.first {
+    isReserved = waiters > 0
+    passLead(isWanted: isReserved)
+  }
+
+  /// Lets the first write that waits lead, or, where it is wanted, whoever waits to be alone. The
+  /// caller leads and holds the monitor.
+  private func passLead(isWanted: Bool) {
+    if !isWanted, let next = waiting.first {
       next.turn.store(.leads, ordering: .releasing)
     } else {
       hasLeader = false
+    }
+    wake()
+  }
+
+  /// Has whoever sleeps look again. The caller holds the monitor.
+  private func wake() {
+    if sleepers > 0 || waiters > 0 { monitor.broadcast() }
+  }
+
+  /// Calls `body` with each batch of a group.
+  @inline(__always)
+  private func forEach(_ head: Pending, _ body: (Pending) throws -> Void) rethrows {
+    try body(head)
+    if !head.others.isEmpty {
+      for pending in head.others { try body(pending) }
     }
   }
 
@@ -278,15 +322,11 @@ final class WriteQueue: @unchecked Sendable {
       while hasLeader || (!hasPriority && urgentWaiters > 0) { monitor.wait() }
       waiters -= 1
       if hasPriority { urgentWaiters -= 1 }
+      isReserved = false
       hasLeader = true
       sleepUntilEntered()
     }
-    defer {
-      monitor.withLock {
-        hasLeader = false
-        if sleepers > 0 || waiters > 0 { monitor.broadcast() }
-      }
-    }
+    defer { monitor.withLock { passLead(isWanted: urgentWaiters > 0) } }
     return try body()
   }
 
@@ -295,8 +335,8 @@ final class WriteQueue: @unchecked Sendable {
     let own = Pending()
     own.batch = batch
     own.durability = durability
-    let first = try number([own], of: store)
-    try enter([own], first: first, of: store)
+    let first = try number(own, of: store)
+    try enter(own, first: first, of: store)
   }
 
   // MARK: - Leading
@@ -304,26 +344,24 @@ final class WriteQueue: @unchecked Sendable {
   /// Numbers a group and writes it to the log, where memtables have room for it.
   ///
   /// - Returns: the number of its first write.
-  private func number(_ group: [Pending], of store: StoreCore) throws -> UInt64 {
+  private func number(_ head: Pending, of store: StoreCore) throws -> UInt64 {
     try store.checkWritable()
-    try makeRoom(for: group)
+    try makeRoom(for: head)
     let first = lastNumbered + 1
-    try append(group, first: first, of: store)
-    for pending in group { lastNumbered += UInt64(pending.batch.count) }
+    try append(head, first: first, of: store)
+    forEach(head) { lastNumbered += UInt64($0.batch.count) }
     return first
   }
 
   /// Sees to it that the memtables take what a group has.
-  private func makeRoom(for group: [Pending]) throws {
-    if group.count == 1, group[0].batch.parts.count == 1,
-      hasRoom(for: group[0].batch.parts[0])
-    {
+  private func makeRoom(for head: Pending) throws {
+    if head.others.isEmpty, head.batch.parts.count == 1, hasRoom(for: head.batch.parts[0]) {
       return
     }
     // What is being entered goes to the memtables that are there.
     waitUntilEntered()
-    var parts = group[0].batch.parts
-    for pending in group.dropFirst() {
+    var parts = head.batch.parts
+    for pending in head.others {
       for part in pending.batch.parts {
         if let index = parts.firstIndex(where: { $0.keyspace === part.keyspace }) {
           parts[index].entries += part.entries
@@ -352,22 +390,22 @@ final class WriteQueue: @unchecked Sendable {
 
   /// Writes a group to the log, as far as its keyspaces have it, and makes it durable when one of
   /// its batches is to be.
-  private func append(_ group: [Pending], first: UInt64, of store: StoreCore) throws {
-    guard group.contains(where: \.batch.isLogged) else { return }
+  private func append(_ head: Pending, first: UInt64, of store: StoreCore) throws {
     var last = lastLogged
     var sequence = first
-    var durability = Durability.buffered
-    for pending in group {
+    var durability: Durability?
+    forEach(head) { pending in
       let count = UInt64(pending.batch.count)
       if pending.batch.isLogged {
         pending.batch.buffer.number(firstSequence: sequence, previous: last)
         last = sequence + count - 1
-        durability = max(durability, pending.durability)
+        durability = max(durability ?? .buffered, pending.durability)
       }
       sequence += count
     }
+    guard let durability else { return }
     do {
-      while !(try log.write { Self.append(group, to: $0) }) { try store.makeWriteLog() }
+      while !(try log.write { append(head, to: $0) }) { try store.makeWriteLog() }
     } catch {
       // What the log may have held of it is gone again, or the store stops.
       if !StoreCore.isFullDisk(error) { store.poison(error) }
@@ -384,8 +422,9 @@ final class WriteQueue: @unchecked Sendable {
     }
   }
 
-  private static func append(_ group: [Pending], to writer: RecordLogWriter) {
-    for pending in group where pending.batch.isLogged {
+  private func append(_ head: Pending, to writer: RecordLogWriter) {
+    forEach(head) { pending in
+      guard pending.batch.isLogged else { return }
       unsafe pending.batch.buffer.withPayload {
         unsafe writer.append(type: WriteBatchCoding.recordType, $0)
       }
@@ -395,10 +434,10 @@ final class WriteQueue: @unchecked Sendable {
   // MARK: - Entering
 
   /// Enters a group, which the log has, in the memtables, and publishes it.
-  private func enter(_ group: [Pending], first: UInt64, of store: StoreCore) throws {
+  private func enter(_ head: Pending, first: UInt64, of store: StoreCore) throws {
     if isBroken { try store.checkWritable() }
     var sequence = first
-    for pending in group {
+    try forEach(head) { pending in
       do {
         try enter(pending, first: sequence)
       } catch {
