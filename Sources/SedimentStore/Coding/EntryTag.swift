@@ -46,6 +46,10 @@ package struct EntryTag: Hashable, Comparable, Sendable, BitwiseCopyable {
     EntryTag(word: sequence &<< 4 | 15)
   }
 
+  /// The tag of an entry of a table of sorted input, whose entries have no numbers of their own.
+  @inline(__always)
+  package func raised(by base: UInt64) -> EntryTag { EntryTag(word: word &+ base) }
+
   /// Counts up by one with every write of a store.
   @inline(__always) package var sequence: UInt64 { word &>> 4 }
   /// Whether the value begins with the time at which the entry expires.

@@ -7,8 +7,10 @@
 // empty. So little is rewritten that is not at the bottom, and a small keyspace has two levels.
 //
 // What is fullest comes first, by its score: of level 0 the number of tables over those that may be
-// there, of a deeper level its bytes over its target. Of a deeper level that table goes down
-// which meets least below for its size; what meets nothing moves without being read.
+// there, of a deeper level its bytes over its target. While writes come fast, level 0 gathers up to
+// three times as many tables where the base level is much larger, for a merge rewrites all of that.
+// Of a deeper level that table goes down which meets least below for its size; what meets nothing
+// moves without being read.
 //
 // Source: the sizes are those of RocksDB's `level_compaction_dynamic_level_bytes`, the choice of
 // the table is its `kMinOverlappingRatio`.
@@ -89,6 +91,10 @@ package struct OrderedCompactionPicker: Sendable {
   /// How many times larger a level is than the one above.
   package var growth: UInt64
 
+  /// How many times as many tables level 0 has, at the most, while writes come fast; and how many
+  /// times larger than those the base level may be for a merge.
+  private static let gathering = 3
+
   /// A picker with a base of 256 MiB and levels that are ten times larger each.
   package init(level0TablesMax: Int = 4, baseBytes: UInt64 = 256 << 20, growth: UInt64 = 10) {
     precondition(level0TablesMax >= 1 && baseBytes >= 1 && growth >= 2, "levels that do not grow")
@@ -114,10 +120,18 @@ package struct OrderedCompactionPicker: Sendable {
   }
 
   /// How full each level is; from 1 on it is to be merged.
-  package func scores(_ levels: OrderedLevels) -> [Double] {
+  ///
+  /// - Parameter isBusy: whether writes come fast.
+  package func scores(_ levels: OrderedLevels, isBusy: Bool = false) -> [Double] {
     let targets = targets(levels)
     return (0..<OrderedLevels.count).map { level in
-      if level == 0 { return Double(levels.tables[0].count) / Double(level0TablesMax) }
+      if level == 0 {
+        let count = levels.tables[0].count
+        let mayGather =
+          isBusy && count < Self.gathering * level0TablesMax
+          && levels.byteCount(of: 0) < levels.byteCount(of: targets.base) / UInt64(Self.gathering)
+        return mayGather ? 0 : Double(count) / Double(level0TablesMax)
+      }
       let bytes = Double(levels.byteCount(of: level))
       if level < targets.base { return bytes > 0 ? .infinity : 0 }
       // The last level has nowhere to go.
@@ -128,12 +142,14 @@ package struct OrderedCompactionPicker: Sendable {
   /// The most urgent merge; `nil` when there is nothing to do that can be done beside those under
   /// way.
   ///
-  /// - Parameter busy: tables that take part in a merge already.
+  /// - Parameters:
+  ///   - busy: tables that take part in a merge already.
+  ///   - isBusy: whether writes come fast.
   package func pick(
-    _ levels: OrderedLevels, busy: Set<FileNumber> = []
+    _ levels: OrderedLevels, busy: Set<FileNumber> = [], isBusy: Bool = false
   ) -> OrderedCompactionChoice? {
     let base = targets(levels).base
-    let urgent = scores(levels).enumerated().filter { $0.element >= 1 }
+    let urgent = scores(levels, isBusy: isBusy).enumerated().filter { $0.element >= 1 }
       .sorted { $0.element > $1.element }
     for (level, _) in urgent {
       let choice =
@@ -210,6 +226,28 @@ package struct OrderedCompactionPicker: Sendable {
       }
     }
     return nil
+  }
+
+  /// Where a table goes that is newer than all others and comes from outside: as deep as it meets
+  /// none.
+  ///
+  /// - Parameter busy: tables that take part in a merge, whose output may come to lie around it.
+  package func level(
+    for range: KeyRange, in levels: OrderedLevels, busy: Set<FileNumber>
+  ) -> Int {
+    let base = targets(levels).base
+    let merging = KeyRange(of: levels.tables.joined().filter { busy.contains($0.number) })
+    if let merging, merging.overlaps(range) { return 0 }
+    // Levels between are to be empty.
+    guard (0..<base).allSatisfy({ levels.overlapping(range, in: $0).isEmpty }),
+      (1..<base).allSatisfy({ levels.tables[$0].isEmpty })
+    else { return 0 }
+    var deepest = 0
+    for level in base..<OrderedLevels.count {
+      guard levels.overlapping(range, in: level).isEmpty else { break }
+      deepest = level
+    }
+    return deepest
   }
 
   /// All of level 0: which of its tables has the newest of a key depends on their order.

@@ -28,7 +28,7 @@ package struct OrderedTableCursor: ~Copyable {
   /// The entry's key; good until the cursor moves.
   package var key: UnsafeRawBufferPointer { unsafe cursor.key }
   /// When it was written, and what it does.
-  package var tag: EntryTag { cursor.tag }
+  package var tag: EntryTag { cursor.tag.raised(by: table.tagBase) }
   /// Its value, the time of its expiry in front where it has one; good until the cursor moves.
   package var value: UnsafeRawBufferPointer { unsafe cursor.value }
 
@@ -40,8 +40,12 @@ package struct OrderedTableCursor: ~Copyable {
       try enter(index)
       unsafe cursor.seek(key, tag: tag)
       // Versions of one key may fill blocks.
-      if cursor.isValid || index + 1 == table.index.blockCount { return }
+      if cursor.isValid || index + 1 == table.index.blockCount { break }
       index += 1
+    }
+    // What is sorted input has no number in the file to be told newer by.
+    if table.tagBase > tag.word, cursor.isValid, unsafe KeyOrder.compare(cursor.key, key) == 0 {
+      try moveNext()
     }
   }
 

@@ -20,6 +20,8 @@ extension OrderedTableReader {
     of key: UnsafeRawBufferPointer, from tag: EntryTag, cache: PageCache, scratch: LookupScratch,
     _ body: (EntryTag, UnsafeRawBufferPointer) throws -> Bool
   ) throws -> Bool {
+    // Entries of sorted input are all of one moment.
+    if tagBase > tag.word { return true }
     var block = unsafe index.block(of: key)
     while true {
       let goesOn = try unsafe visit(
@@ -46,16 +48,16 @@ extension OrderedTableReader {
     if let page = cache.lookup(fileID: metadata.fileID, unit: unit) {
       defer { cache.unpin(page) }
       let view = unsafe BlockView(checked: page.address)
-      return try unsafe Self.visit(view, &scratch.cursor, key, from: tag, body)
+      return try unsafe visit(view, &scratch.cursor, key, from: tag, body)
     }
     let view = try readBlock(blockIndex, into: scratch.buffer)
     if view.byteCount <= BlockFormat.bytesMax {
       unsafe cache.insert(fileID: metadata.fileID, unit: unit, copying: scratch.buffer.blockBase)
     }
-    return try unsafe Self.visit(view, &scratch.cursor, key, from: tag, body)
+    return try unsafe visit(view, &scratch.cursor, key, from: tag, body)
   }
 
-  private static func visit(
+  private func visit(
     _ view: BlockView, _ cursor: inout BlockCursor, _ key: UnsafeRawBufferPointer,
     from tag: EntryTag, _ body: (EntryTag, UnsafeRawBufferPointer) throws -> Bool
   ) throws -> Bool? {
@@ -63,7 +65,7 @@ extension OrderedTableReader {
     unsafe cursor.seek(key, tag: tag)
     while cursor.isValid {
       guard unsafe KeyOrder.compare(cursor.key, key) == 0 else { return true }
-      guard try unsafe body(cursor.tag, cursor.value) else { return false }
+      guard try unsafe body(cursor.tag.raised(by: tagBase), cursor.value) else { return false }
       cursor.moveNext()
     }
     return nil

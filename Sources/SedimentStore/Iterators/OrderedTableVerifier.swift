@@ -77,9 +77,7 @@ private struct OrderedTableVerification: ~Copyable {
     guard lastKey == metadata.largestKey else {
       throw table.flaw("largest key", "another in the blocks")
     }
-    guard smallestSequence == metadata.smallestSequence,
-      largestSequence == metadata.largestSequence
-    else {
+    guard smallestSequence...largestSequence == metadata.sequencesInFile else {
       throw table.flaw("sequence numbers", "from \(smallestSequence) to \(largestSequence)")
     }
   }

@@ -1,6 +1,6 @@
 // The parts of states and edits that ordered keyspaces add, as of version 2; version 3 has merge
-// operators and removals of ranges. On disk: never renumber; a change of what is written needs a
-// new version in `StateCoding.version`.
+// operators and removals of ranges, version 4 tables of sorted input. On disk: never renumber; a
+// change of what is written needs a new version in `StateCoding.version`.
 //
 //   snapshot:  … │ logs of writes │ varint keyspaces │ keyspaces × keyspace
 //   keyspace:  id u32 │ name │ flags u8 (1: logged, 2: merges) │ compression u8 │ filter bits u8
@@ -75,7 +75,9 @@ extension StateCoding {
       flushedSequence: try reader.readUInt64())
     for level in state.levels.tables.indices {
       for _ in 0..<(try reader.readCount(itemBytes: tableBytesMin)) {
-        state.levels.tables[level].append(try OrderedTableMetadata.decode(from: &reader))
+        state.levels.tables[level].append(
+          try OrderedTableMetadata.decode(
+            from: &reader, mayBeIngested: version >= fourthVersion))
       }
     }
     if version >= thirdVersion { state.levels.removals = try readRemovals(&reader) }
@@ -112,7 +114,10 @@ extension StateCoding {
       let level = Int(try reader.readUInt8())
       guard level < OrderedLevels.count else { throw .invalid("level \(level)") }
       edit.addedTables.append(
-        PlacedTable(level: level, table: try OrderedTableMetadata.decode(from: &reader)))
+        PlacedTable(
+          level: level,
+          table: try OrderedTableMetadata.decode(
+            from: &reader, mayBeIngested: version >= fourthVersion)))
     }
     guard version >= thirdVersion else { return edit }
     switch try reader.readUInt8() {

@@ -5,11 +5,13 @@
 package enum StateCoding {
   /// The newest version, which this build reads as it reads all before. It begins every payload.
   /// On disk: never renumber. What is written has the oldest that suffices, for older builds.
-  package static let version: UInt8 = 3
+  package static let version: UInt8 = 4
   /// The first version that has ordered keyspaces and their logs.
   private static let orderedVersion: UInt8 = 2
   /// The first version that has merge operators and removals of ranges.
   static let thirdVersion: UInt8 = 3
+  /// The first version that has tables of sorted input.
+  static let fourthVersion: UInt8 = 4
   /// The type of a record that holds a whole state.
   package static let snapshotType: UInt8 = 1
   /// The type of a record that changes the state before it.
@@ -18,10 +20,7 @@ package enum StateCoding {
   /// The payload of a snapshot record.
   package static func encode(_ state: StoreState) -> ByteWriter {
     var writer = ByteWriter(capacity: 4096)
-    let needsThird = state.orderedKeyspaces.contains {
-      $0.options.mergeOperator != nil || !$0.levels.removals.isEmpty
-    }
-    let version = needsThird ? thirdVersion : state.hasOrdered ? orderedVersion : 1
+    let version = version(for: state)
     writer.writeUInt8(version)
     writer.writeUInt64(state.identity.high)
     writer.writeUInt64(state.identity.low)
@@ -76,8 +75,7 @@ package enum StateCoding {
   /// The payload of an edit record.
   package static func encode(_ edit: StateEdit) -> ByteWriter {
     var writer = ByteWriter(capacity: 1024)
-    let needsThird = edit.orderedKeyspaces.contains { $0.removals != nil }
-    let version = needsThird ? thirdVersion : edit.hasOrdered ? orderedVersion : 1
+    let version = version(for: edit)
     writer.writeUInt8(version)
     writer.writeUInt64(edit.epoch)
     writer.writeUInt64(edit.nextFileNumber)
@@ -133,6 +131,29 @@ package enum StateCoding {
       try reader.expectEnd()
       return edit
     }
+  }
+
+  /// The oldest version that suffices.
+  private static func version(for state: StoreState) -> UInt8 {
+    let keyspaces = state.orderedKeyspaces
+    if keyspaces.contains(where: { $0.levels.tables.joined().contains(where: \.isIngested) }) {
+      return fourthVersion
+    }
+    if keyspaces.contains(where: {
+      $0.options.mergeOperator != nil || !$0.levels.removals.isEmpty
+    }) {
+      return thirdVersion
+    }
+    return state.hasOrdered ? orderedVersion : 1
+  }
+
+  private static func version(for edit: StateEdit) -> UInt8 {
+    let keyspaces = edit.orderedKeyspaces
+    if keyspaces.contains(where: { $0.addedTables.contains(where: \.table.isIngested) }) {
+      return fourthVersion
+    }
+    if keyspaces.contains(where: { $0.removals != nil }) { return thirdVersion }
+    return edit.hasOrdered ? orderedVersion : 1
   }
 
   private static func readVersion(_ reader: inout ByteReader) throws(CodingError) -> UInt8 {

@@ -66,6 +66,14 @@ package final class MemtableMemory: Sendable {
     }
   }
 
+  /// Keeps memory for one that needs no zeros; beyond the bound, the oldest goes.
+  func giveClean(_ buffer: AlignedBuffer) {
+    _ = lists.withLock { lists -> AlignedBuffer? in
+      lists.clean.append(Kept(buffer: buffer, clearedBytes: 0))
+      return lists.clean.count > countMax ? lists.clean.removeFirst().buffer : nil
+    }
+  }
+
   /// Asks for memory of that size to be there before it is taken.
   func want(byteCount: Int) {
     lists.withLock { lists in

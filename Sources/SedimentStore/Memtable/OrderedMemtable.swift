@@ -25,6 +25,8 @@ package final class OrderedMemtable: @unchecked Sendable {
   /// The entries; what hot loops and cursors work on, good as long as this object.
   package let core: OrderedMemtableCore
   private let memory: AlignedBuffer
+  /// Where the memory goes when the memtable is gone.
+  private let pool: MemtableMemory?
   /// The writer's.
   private var filling: Filling
   /// What it holds.
@@ -94,19 +96,29 @@ package final class OrderedMemtable: @unchecked Sendable {
   /// - Parameters:
   ///   - byteCount: for entries and what they need beside: 28 to 72 bytes each.
   ///   - seed: of the heights of towers.
-  package init(byteCount: Int, seed: UInt64 = .random(in: 1 ... .max)) throws(AllocationError) {
+  ///   - pool: where memory is asked for first, and given back.
+  package init(
+    byteCount: Int, seed: UInt64 = .random(in: 1 ... .max), pool: MemtableMemory? = nil
+  ) throws(AllocationError) {
     let wanted = max(byteCount, 1024) / 8 * 8
     guard wanted <= OrderedMemtableCore.byteCountMax else {
       throw AllocationError(byteCount: byteCount)
     }
-    memory = try AlignedBuffer(byteCount: wanted, hugePages: true)
+    if let pool {
+      memory = try pool.take(byteCount: wanted, zeroBytes: 0)
+    } else {
+      memory = try AlignedBuffer(byteCount: wanted, hugePages: true)
+    }
+    self.pool = pool
     guard let base = unsafe memory.bytes.baseAddress else {
       throw AllocationError(byteCount: wanted)
     }
-    // SAFETY: the memory lives as long as this object, is zero and begins on a page.
+    // SAFETY: the memory lives as long as this object, is its own and begins on a page.
     unsafe core = OrderedMemtableCore(base: base, byteCount: wanted)
     filling = Filling(randomWord: seed | 1)
   }
+
+  deinit { pool?.giveClean(memory) }
 
   /// Whether it holds nothing.
   package var isEmpty: Bool {
@@ -116,8 +128,8 @@ package final class OrderedMemtable: @unchecked Sendable {
   /// Bytes in use, as of the writer's last entry; for any thread.
   package var usedBytes: Int { publishedBytes.load(ordering: .relaxed) }
 
-  /// Whether entries with so many bytes of keys and values, times of expiry counted, surely fit; for
-  /// any thread.
+  /// Whether entries with so many bytes of keys and values, times of expiry counted, surely fit;
+  /// for any thread.
   ///
   /// - Parameter removalWeight: that of the removals of ranges among them, together.
   package func fits(entries: Int, bytes: Int, removalWeight: Int = 0) -> Bool {

@@ -28,10 +28,11 @@ package struct OrderedMemtableCore: @unchecked Sendable {
   let base: UnsafeMutableRawPointer
   let byteCount: Int
 
-  /// Takes zeroed memory of at least `preambleBytes`, at a multiple of 8.
+  /// Takes memory of at least `preambleBytes`, at a multiple of 8.
   init(base: UnsafeMutableRawPointer, byteCount: Int) {
     unsafe self.base = unsafe base
     self.byteCount = byteCount
+    unsafe base.initializeMemory(as: UInt8.self, repeating: 0, count: Self.preambleBytes)
     unsafe base.storeBytes(of: 1, toByteOffset: Self.heightAt, as: UInt32.self)
     let first = UInt32(Self.firstNode / 8)
     for level in 0..<Self.heightMax {

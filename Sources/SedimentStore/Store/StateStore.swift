@@ -359,6 +359,8 @@ extension StoreCore {
   func waitUntilIdle() throws {
     let start = options.clock.monotonicNanos()
     try monitor.withLock {
+      idleWaiters += 1
+      defer { idleWaiters -= 1 }
       // Time alone makes merges due, and wakes nobody.
       monitor.broadcast()
       while keyspaces.contains(where: { keyspace in

@@ -84,7 +84,11 @@ extension StoreCore {
     monitor.withLock {
       while !isStopping {
         if failure == nil, let task = pickTask() { return task }
-        monitor.wait()
+        if let nanoseconds = nanosUntilQuiet {
+          _ = monitor.wait(nanoseconds: nanoseconds)
+        } else {
+          monitor.wait()
+        }
       }
       return nil
     }

@@ -23,6 +23,8 @@ final class StoreCore: @unchecked Sendable {
   let cache: PageCache
   let filters: ByteBudget
   let memtableMemory: MemtableMemory
+  /// Of ordered keyspaces' memtables, which need no zeros.
+  let orderedMemtableMemory = MemtableMemory(countMax: 1)
   /// What synchronising the directory failed with.
   private let directoryFailure = Mutex<FileError?>(nil)
   /// All writes of ordered keyspaces.
@@ -52,6 +54,8 @@ final class StoreCore: @unchecked Sendable {
   private(set) var isStopping = false { didSet { isHalted.store(true, ordering: .releasing) } }
   /// Whether one of the two was set; for those who do not hold the monitor.
   private let isHalted = Atomic(false)
+  /// Callers who wait until there is nothing to do.
+  var idleWaiters = 0
   private var nextFileNumber: UInt64
   /// Names of tables and logs in the directory that are or were part of the state.
   private var present: Set<String> = []

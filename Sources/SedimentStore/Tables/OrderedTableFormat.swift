@@ -113,8 +113,8 @@ struct OrderedTableFooter: Equatable {
     if entryCount != metadata.entryCount || otherCount != metadata.otherCount {
       return "\(entryCount) entries, of which \(otherCount) are no puts"
     }
-    if smallestSequence != metadata.smallestSequence || largestSequence != metadata.largestSequence
-    {
+    let expected = metadata.sequencesInFile
+    if smallestSequence != expected.lowerBound || largestSequence != expected.upperBound {
       return "other sequence numbers than the manifest's"
     }
     // Each comparison is by subtraction from what is known to be in the file: no sum can wrap.

@@ -13,6 +13,9 @@ package struct OrderedTableMetadata: Hashable, Sendable {
   package var smallestKey: [UInt8]
   package var largestKey: [UInt8]
   package var filterKind: FilterKind
+  /// Whether the table came in from sorted input: in the file every entry has sequence number 0,
+  /// and counts as written at `smallestSequence`, which is the largest, too.
+  package var isIngested = false
 
   package init(
     number: FileNumber, fileID: UInt64, fileBytes: UInt64, entryCount: UInt64, otherCount: UInt64,
@@ -33,8 +36,17 @@ package struct OrderedTableMetadata: Hashable, Sendable {
 }
 
 extension OrderedTableMetadata {
+  /// The sequence numbers as the file has them.
+  package var sequencesInFile: ClosedRange<UInt64> {
+    isIngested ? 0...0 : smallestSequence...largestSequence
+  }
+
+  /// What a tag in the file lacks.
+  package var tagBase: UInt64 { isIngested ? smallestSequence << 4 : 0 }
+
   /// Appends the description: seven words in the order of the properties, both keys with their
-  /// lengths in front, u8 filter kind. On disk: never change.
+  /// lengths in front, u8 filter kind and 128 for one that came in from sorted input, as of version
+  /// 4 of states. On disk: never change.
   package func encode(into writer: inout ByteWriter) {
     writer.writeUInt64(number.rawValue)
     writer.writeUInt64(fileID)
@@ -45,21 +57,28 @@ extension OrderedTableMetadata {
     writer.writeUInt64(largestSequence)
     writer.writeLengthPrefixed(smallestKey)
     writer.writeLengthPrefixed(largestKey)
-    writer.writeUInt8(filterKind.rawValue)
+    writer.writeUInt8(filterKind.rawValue | (isIngested ? Self.ingestedBit : 0))
   }
 
+  private static let ingestedBit: UInt8 = 128
+
   /// Reads a description and checks what can be checked without the table.
+  ///
+  /// - Parameter mayBeIngested: whether states of the version know such tables.
   package static func decode(
-    from reader: inout ByteReader
+    from reader: inout ByteReader, mayBeIngested: Bool
   ) throws(CodingError) -> OrderedTableMetadata {
-    let metadata = OrderedTableMetadata(
+    var metadata = OrderedTableMetadata(
       number: FileNumber(try reader.readUInt64()), fileID: try reader.readUInt64(),
       fileBytes: try reader.readUInt64(), entryCount: try reader.readUInt64(),
       otherCount: try reader.readUInt64(), smallestSequence: try reader.readUInt64(),
       largestSequence: try reader.readUInt64(),
       smallestKey: try reader.readLengthPrefixed(maxBytes: EntryLayout.keyBytesMax),
       largestKey: try reader.readLengthPrefixed(maxBytes: EntryLayout.keyBytesMax),
-      filterKind: try readFilterKind(from: &reader))
+      filterKind: .none)
+    let kind = try reader.readUInt8()
+    metadata.isIngested = mayBeIngested && kind & ingestedBit != 0
+    metadata.filterKind = try filterKind(metadata.isIngested ? kind & ~ingestedBit : kind)
     // Bounds that every table keeps, so that no sum over tables overflows.
     guard metadata.fileBytes <= TableFormat.fileBytesMax,
       metadata.entryCount <= OrderedTableFormat.entryCountMax(fileBytes: metadata.fileBytes)
@@ -71,13 +90,14 @@ extension OrderedTableMetadata {
       metadata.largestSequence <= EntryTag.sequenceMax,
       !metadata.largestKey.lexicographicallyPrecedes(metadata.smallestKey)
     else { throw .invalid("an empty table, or a range upside down") }
+    guard !metadata.isIngested || metadata.smallestSequence == metadata.largestSequence else {
+      throw .invalid("a table of sorted input with more than one sequence number")
+    }
     return metadata
   }
 
-  private static func readFilterKind(
-    from reader: inout ByteReader
-  ) throws(CodingError) -> FilterKind {
-    guard let kind = FilterKind(rawValue: try reader.readUInt8()) else {
+  private static func filterKind(_ value: UInt8) throws(CodingError) -> FilterKind {
+    guard let kind = FilterKind(rawValue: value) else {
       throw .invalid("a kind of filter that is not known")
     }
     return kind

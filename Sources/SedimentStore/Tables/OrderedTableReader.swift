@@ -20,6 +20,8 @@ package final class OrderedTableReader: Sendable {
   /// The part of the filter that was loaded.
   package let filter: LoadedFilter
   let index: BlockIndex
+  /// What is added to the tags in the file.
+  let tagBase: UInt64
   private let table: TableFile
   private let filterSection: FilterSection
   /// Who has the file open; `nil` when it is this reader's own.
@@ -67,6 +69,7 @@ package final class OrderedTableReader: Sendable {
     filter = try TableFilterSection.load(
       geometry.loadPlan(byteBudget: filterByteBudget), of: filterSection)
     self.metadata = metadata
+    tagBase = metadata.tagBase
     self.table = table
     self.holder = holder
   }

@@ -3,9 +3,9 @@ internal import Synchronization
 
 /// Appends records to a new record log.
 ///
-/// Not thread-safe, `synchronizeWritten` and `writtenLength` apart: whoever owns it serialises its calls. After an
-/// error of `write` the log must not be appended to. A synchronisation that failed fails all that
-/// follow, because the system reports a lost page once only.
+/// Not thread-safe, `synchronizeWritten` and `writtenLength` apart: whoever owns it serialises its
+/// calls. After an error of `write` the log must not be appended to. A synchronisation that failed
+/// fails all that follow, because the system reports a lost page once only.
 package final class RecordLogWriter {
   /// The id in the header, which seeds the checksums.
   package let fileID: UInt64

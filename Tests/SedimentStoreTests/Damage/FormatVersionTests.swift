@@ -55,7 +55,7 @@ struct FormatVersionTests {
     let length = Int(Self.word(try sample.disk.contents(of: file), at: first + 8) & 0xFFFF_FFFF)
     let third = first + (16 + length + 7) / 8 * 8 + 16
     for record in [first, third] {
-      try Self.check(.state, file, version: 7, supported: 3) { bytes in
+      try Self.check(.state, file, version: 7, supported: 4) { bytes in
         bytes[record + 16] = 7
         Self.sumRecord(at: record, of: &bytes)
       }
@@ -69,9 +69,9 @@ struct FormatVersionTests {
     let sample = try Self.sample.get()
     let file = try #require(sample.files(of: place).first { $0.hasSuffix(".checkpoint") })
     // The state's version stands behind the checkpoint's own and the time.
-    try Self.check(place, file, version: 4, supported: field == 0 ? 1 : 3) { bytes in
+    try Self.check(place, file, version: 5, supported: field == 0 ? 1 : 4) { bytes in
       let record = RecordLogFormat.headerBytes
-      bytes[record + 16 + field] = 4
+      bytes[record + 16 + field] = 5
       Self.sumRecord(at: record, of: &bytes)
     }
   }

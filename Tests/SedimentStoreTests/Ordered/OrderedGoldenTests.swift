@@ -8,7 +8,7 @@ import Testing
 @Suite("Golden stores with ordered keyspaces")
 struct OrderedGoldenTests {
   /// Formats that were released since there are ordered keyspaces.
-  static let formats = ["v2", "v3"]
+  static let formats = ["v2", "v3", "v4"]
   private static let rewritten = ProcessInfo.processInfo.environment["REWRITE_GOLDEN_STORE"]
 
   @Test("a golden state and checkpoint open, answer and go on", arguments: formats)
@@ -22,6 +22,7 @@ struct OrderedGoldenTests {
     #expect(logged.levels.tables.filter { !$0.isEmpty }.count >= 2)
     #expect(!state.writeLogs.isEmpty)
     if format != "v2" { try Self.checkThird(on: GoldenStoreTests.fixture(format)) }
+    if format == "v4" { try Self.checkFourth(on: GoldenStoreTests.fixture(format)) }
     try Self.check("/state", rounds: 3, on: disk)
     try StateStore.restore(
       checkpoint: CheckpointReference(path: "/backups"), to: "/restored", fileSystem: disk)
@@ -118,6 +119,36 @@ struct OrderedGoldenTests {
     }
   }
 
+  /// What the fourth format brought: tables of sorted input, one of which meets another.
+  private static func checkFourth(on disk: MemoryFileSystem) throws {
+    let state = try ReadOnlyStore.open(at: "/state", fileSystem: disk).state
+    let stored = try #require(state.orderedKeyspaces.first { $0.name == "sorted" })
+    #expect(stored.levels.tables.joined().count { $0.isIngested } == 2)
+    for _ in 0..<2 {
+      let store = try StateStore.open(at: "/state", options: options(), fileSystem: disk)
+      let sorted = try store.orderedKeyspace("sorted")
+      for number in 100..<200 {
+        let expected = number == 105 ? [1] : number % 10 == 0 ? [3] : [UInt8(number)]
+        #expect(try sorted.get(Array("\(number)".utf8)) == expected)
+      }
+      try store.compact()
+      try store.close()
+    }
+  }
+
+  private static func writeFourth(to store: StateStore) throws {
+    let sorted = try store.orderedKeyspace("sorted")
+    try sorted.ingest { input in
+      for number in 100..<200 { try input.add(Array("\(number)".utf8), [UInt8(number)]) }
+    }
+    try sorted.ingest { input in
+      for number in stride(from: 100, to: 200, by: 10) {
+        try input.add(Array("\(number)".utf8), [3])
+      }
+    }
+    try sorted.put(Array("105".utf8), [1])
+  }
+
   /// Writes a fixture with the present build: see `Fixtures/README.md`.
   @Test(
     "a new format's fixture with ordered keyspaces is written when asked for",
@@ -133,6 +164,7 @@ struct OrderedGoldenTests {
     try Self.write(round: 1, to: store)
     try store.checkpoint(to: "/backups")
     try Self.writeThird(to: store)
+    try Self.writeFourth(to: store)
     try Self.write(round: 2, to: store)
     try store.waitUntilIdle()
     try Self.keyspaces(store).logged.put(Self.key(1), Self.value(1, round: 2) ?? [])

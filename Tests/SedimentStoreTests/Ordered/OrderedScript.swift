@@ -11,7 +11,7 @@ import SedimentTestKit
 
 /// A step of a script with ordered keyspaces.
 enum OrderedOperation: CaseIterable {
-  case put, remove, batch, synchronized, flush, compact, commit, checkpoint, reopen
+  case put, remove, batch, synchronized, ingest, flush, compact, commit, checkpoint, reopen
 }
 
 /// See the file's header.
@@ -160,6 +160,7 @@ final class OrderedScript {
       }
     case .batch: try write(drawChanges(2...6))
     case .synchronized: try write(drawChanges(2...6), .synchronized)
+    case .ingest: for place in [draw(0...1), Self.unloggedPlace] { try ingest(place) }
     case .flush: try store?.flush()
     case .compact: try store?.compact()
     case .commit: try commit()
@@ -201,6 +202,32 @@ final class OrderedScript {
     try store.write(batch, durability: durability)
     contents = next
     if isLogged { noteAnswer(isDurable: durability == .synchronized) }
+  }
+
+  /// Brings sorted input into a keyspace, of one table or several.
+  func ingest(_ place: Int) throws {
+    guard store != nil else { return }
+    var entries: Model = [:]
+    for _ in 0..<draw(1...12) { entries[key()] = value() }
+    var next = contents
+    if place < 2 {
+      next.logged[place].merge(entries) { $1 }
+      history.append(next.logged)
+    } else {
+      next.unlogged.merge(entries) { $1 }
+    }
+    do {
+      try keyspaces[place].ingest { input in
+        let sorted = entries.sorted { $0.key.lexicographicallyPrecedes($1.key) }
+        for (key, value) in sorted { try input.add(key, value) }
+      }
+    } catch let error as StoreError {
+      if error.message.contains("has come in") { contents = next }
+      throw error
+    }
+    contents = next
+    // The manifest has it, and the log was synchronised before.
+    if place < 2 { noteAnswer(isDurable: true) }
   }
 
   /// The last of `history` was answered.

@@ -78,7 +78,8 @@ final class HashedFaultScript: FaultScript {
 final class OrderedFaultScript: FaultScript {
   private static let operations: [OrderedOperation] = [
     .put, .batch, .synchronized, .flush, .commit, .batch, .put, .flush, .synchronized, .compact,
-    .remove, .commit, .batch, .checkpoint, .put, .reopen, .synchronized, .batch, .flush, .commit,
+    .remove, .commit, .ingest, .batch, .checkpoint, .put, .reopen, .ingest, .synchronized, .batch,
+    .flush, .commit,
   ]
   private let script: OrderedScript
 

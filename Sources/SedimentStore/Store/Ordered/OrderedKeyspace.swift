@@ -51,6 +51,8 @@ public final class OrderedKeyspace: @unchecked Sendable {
   var flushedSequence: UInt64
   /// Whether tables or `flushedSequence` are not in the manifest yet.
   var needsRecording = false
+  /// When a memtable was filled last, by the store's clock.
+  var frozenAt: UInt64?
   /// Whether a flush is under way.
   var isFlushing = false
   /// Tables that take part in a merge.

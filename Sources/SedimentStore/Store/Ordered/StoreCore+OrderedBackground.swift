@@ -39,15 +39,31 @@ extension StoreCore {
   func pickMerge(_ keyspace: OrderedKeyspace) -> BackgroundTask? {
     // A snapshot may have gone meanwhile.
     dropHidden(of: keyspace)
-    guard let choice = pickChoice(keyspace) else { return nil }
+    guard let choice = pickChoice(keyspace, isBusy: isWrittenFast(keyspace)) else { return nil }
     keyspace.busy.formUnion(choice.inputs + choice.overlapped)
     return .mergeOrdered(keyspace, choice)
   }
 
-  private func pickChoice(_ keyspace: OrderedKeyspace) -> OrderedCompactionChoice? {
+  /// Whether a memtable was filled within the last seconds, and nobody waits until there is nothing
+  /// to do. The caller holds the monitor.
+  private func isWrittenFast(_ keyspace: OrderedKeyspace) -> Bool {
+    guard idleWaiters == 0, let frozenAt = keyspace.frozenAt else { return false }
+    return options.clock.monotonicNanos() &- frozenAt < Self.busyNanos
+  }
+
+  /// When merges may be due that were put off; `nil` when none were. The caller holds the monitor.
+  var nanosUntilQuiet: UInt64? {
+    orderedKeyspaces.contains { isWrittenFast($0) && pickChoice($0) != nil } ? Self.busyNanos : nil
+  }
+
+  private static let busyNanos: UInt64 = 5_000_000_000
+
+  private func pickChoice(
+    _ keyspace: OrderedKeyspace, isBusy: Bool = false
+  ) -> OrderedCompactionChoice? {
     let picker = picker(of: keyspace)
     let levels = mergeableLevels(keyspace)
-    if let choice = picker.pick(levels, busy: keyspace.busy) { return choice }
+    if let choice = picker.pick(levels, busy: keyspace.busy, isBusy: isBusy) { return choice }
     guard levels.removals.count > StoreOptions.rangeRemovalsMax, let oldest = levels.removals.first,
       !snapshots.isAnyOpen(before: oldest.sequence)
     else { return nil }
@@ -219,7 +235,7 @@ extension StoreCore {
   }
 
   /// Size at which a merge begins another table.
-  private var orderedTableBytes: UInt64 {
+  var orderedTableBytes: UInt64 {
     min(plan.tableBytes, options.orderedTableBytes)
   }
 

@@ -16,7 +16,8 @@ extension StoreCore {
     let share = plan.orderedMemtableBytes(keyspaces: keyspaces ?? keyspaceCount)
     let planned = min(share, options.orderedMemtableBytesMax)
     return try OrderedMemtable(
-      byteCount: max(planned, OrderedMemtable.byteCount(entries: entries, bytes: bytes)))
+      byteCount: max(planned, OrderedMemtable.byteCount(entries: entries, bytes: bytes)),
+      pool: orderedMemtableMemory)
   }
 
   /// Replaces a keyspace's active memtable by an empty one with room for a batch, and hands the old
@@ -32,6 +33,7 @@ extension StoreCore {
     if waits { try waitForRoom(keyspace) }
     monitor.withLock {
       keyspace.replaceMemtable(by: fresh, lastSequence: lastSequence)
+      if waits { keyspace.frozenAt = options.clock.monotonicNanos() }
       monitor.broadcast()
     }
     if keyspace.options.isLogged, waits { try turnLogOver(lastSequence: lastSequence) }

@@ -3,8 +3,9 @@ internal import CSedimentKernels
 /// What a lookup asks of the tables of an ordered keyspace before it reads of one: first and last
 /// key, and the filter.
 ///
-/// A trivial value, good as long as the `TableProbeMemory` it is of: while it is walked no reference
-/// is counted, for threads that read at the same time would pass the counts back and forth.
+/// A trivial value, good as long as the `TableProbeMemory` it is of: while it is walked no
+/// reference is counted, for threads that read at the same time would pass the counts back and
+/// forth.
 @safe
 struct TableProbes: BitwiseCopyable, @unchecked Sendable {
   // @unchecked because nothing of it changes.

@@ -1,10 +1,10 @@
 // Writes to the ordered keyspaces of a store, in one order.
 //
 // Whoever comes first leads: takes what waits behind, numbers it, writes it to the log, one record
-// a batch and one call for all, and synchronises when one of them wants that. Then it hands the lead
-// to the first that came meanwhile, who writes to the log while this one enters its group in the
-// memtables, publishes the last number and wakes the others. A step takes about a microsecond, less
-// than to wake a thread: so who waits looks around for as long before it sleeps.
+// a batch and one call for all, and synchronises when one of them wants that. Then it hands the
+// lead to the first that came meanwhile, who writes to the log while this one enters its group in
+// the memtables, publishes the last number and wakes the others. A step takes about a microsecond,
+// less than to wake a thread: so who waits looks around for as long before it sleeps.
 //
 // Invariants
 // 1. One thread leads at a time, and everything that writes to the log or replaces memtables does.
@@ -13,8 +13,8 @@
 // 4. Sequence numbers rise from record to record; a number is published after all below it.
 // 5. Who is alone leads, and nothing is being entered.
 //
-// Source: the group commit of LevelDB's and RocksDB's write thread; the second step beside the first
-// is RocksDB's `enable_pipelined_write`.
+// Source: the group commit of LevelDB's and RocksDB's write thread; the second step beside the
+// first is RocksDB's `enable_pipelined_write`.
 
 internal import CSedimentKernels
 internal import SedimentIO
@@ -337,6 +337,14 @@ final class WriteQueue: @unchecked Sendable {
     own.durability = durability
     let first = try number(own, of: store)
     try enter(own, first: first, of: store)
+  }
+
+  /// Takes numbers for writes that go neither to the log nor to a memtable, for a caller that is
+  /// alone, and publishes them once `body` has made visible what has them.
+  func number(_ count: Int, _ body: (_ first: UInt64) throws -> Void) rethrows {
+    try body(lastNumbered + 1)
+    lastNumbered += UInt64(count)
+    published.store(lastNumbered, ordering: .releasing)
   }
 
   // MARK: - Leading

@@ -194,7 +194,12 @@ private struct StateRepair {
     let saved = try salvage.write(to: target, plan)
     let entries = table.entryCount - min(saved.table?.entryCount ?? 0, table.entryCount)
     report.losses.append(RepairReport.Loss(damage, entries: entries, bytes: saved.lostBytes))
-    guard let written = saved.table else { return nil }
+    guard var written = saved.table else { return nil }
+    if table.isIngested {
+      written.isIngested = true
+      written.smallestSequence = table.smallestSequence
+      written.largestSequence = table.largestSequence
+    }
     report.rewrittenTables += 1
     report.savedEntries += written.entryCount
     return written

@@ -1,0 +1,189 @@
+// Entries in order of their keys, written to tables beside the keyspace.
+//
+// The tables have no sequence numbers: those are given when all of them come into the keyspace at
+// once (`StoreCore+Ingestion`). Until then nothing names the files.
+
+internal import SedimentIO
+
+/// Takes entries in rising order of keys; see `OrderedKeyspace.ingest`.
+public struct SortedInput: ~Copyable {
+  private let store: StoreCore
+  private let keyspace: OrderedKeyspace
+  private var table: OrderedTableWriter?
+  private var tableName = ""
+  private var finished: [OrderedTableMetadata] = []
+  private var lastKey = KeyCopy()
+  /// A value behind the time of its expiry.
+  private var expiring: [UInt8] = []
+  /// Entries that a table is expected to have.
+  private var expectedEntries = 0
+  /// Entries taken so far.
+  public private(set) var count = 0
+
+  init(_ keyspace: OrderedKeyspace) {
+    self.keyspace = keyspace
+    store = keyspace.store
+  }
+
+  /// Takes an entry, whose key is behind all before it. Both are copied.
+  ///
+  /// - Parameter timeToLive: how long it counts from now on; `nil` for the keyspace's own.
+  /// - Throws: `invalidArgument` when the key is not behind the last one, or one of the two is too
+  ///   long; `noSpace`, `inputOutput`. After an error nothing of the input comes in.
+  public mutating func add(
+    _ key: [UInt8], _ value: [UInt8], timeToLive: TimeToLive? = nil
+  ) throws(StoreError) {
+    try unsafe add(key.span.bytes, value.span.bytes, timeToLive: timeToLive)
+  }
+
+  /// Takes an entry, whose key is behind all before it. Both are copied.
+  ///
+  /// - Throws: as above.
+  public mutating func add(
+    _ key: RawSpan, _ value: RawSpan, timeToLive: TimeToLive? = nil
+  ) throws(StoreError) {
+    let expiresAt = try keyspace.expiry(timeToLive)
+    try unsafe key.withUnsafeBytes { key throws(StoreError) in
+      try unsafe value.withUnsafeBytes { value throws(StoreError) in
+        try unsafe check(key, value)
+        try wrapping {
+          guard let expiresAt else {
+            return try unsafe append(key, EntryTag(sequence: 0, kind: .put), value)
+          }
+          expiring.removeAll(keepingCapacity: true)
+          unsafe withUnsafeBytes(of: expiresAt.littleEndian) {
+            unsafe expiring.append(contentsOf: $0)
+          }
+          unsafe expiring.append(contentsOf: value)
+          let tag = EntryTag(sequence: 0, kind: .put, expires: true)
+          try unsafe expiring.withUnsafeBytes { try unsafe append(key, tag, $0) }
+        }
+      }
+    }
+  }
+
+  private func check(
+    _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
+  ) throws(StoreError) {
+    guard key.count <= EntryLayout.keyBytesMax else {
+      throw StoreError(
+        .invalidArgument, "a key of \(key.count) bytes is longer than \(EntryLayout.keyBytesMax)")
+    }
+    guard value.count <= BlockFormat.valueBytesMax - EntryExpiry.byteCount else {
+      throw StoreError(.invalidArgument, "a value of \(value.count) bytes is longer than 64 MiB")
+    }
+    guard count == 0 || (unsafe KeyOrder.compare(lastKey.bytes, key) < 0) else {
+      let shown = unsafe String(decoding: key.prefix(80), as: UTF8.self)
+      throw StoreError(
+        .invalidArgument,
+        "entry \(count + 1), key \(shown.debugDescription): not behind the one before; keys of "
+          + "sorted input rise")
+    }
+  }
+
+  private mutating func append(
+    _ key: UnsafeRawBufferPointer, _ tag: EntryTag, _ value: UnsafeRawBufferPointer
+  ) throws {
+    if (table?.estimatedFileBytes ?? 0) >= store.orderedTableBytes { try endTable() }
+    if !isInTable {
+      if expectedEntries == 0 {
+        // Values compress to half, mostly.
+        expectedEntries = 2 * Int(store.orderedTableBytes) / (key.count + value.count + 8) + 1
+      }
+      try beginTable()
+    }
+    unsafe lastKey.set(to: key)
+    count += 1
+    try unsafe table?.append(key: key, tag: tag, value: value)
+  }
+
+  private var isInTable: Bool {
+    switch table {
+    case .some: true
+    case .none: false
+    }
+  }
+
+  private mutating func beginTable() throws {
+    let number = store.allocateFileNumber()
+    tableName = number.tableName
+    store.beginFile(tableName)
+    table = try OrderedTableWriter(
+      directory: store.directory,
+      plan: OrderedTableWriter.Plan(
+        number: number, fileID: .random(in: .min ... .max), seed: store.seed,
+        expectedEntries: expectedEntries,
+        filterBitsPerKey: Int(keyspace.options.filterBitsPerKey),
+        compression: keyspace.options.compression))
+  }
+
+  private mutating func endTable() throws {
+    guard let writer = table.take() else { return }
+    guard let (metadata, file) = try writer.finishUnsynchronized() else { return }
+    tableName = ""
+    finished.append(metadata)
+    // The next one will have about as many.
+    expectedEntries = Int(metadata.entryCount) * 17 / 16
+    try store.noteUnsynchronized(file, named: metadata.number.tableName)
+  }
+
+  /// Brings what was taken into the keyspace.
+  mutating func install() throws {
+    try endTable()
+    guard !finished.isEmpty else { return }
+    try store.install(finished, in: keyspace)
+    finished = []
+  }
+
+  /// Removes what was written.
+  mutating func giveUp() {
+    table = nil
+    if !tableName.isEmpty { store.abandonFile(tableName) }
+    store.giveUp(finished.map(\.number))
+    finished = []
+  }
+}
+
+extension OrderedKeyspace {
+  /// Takes many entries in order of their keys, all at once: they go to tables without log and
+  /// memtable, and mostly to where no merge takes them up again.
+  ///
+  /// ```swift
+  /// try words.ingest { input in
+  ///   for (key, value) in sorted { try input.add(key, value) }
+  /// }
+  /// ```
+  ///
+  /// They count as one write, made when `body` has returned: a read sees all of them or none, and
+  /// where a key has a value, theirs is newer. Of a keyspace with a log they are durable when the
+  /// call returns, otherwise as of the next epoch.
+  ///
+  /// Writes of other threads go on while `body` runs, and wait while what they have in memory is
+  /// flushed, and the tables are opened.
+  ///
+  /// - Returns: how many came in.
+  /// - Throws: what `body` throws, and as `put`, and then nothing has come in; but where the
+  ///   message says that it has, only its record in the manifest is missing, which is made when it
+  ///   can be.
+  @discardableResult
+  public func ingest(_ body: (inout SortedInput) throws -> Void) throws -> Int {
+    try store.checkWritable()
+    var input = SortedInput(self)
+    do {
+      try body(&input)
+      try input.install()
+    } catch {
+      input.giveUp()
+      throw error is StoreError || !(error is FileError) ? error : StoreError(wrapping: error)
+    }
+    do throws(StoreError) {
+      try wrapping { try store.waitUntilRecorded(self) }
+    } catch {
+      throw StoreError(
+        error.code,
+        "what was ingested into \(name) has come in and is not durable yet: \(error.message)",
+        cause: error)
+    }
+    return input.count
+  }
+}
