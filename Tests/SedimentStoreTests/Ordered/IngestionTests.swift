@@ -149,6 +149,12 @@ struct IngestionTests {
     }
     #expect(
       try code { try $0.add([UInt8](repeating: 1, count: 70_000), []) } == .invalidArgument)
+    let ignored = try code { input in
+      try fill(&input)
+      try? input.add([7], [])
+      try? input.add([201], [])
+    }
+    #expect(ignored == .invalidArgument)
     #expect(throws: Own.self) {
       try keyspace.ingest { input in
         try fill(&input)

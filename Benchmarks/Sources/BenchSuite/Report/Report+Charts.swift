@@ -20,11 +20,15 @@ extension ReportGroup {
 
   private var workBars: [BarChart?] {
     [
-      bar("Events a second", .count) { record in record.figures.eventsPerSecond },
-      bar("CPU nanoseconds an event", .number(digits: 0)) { record in
-        record.figures.cpuNanosPerEvent
+      bar(isOrdered ? "Operations a second" : "Events a second", .count) { record in
+        record.figures.eventsPerSecond
       },
-      bar("Longest batch", .micros) { record in record.figures.latencyMaxMicros },
+      bar("CPU nanoseconds \(isOrdered ? "an operation" : "an event")", .number(digits: 0)) {
+        $0.figures.cpuNanosPerEvent
+      },
+      bar(isOrdered ? "Longest call" : "Longest batch", .micros) { record in
+        record.figures.latencyMaxMicros
+      },
     ]
   }
 
@@ -42,6 +46,8 @@ extension ReportGroup {
         } : nil,
     ]
   }
+
+  private var isOrdered: Bool { request.workload.isOrdered }
 
   private var writes: Bool {
     ![.lookupHit, .lookupMiss, .restart].contains(request.workload)
@@ -64,7 +70,9 @@ extension ReportGroup {
 
   private var course: LineChart {
     LineChart(
-      title: "Throughput as the run proceeds", xTitle: "events decided", yTitle: "events/s",
+      title: "Throughput as the run proceeds",
+      xTitle: isOrdered ? "operations done" : "events decided",
+      yTitle: isOrdered ? "operations/s" : "events/s",
       series: summaries.map { summary in
         LineChart.Series(name: summary.engine, points: summary.medianRun.speeds)
       })
@@ -82,7 +90,7 @@ extension ReportGroup {
     _ title: String, _ unit: String, _ value: @escaping (CoursePoint) -> UInt64
   ) -> LineChart {
     LineChart(
-      title: title, xTitle: "events decided", yTitle: unit,
+      title: title, xTitle: isOrdered ? "operations done" : "events decided", yTitle: unit,
       series: summaries.map { summary in
         LineChart.Series(
           name: summary.engine,
@@ -95,7 +103,7 @@ extension ReportGroup {
   /// The x axis is the share of batches that take longer, from half to one in 100,000.
   private var latencies: LineChart {
     LineChart(
-      title: "Latency of a batch", xTitle: "percentile", yTitle: "from submission to answer",
+      title: isOrdered ? "Latency of a call" : "Latency of a batch", xTitle: "percentile", yTitle: "from submission to answer",
       series: summaries.map { summary in
         let points = summary.medianRun.details.latencyCurve.compactMap {
           point -> (x: Double, y: Double)? in
@@ -131,7 +139,7 @@ extension Report {
 
   private static func growthChart(_ groups: [ReportGroup]) -> LineChart {
     let request = groups[0].request
-    let title = groups[0].title + ", \(request.threads) threads" + (request.isCold ? ", cold" : "")
+    let title = groups[0].title + ", \(threadsText(request.threads))" + (request.isCold ? ", cold" : "")
     var names: [String] = []
     var points: [String: [(x: Double, y: Double)]] = [:]
     for group in groups.sorted(by: { $0.request.events < $1.request.events }) {

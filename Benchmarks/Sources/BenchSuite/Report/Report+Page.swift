@@ -46,7 +46,7 @@ extension Report {
       + "<th>the first against the others</th></tr></thead><tbody>\(rows.joined())</tbody></table>"
   }
 
-  private static func merit(_ summary: EngineSummary) -> String {
+  static func merit(_ summary: EngineSummary) -> String {
     summary.workload == .restart
       ? inMicros(summary.wallSeconds * 1e6) : AxisText.count(summary.eventsPerSecond) + "/s"
   }

@@ -63,7 +63,7 @@ struct ReportGroup {
 
   var conditionWords: [String] {
     var words = [
-      "\(grouped(request.events)) events", "\(request.threads) threads",
+      "\(grouped(request.events)) events", threadsText(request.threads),
       "batches of \(grouped(UInt64(request.batch)))",
       "\(inBytes(UInt64(request.memory))) for Sediment",
     ]
@@ -131,6 +131,7 @@ struct Report {
   var markdown: String {
     var lines = ["# Benchmarks", ""]
     for source in sources { lines += ["```", source.machine.trimmed, "```", ""] }
+    if groups.count > 1 { lines += overviewTable }
     for group in groups {
       lines += ["## \(group.title)", "", group.conditions, ""]
       if let complaint = group.complaint { lines += ["**\(complaint)**", ""] }
@@ -149,7 +150,22 @@ struct Report {
     lines += ["```", ""]
     return lines.joined(separator: "\n")
   }
+
+  /// A line for every comparison.
+  private var overviewTable: [String] {
+    let rows = groups.map { group in
+      let speeds = group.summaries.map { "\($0.engine) \(Self.merit($0))" }
+      let columns = [
+        group.title, "\(grouped(group.request.events)), \(threadsText(group.request.threads))",
+        speeds.joined(separator: ", "), group.complaint ?? group.ratios.joined(separator: ", "),
+      ]
+      return "| " + columns.joined(separator: " | ") + " |"
+    }
+    return ["| workload | events, threads | speed | the first is |", "|---|---|---|---|"] + rows + [""]
+  }
 }
+
+func threadsText(_ count: Int) -> String { count == 1 ? "1 thread" : "\(count) threads" }
 
 extension String {
   var trimmed: String { trimmingCharacters(in: .whitespacesAndNewlines) }

@@ -79,7 +79,7 @@ struct ResultTable {
     guard let record = summaries.first?.records.first else { return "" }
     let runs = summaries.map(\.records.count).max() ?? 1
     return "\(record.figures.workload), \(record.figures.mode), "
-      + "\(grouped(record.request.events)) events, \(record.figures.threads) threads"
+      + "\(grouped(record.request.events)) events, \(threadsText(record.figures.threads))"
       + (runs > 1 ? ", medians of \(runs) runs" : "")
   }
 }

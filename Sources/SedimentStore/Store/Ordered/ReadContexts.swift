@@ -52,7 +52,7 @@ final class ReadContexts: Sendable {
   var view: OrderedView { published.withLock { $0.view } }
 
   /// Has reads that begin from now on see another view, and lets go of the one before as far as no
-  /// read has it. One thread at a time.
+  /// read has it. The caller holds the store's monitor.
   func publish(_ view: OrderedView) {
     let next = number.load(ordering: .relaxed) + 1
     published.withLock { $0 = LentView(view, number: next) }

@@ -15,6 +15,8 @@ public struct SortedInput: ~Copyable {
   private var lastKey = KeyCopy()
   /// A value behind the time of its expiry.
   private var expiring: [UInt8] = []
+  /// The first error, which all that follows ends with.
+  private var failure: StoreError?
   /// Entries that a table is expected to have.
   private var expectedEntries = 0
   /// Entries taken so far.
@@ -41,6 +43,18 @@ public struct SortedInput: ~Copyable {
   /// - Throws: as above.
   public mutating func add(
     _ key: RawSpan, _ value: RawSpan, timeToLive: TimeToLive? = nil
+  ) throws(StoreError) {
+    if let failure { throw failure }
+    do throws(StoreError) {
+      try take(key, value, timeToLive)
+    } catch {
+      failure = error
+      throw error
+    }
+  }
+
+  private mutating func take(
+    _ key: RawSpan, _ value: RawSpan, _ timeToLive: TimeToLive?
   ) throws(StoreError) {
     let expiresAt = try keyspace.expiry(timeToLive)
     try unsafe key.withUnsafeBytes { key throws(StoreError) in
@@ -129,6 +143,7 @@ public struct SortedInput: ~Copyable {
 
   /// Brings what was taken into the keyspace.
   mutating func install() throws {
+    if let failure { throw failure }
     try endTable()
     guard !finished.isEmpty else { return }
     try store.install(finished, in: keyspace)
