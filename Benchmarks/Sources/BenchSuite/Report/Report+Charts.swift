@@ -103,7 +103,8 @@ extension ReportGroup {
   /// The x axis is the share of batches that take longer, from half to one in 100,000.
   private var latencies: LineChart {
     LineChart(
-      title: isOrdered ? "Latency of a call" : "Latency of a batch", xTitle: "percentile", yTitle: "from submission to answer",
+      title: isOrdered ? "Latency of a call" : "Latency of a batch", xTitle: "percentile",
+      yTitle: "from submission to answer",
       series: summaries.map { summary in
         let points = summary.medianRun.details.latencyCurve.compactMap {
           point -> (x: Double, y: Double)? in
@@ -139,7 +140,8 @@ extension Report {
 
   private static func growthChart(_ groups: [ReportGroup]) -> LineChart {
     let request = groups[0].request
-    let title = groups[0].title + ", \(threadsText(request.threads))" + (request.isCold ? ", cold" : "")
+    let title =
+      groups[0].title + ", \(threadsText(request.threads))" + (request.isCold ? ", cold" : "")
     var names: [String] = []
     var points: [String: [(x: Double, y: Double)]] = [:]
     for group in groups.sorted(by: { $0.request.events < $1.request.events }) {

@@ -161,7 +161,8 @@ struct Report {
       ]
       return "| " + columns.joined(separator: " | ") + " |"
     }
-    return ["| workload | events, threads | speed | the first is |", "|---|---|---|---|"] + rows + [""]
+    let head = ["| workload | events, threads | speed | the first is |", "|---|---|---|---|"]
+    return head + rows + [""]
   }
 }
 
