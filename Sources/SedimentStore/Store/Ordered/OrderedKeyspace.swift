@@ -9,7 +9,7 @@
 // 2. Only whoever leads the writes writes to the active memtable, or replaces it.
 //
 // Concurrency: any thread may call anything. What maintenance changes is guarded by the store's
-// monitor; the view is published behind a lock of its own.
+// monitor; reads take the view from contexts of their threads' own (`ReadContexts`).
 
 internal import SedimentIO
 internal import Synchronization

@@ -58,7 +58,9 @@ final class ReadContexts: Sendable {
     published.withLock { $0 = LentView(view, number: next) }
     number.store(next, ordering: .releasing)
     for stack in stacks {
-      stack.contexts.withLock { for context in $0 { context.lent = nil } }
+      // With the last view that has a table goes its file; not under this lock.
+      let stale = stack.contexts.withLock { $0.compactMap { $0.lent.take() } }
+      withExtendedLifetime(stale) {}
     }
   }
 
@@ -84,10 +86,12 @@ final class ReadContexts: Sendable {
 
   @inline(__always)
   private func giveBack(_ context: ReadContext, to stack: Stack) {
-    stack.contexts.withLock { contexts in
+    let stale = stack.contexts.withLock { contexts -> LentView? in
       // Under the lock, so that whoever publishes another view meets it here or comes first.
-      if context.lent?.number != number.load(ordering: .acquiring) { context.lent = nil }
+      let isStale = context.lent?.number != number.load(ordering: .acquiring)
       if contexts.count < Self.contextsMax { contexts.append(context) }
+      return isStale ? context.lent.take() : nil
     }
+    withExtendedLifetime(stale) {}
   }
 }
