@@ -297,6 +297,7 @@ public final class StateStore: Sendable {
 
   /// Ends background work and releases the directory. What no epoch has made durable is dropped.
   public func close() throws(StoreError) {
+    try core.checkIsNotIngesting()
     let isFirst = life.withLock { life -> Bool in
       defer { life.isOpen = false }
       return life.isOpen

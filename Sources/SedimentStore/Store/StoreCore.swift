@@ -56,6 +56,8 @@ final class StoreCore: @unchecked Sendable {
   private let isHalted = Atomic(false)
   /// Callers who wait until there is nothing to do.
   var idleWaiters = 0
+  /// The threads that write tables of sorted input.
+  var ingesting: [UInt] = []
   private var nextFileNumber: UInt64
   /// Names of tables and logs in the directory that are or were part of the state.
   private var present: Set<String> = []
@@ -183,6 +185,7 @@ final class StoreCore: @unchecked Sendable {
     monitor.withLock {
       while keyspaces.contains(where: { $0.shards.contains { !$0.busyRuns.isEmpty } })
         || orderedKeyspaces.contains(where: { !$0.busy.isEmpty })
+        || ingesting.contains(where: { $0 != SystemThread.current })
       {
         monitor.wait()
       }

@@ -190,6 +190,29 @@ struct IngestionTests {
     #expect(keyspace.tableEntryCount == 1)
   }
 
+  @Test func closingWaitsForItAndTheNextOpeningMeetsNoneOfItsFiles() throws {
+    let fileSystem = MemoryFileSystem()
+    let store = try Self.open(fileSystem)
+    let keyspace = try store.orderedKeyspace("k")
+    try keyspace.put([1], [1])
+    var closing: JoinedThread?
+    let error = try #require(throws: StoreError.self) {
+      try keyspace.ingest { input in
+        try input.add([0], [2])
+        #expect(throws: StoreError.self) { try store.close() }
+        closing = try JoinedThread { try? store.close() }
+        for number in 0..<1_000_000 {
+          try input.add([1, UInt8(number >> 16), UInt8(number >> 8 & 255), UInt8(number & 255)], [])
+        }
+      }
+    }
+    #expect(error.code == .closed)
+    closing?.join()
+    let names = try fileSystem.openDirectory(at: "/state", creating: false).entries().map(\.name)
+    #expect(!names.contains { $0.hasSuffix(".sst") })
+    try Self.check(try Self.open(fileSystem).orderedKeyspace("k"), [[1]: [1]])
+  }
+
   private static func key(_ number: Int) -> [UInt8] {
     [1, UInt8(number & 255), UInt8(number >> 8)]
   }

@@ -46,6 +46,8 @@ public struct SortedInput: ~Copyable {
   ) throws(StoreError) {
     if let failure { throw failure }
     do throws(StoreError) {
+      // Whoever closes the store waits.
+      try store.checkWritable()
       try take(key, value, timeToLive)
     } catch {
       failure = error
@@ -174,7 +176,7 @@ extension OrderedKeyspace {
   /// call returns, otherwise as of the next epoch.
   ///
   /// Writes of other threads go on while `body` runs, and wait while what they have in memory is
-  /// flushed, and the tables are opened.
+  /// flushed, and the tables are opened. Closing the store waits for `body`, whose next `add` throws.
   ///
   /// - Returns: how many came in.
   /// - Throws: what `body` throws, and as `put`, and then nothing has come in; but where the
@@ -182,14 +184,16 @@ extension OrderedKeyspace {
   ///   can be.
   @discardableResult
   public func ingest(_ body: (inout SortedInput) throws -> Void) throws -> Int {
-    try store.checkWritable()
-    var input = SortedInput(self)
-    do {
-      try body(&input)
-      try input.install()
-    } catch {
-      input.giveUp()
-      throw error is StoreError || !(error is FileError) ? error : StoreError(wrapping: error)
+    let count = try store.ingesting {
+      var input = SortedInput(self)
+      do {
+        try body(&input)
+        try input.install()
+      } catch {
+        input.giveUp()
+        throw error is FileError ? StoreError(wrapping: error) : error
+      }
+      return input.count
     }
     do throws(StoreError) {
       try wrapping { try store.waitUntilRecorded(self) }
@@ -199,6 +203,6 @@ extension OrderedKeyspace {
         "what was ingested into \(name) has come in and is not durable yet: \(error.message)",
         cause: error)
     }
-    return input.count
+    return count
   }
 }

@@ -8,6 +8,31 @@
 internal import SedimentIO
 
 extension StoreCore {
+  /// Runs `body`, which writes tables of sorted input; closing the store waits for its end. The
+  /// numbers of the files are not in the manifest: whoever opens the store next may give them out.
+  func ingesting<Answer>(_ body: () throws -> Answer) throws -> Answer {
+    let thread = SystemThread.current
+    try monitor.withLock {
+      if let failure { throw failure }
+      if isStopping { throw Self.closed }
+      ingesting.append(thread)
+    }
+    defer {
+      monitor.withLock {
+        if let index = ingesting.firstIndex(of: thread) { ingesting.remove(at: index) }
+        monitor.broadcast()
+      }
+    }
+    return try body()
+  }
+
+  /// Throws where the calling thread brings sorted input: it would wait for itself.
+  func checkIsNotIngesting() throws(StoreError) {
+    guard monitor.withLock({ ingesting.contains(SystemThread.current) }) else { return }
+    throw StoreError(
+      .invalidArgument, "a store cannot be closed from within `ingest`: return from it first")
+  }
+
   /// Brings tables into a keyspace, which are complete and that nobody names.
   ///
   /// - Throws: and then none of them is in the keyspace.
