@@ -202,7 +202,8 @@ struct IngestionTests {
         #expect(throws: StoreError.self) { try store.close() }
         closing = try JoinedThread { try? store.close() }
         for number in 0..<1_000_000 {
-          try input.add([1, UInt8(number >> 16), UInt8(number >> 8 & 255), UInt8(number & 255)], [])
+          let key = [16, 8, 0].map { UInt8(truncatingIfNeeded: number >> $0) }
+          try input.add([1] + key, [])
         }
       }
     }

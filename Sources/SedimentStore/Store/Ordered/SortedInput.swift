@@ -176,7 +176,8 @@ extension OrderedKeyspace {
   /// call returns, otherwise as of the next epoch.
   ///
   /// Writes of other threads go on while `body` runs, and wait while what they have in memory is
-  /// flushed, and the tables are opened. Closing the store waits for `body`, whose next `add` throws.
+  /// flushed, and the tables are opened. Closing the store waits for `body`, whose next `add`
+  /// throws.
   ///
   /// - Returns: how many came in.
   /// - Throws: what `body` throws, and as `put`, and then nothing has come in; but where the
