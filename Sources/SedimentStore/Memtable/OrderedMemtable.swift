@@ -42,6 +42,29 @@ package final class OrderedMemtable: @unchecked Sendable {
   /// What the removal of a range weighs whose bounds have so many bytes.
   package static func removalWeight(bytes: Int) -> Int { 1 + bytes / 1024 }
 
+  /// What writes need of a memtable.
+  package struct Need: Sendable {
+    /// Entries and removals of ranges.
+    package var entries: Int
+    /// Of keys and values, times of expiry counted.
+    package var bytes: Int
+    /// Of the removals of ranges among them, together.
+    package var removalWeight: Int
+
+    /// Nothing, where nothing is said.
+    package init(entries: Int = 0, bytes: Int = 0, removalWeight: Int = 0) {
+      self.entries = entries
+      self.bytes = bytes
+      self.removalWeight = removalWeight
+    }
+
+    package static func += (sum: inout Need, other: Need) {
+      sum.entries += other.entries
+      sum.bytes += other.bytes
+      sum.removalWeight += other.removalWeight
+    }
+  }
+
   /// Removals of ranges, and what they hide; the map is made when it is asked for.
   private struct Removals {
     var list: [RangeRemoval] = []
@@ -128,16 +151,13 @@ package final class OrderedMemtable: @unchecked Sendable {
   /// Bytes in use, as of the writer's last entry; for any thread.
   package var usedBytes: Int { publishedBytes.load(ordering: .relaxed) }
 
-  /// Whether entries with so many bytes of keys and values, times of expiry counted, surely fit;
-  /// for any thread.
-  ///
-  /// - Parameter removalWeight: that of the removals of ranges among them, together.
-  package func fits(entries: Int, bytes: Int, removalWeight: Int = 0) -> Bool {
-    let weight = self.removalWeight.load(ordering: .relaxed)
-    if removalWeight > 0 && weight > 0 && weight + removalWeight > Self.removalWeightMax {
+  /// Whether what is to be written surely fits; for any thread.
+  package func fits(_ need: Need) -> Bool {
+    let weight = removalWeight.load(ordering: .relaxed)
+    if need.removalWeight > 0, weight > 0, weight + need.removalWeight > Self.removalWeightMax {
       return false
     }
-    return entries * OrderedMemtableCore.entryBytesMax(key: 7, value: 0) + bytes
+    return need.entries * OrderedMemtableCore.entryBytesMax(key: 7, value: 0) + need.bytes
       <= core.byteCount - usedBytes
   }
 

@@ -45,6 +45,50 @@ struct OrderedCompactionPickerTests {
     #expect(pick("0: 3 a-z 9, 2 a-z 9, 1 a-z 9") == "nothing")
   }
 
+  @Test func tablesOfLevel0ThatMeetNoOtherMove() {
+    #expect(
+      pick("0: 4 s-t 9, 3 o-p 9, 2 k-l 9, 1 a-c 9\n6: 10 e-f 99") == "0→6 [4 3 2 1] onto [] moves")
+    // One meets another, one what is below.
+    let some = "0: 5 s-t 9, 4 o-q 9, 3 p-p 9, 2 k-l 9, 1 a-c 9\n6: 10 b-f 99"
+    #expect(pick(some) == "0→6 [5 2] onto [] moves")
+    // What is being merged may come to lie around them.
+    #expect(pick(some, busy: [1]) == "nothing")
+  }
+
+  @Test func level0GathersWhileWritesComeFastAndTheBaseIsLarge() {
+    func pickBusy(_ count: Int, baseBytes: Int) -> String {
+      let tables = (1...count).reversed().map { "\($0) a-z 9" }.joined(separator: ", ")
+      return describe(
+        picker.pick(levels("0: \(tables)\n6: 90 a-z \(baseBytes)"), isBusy: true))
+    }
+    #expect(pickBusy(4, baseBytes: 200) == "nothing")
+    #expect(pickBusy(4, baseBytes: 100) == "0→6 [4 3 2 1] onto [90] at the bottom")
+    #expect(pickBusy(7, baseBytes: 200) == "nothing")
+    #expect(pickBusy(8, baseBytes: 200).hasSuffix("onto [90] at the bottom"))
+    #expect(pickBusy(11, baseBytes: 900) == "nothing")
+    #expect(pickBusy(12, baseBytes: 900).hasSuffix("onto [90] at the bottom"))
+    #expect(pick("0: 4 a-z 9, 3 a-z 9, 2 a-z 9, 1 a-z 9\n6: 90 a-z 900") != "nothing")
+  }
+
+  @Test func whatComesFromOutsideGoesAsDeepAsItMeetsNothing() {
+    func level(_ first: String, _ last: String, _ text: String, busy: [UInt64] = []) -> Int {
+      picker.level(
+        for: KeyRange(first: Array(first.utf8), last: Array(last.utf8)), in: levels(text),
+        busy: Set(busy.map { FileNumber($0) }))
+    }
+    #expect(level("a", "z", "") == 6)
+    #expect(level("c", "d", "6: 1 a-b 50, 2 e-f 50") == 6)
+    #expect(level("b", "d", "6: 1 a-b 50, 2 e-f 50") == 0)
+    #expect(level("c", "d", "0: 3 d-k 9\n6: 1 a-b 50, 2 e-f 50") == 0)
+    // Five is the base: it lies above what it meets.
+    let two = "5: 3 m-n 90\n6: 1 a-f 1000, 2 p-q 50"
+    #expect(level("c", "d", two) == 5)
+    #expect(level("m", "m", two) == 0)
+    #expect(level("g", "h", two) == 6)
+    #expect(level("c", "d", "6: 1 a-b 50, 2 e-f 50", busy: [1, 2]) == 0)
+    #expect(level("x", "y", "6: 1 a-b 50, 2 e-f 50", busy: [1, 2]) == 6)
+  }
+
   @Test func level0GoesToTheLastLevelWhileThatIsSmall() {
     #expect(
       pick("0: 4 m-p 9, 3 a-z 9, 2 a-c 9, 1 a-z 9\n6: 10 a-b 99, 11 c-k 99, 12 zz-zzz 99")

@@ -72,7 +72,8 @@ struct OrderedMemtableTests {
       let entry = OrderedEntry(
         key: Array("key \(number)".utf8), tag: EntryTag(sequence: UInt64(number), kind: .put),
         value: [UInt8](repeating: 7, count: 20))
-      let surelyFits = memtable.fits(entries: 1, bytes: entry.key.count + entry.value.count)
+      let surelyFits = memtable.fits(
+        OrderedMemtable.Need(entries: 1, bytes: entry.key.count + entry.value.count))
       let isIn = unsafe entry.withBytes {
         unsafe memtable.insert(key: $0, tag: entry.tag, value: $1)
       }

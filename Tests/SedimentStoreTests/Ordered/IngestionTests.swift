@@ -190,6 +190,33 @@ struct IngestionTests {
     #expect(keyspace.tableEntryCount == 1)
   }
 
+  @Test(arguments: [true, false])
+  func itComesInWhileAnEpochIsPendingAndDoesNotBelongToIt(isLogged: Bool) throws {
+    let fileSystem = MemoryFileSystem()
+    let store = try Self.open(fileSystem)
+    let options = OrderedKeyspaceOptions(isLogged: isLogged)
+    let keyspace = try store.orderedKeyspace("k", options)
+    var model = Self.entries(stride(from: 0, to: 200, by: 2), 1)
+    for (key, value) in model { try keyspace.put(key, value) }
+    let before = model
+    let pending = try store.beginEpoch()
+    let input = Self.entries(stride(from: 1, to: 200, by: 2), 2)
+    try Self.ingest(input, into: keyspace)
+    model.merge(input) { $1 }
+    try Self.check(keyspace, model)
+    _ = try pending.commit()
+    if !isLogged {
+      let crashed = try Self.open(fileSystem.crashed(.nothing))
+      try Self.check(try crashed.orderedKeyspace("k", options), before)
+    }
+    try store.waitUntilIdle()
+    try store.compact()
+    try Self.check(keyspace, model)
+    if !isLogged { try store.commitEpoch() }
+    let crashed = try Self.open(fileSystem.crashed(.nothing))
+    try Self.check(try crashed.orderedKeyspace("k", options), model)
+  }
+
   @Test func closingWaitsForItAndTheNextOpeningMeetsNoneOfItsFiles() throws {
     let fileSystem = MemoryFileSystem()
     let store = try Self.open(fileSystem)

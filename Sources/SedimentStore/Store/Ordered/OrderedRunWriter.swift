@@ -37,9 +37,7 @@ struct OrderedRunWriter: ~Copyable {
   private var operands = MergeOperands(.newestFirst)
   /// More bytes than this are not held back.
   private static let operandBytesMax = 4 << 20
-  private var table: OrderedTableWriter?
-  private var tableName = ""
-  private var finished: [OrderedTableMetadata] = []
+  private var tables: OrderedTableSeries
   /// The key of the entry before, and whether anything of it was written.
   private var lastKey = KeyCopy()
   private var hasWrittenKey = false
@@ -56,6 +54,7 @@ struct OrderedRunWriter: ~Copyable {
     self.rules = rules
     self.store = store
     self.keyspace = keyspace
+    tables = OrderedTableSeries(of: keyspace)
     self.tableBytesMax = tableBytesMax
     let tables = tableBytesMax == .max ? 1 : expectedBytes / tableBytesMax + 1
     expectedEntriesPerTable = expectedEntries / Int(tables) + 1
@@ -75,12 +74,10 @@ struct OrderedRunWriter: ~Copyable {
     do {
       try writeEntries(&cursor, givesWay: givesWay)
       try endKey()
-      try endTable()
-      return try finished.map { try store.open($0) }
+      try tables.endTable()
+      return try tables.finished.map { try store.open($0) }
     } catch {
-      table = nil
-      if !tableName.isEmpty { store.abandonFile(tableName) }
-      store.giveUp(finished.map(\.number))
+      tables.giveUp()
       throw error
     }
   }
@@ -240,38 +237,10 @@ struct OrderedRunWriter: ~Copyable {
 
   /// Writes a version of the key.
   private mutating func append(_ tag: EntryTag, _ value: UnsafeRawBufferPointer) throws {
-    if !hasWrittenKey, (table?.estimatedFileBytes ?? 0) >= tableBytesMax { try endTable() }
+    if !hasWrittenKey, tables.tableBytes >= tableBytesMax { try tables.endTable() }
     hasWrittenKey = true
-    if !isInTable { try beginTable() }
-    try unsafe table?.append(key: lastKey.bytes, tag: tag, value: value)
-  }
-
-  private var isInTable: Bool {
-    switch table {
-    case .some: true
-    case .none: false
-    }
-  }
-
-  private mutating func beginTable() throws {
-    let number = store.allocateFileNumber()
-    tableName = number.tableName
-    store.beginFile(tableName)
-    table = try OrderedTableWriter(
-      directory: store.directory,
-      plan: OrderedTableWriter.Plan(
-        number: number, fileID: .random(in: .min ... .max), seed: store.seed,
-        expectedEntries: expectedEntriesPerTable,
-        filterBitsPerKey: Int(keyspace.options.filterBitsPerKey),
-        compression: keyspace.options.compression))
-  }
-
-  private mutating func endTable() throws {
-    guard let writer = table.take() else { return }
-    guard let (metadata, file) = try writer.finishUnsynchronized() else { return }
-    tableName = ""
-    finished.append(metadata)
-    try store.noteUnsynchronized(file, named: metadata.number.tableName)
+    try unsafe tables.append(
+      lastKey.bytes, tag, value, expectedEntries: expectedEntriesPerTable)
   }
 }
 

@@ -18,8 +18,6 @@ final class OpenLevels: Sendable {
   let metadata: OrderedLevels
   /// As in `metadata`.
   let tables: [[OpenOrderedTable]]
-  /// Whether there is none at all.
-  let isEmpty: Bool
   /// What the removals in `metadata` hide.
   let removals: RangeRemovalMap
   /// Of `tables`.
@@ -36,7 +34,6 @@ final class OpenLevels: Sendable {
         return open
       }
     }
-    isEmpty = tables.allSatisfy(\.isEmpty)
     removals = RangeRemovalMap(metadata.removals)
     probeMemory = TableProbeMemory(tables.map { $0.map(\.reader) })
     probes = probeMemory.probes

@@ -9,9 +9,7 @@ internal import SedimentIO
 public struct SortedInput: ~Copyable {
   private let store: StoreCore
   private let keyspace: OrderedKeyspace
-  private var table: OrderedTableWriter?
-  private var tableName = ""
-  private var finished: [OrderedTableMetadata] = []
+  private var tables: OrderedTableSeries
   private var lastKey = KeyCopy()
   /// A value behind the time of its expiry.
   private var expiring: [UInt8] = []
@@ -25,6 +23,7 @@ public struct SortedInput: ~Copyable {
   init(_ keyspace: OrderedKeyspace) {
     self.keyspace = keyspace
     store = keyspace.store
+    tables = OrderedTableSeries(of: keyspace)
   }
 
   /// Takes an entry, whose key is behind all before it. Both are copied.
@@ -100,65 +99,29 @@ public struct SortedInput: ~Copyable {
   private mutating func append(
     _ key: UnsafeRawBufferPointer, _ tag: EntryTag, _ value: UnsafeRawBufferPointer
   ) throws {
-    if (table?.estimatedFileBytes ?? 0) >= store.orderedTableBytes { try endTable() }
-    if !isInTable {
-      if expectedEntries == 0 {
-        // Values compress to half, mostly.
-        expectedEntries = 2 * Int(store.orderedTableBytes) / (key.count + value.count + 8) + 1
-      }
-      try beginTable()
+    if expectedEntries == 0 {
+      // Values compress to half, mostly.
+      expectedEntries = 2 * Int(store.orderedTableBytes) / (key.count + value.count + 8) + 1
+    }
+    if tables.tableBytes >= store.orderedTableBytes {
+      try tables.endTable()
+      // The next one will have about as many.
+      expectedEntries = Int(tables.finished.last?.entryCount ?? 0) * 17 / 16
     }
     unsafe lastKey.set(to: key)
     count += 1
-    try unsafe table?.append(key: key, tag: tag, value: value)
-  }
-
-  private var isInTable: Bool {
-    switch table {
-    case .some: true
-    case .none: false
-    }
-  }
-
-  private mutating func beginTable() throws {
-    let number = store.allocateFileNumber()
-    tableName = number.tableName
-    store.beginFile(tableName)
-    table = try OrderedTableWriter(
-      directory: store.directory,
-      plan: OrderedTableWriter.Plan(
-        number: number, fileID: .random(in: .min ... .max), seed: store.seed,
-        expectedEntries: expectedEntries,
-        filterBitsPerKey: Int(keyspace.options.filterBitsPerKey),
-        compression: keyspace.options.compression))
-  }
-
-  private mutating func endTable() throws {
-    guard let writer = table.take() else { return }
-    guard let (metadata, file) = try writer.finishUnsynchronized() else { return }
-    tableName = ""
-    finished.append(metadata)
-    // The next one will have about as many.
-    expectedEntries = Int(metadata.entryCount) * 17 / 16
-    try store.noteUnsynchronized(file, named: metadata.number.tableName)
+    try unsafe tables.append(key, tag, value, expectedEntries: expectedEntries)
   }
 
   /// Brings what was taken into the keyspace.
   mutating func install() throws {
     if let failure { throw failure }
-    try endTable()
-    guard !finished.isEmpty else { return }
-    try store.install(finished, in: keyspace)
-    finished = []
+    try tables.endTable()
+    if !tables.finished.isEmpty { try store.install(tables.finished, in: keyspace) }
   }
 
   /// Removes what was written.
-  mutating func giveUp() {
-    table = nil
-    if !tableName.isEmpty { store.abandonFile(tableName) }
-    store.giveUp(finished.map(\.number))
-    finished = []
-  }
+  mutating func giveUp() { tables.giveUp() }
 }
 
 extension OrderedKeyspace {
@@ -173,7 +136,8 @@ extension OrderedKeyspace {
   ///
   /// They count as one write, made when `body` has returned: a read sees all of them or none, and
   /// where a key has a value, theirs is newer. Of a keyspace with a log they are durable when the
-  /// call returns, otherwise as of the next epoch.
+  /// call returns, or soon after the commit of an epoch that is pending; otherwise as of the next
+  /// epoch.
   ///
   /// Writes of other threads go on while `body` runs, and wait while what they have in memory is
   /// flushed, and the tables are opened. Closing the store waits for `body`, whose next `add`
@@ -189,10 +153,10 @@ extension OrderedKeyspace {
       var input = SortedInput(self)
       do {
         try body(&input)
-        try input.install()
+        try wrapping { try input.install() }
       } catch {
         input.giveUp()
-        throw error is FileError ? StoreError(wrapping: error) : error
+        throw error
       }
       return input.count
     }

@@ -95,12 +95,15 @@ extension StoreCore {
     }
   }
 
-  /// Waits until the manifest has what a keyspace with a log has in its tables.
+  /// Waits until the manifest has what a keyspace with a log has in its tables; not for the commit
+  /// of an epoch, which may be the caller's to make.
   func waitUntilRecorded(_ keyspace: OrderedKeyspace) throws {
     guard keyspace.options.isLogged else { return }
     let start = options.clock.monotonicNanos()
     try monitor.withLock {
-      while keyspace.needsRecording || isRecording { try waitForProgress(since: start) }
+      while (keyspace.needsRecording && !hasPendingEpoch) || isRecording {
+        try waitForProgress(since: start)
+      }
       if let failure { throw failure }
     }
   }

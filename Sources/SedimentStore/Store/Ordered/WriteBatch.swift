@@ -23,11 +23,7 @@ public struct WriteBatch: Sendable {
   /// What a batch has for one keyspace.
   struct Part: Sendable {
     var keyspace: OrderedKeyspace
-    var entries = 0
-    /// Of keys and values, times of expiry counted.
-    var bytes = 0
-    /// Of removals of ranges; see `OrderedMemtable`.
-    var removalWeight = 0
+    var need = OrderedMemtable.Need()
   }
 
   var buffer = WriteBatchBuffer()
@@ -140,7 +136,7 @@ public struct WriteBatch: Sendable {
     try unsafe append(.removeRange, key.span.bytes, value.span.bytes, expiresAt: nil, in: keyspace)
     removalWeight += weight
     if let index = parts.firstIndex(where: { $0.keyspace === keyspace }) {
-      parts[index].removalWeight += weight
+      parts[index].need.removalWeight += weight
     }
   }
 
@@ -179,8 +175,7 @@ public struct WriteBatch: Sendable {
     let bytes = key.byteCount + value.byteCount + (expiresAt == nil ? 0 : 8)
     let index = parts.firstIndex { $0.keyspace === keyspace }
     if index == nil { parts.append(Part(keyspace: keyspace)) }
-    parts[index ?? parts.count - 1].entries += 1
-    parts[index ?? parts.count - 1].bytes += bytes
+    parts[index ?? parts.count - 1].need += OrderedMemtable.Need(entries: 1, bytes: bytes)
   }
 
   /// Bytes of memory it holds.

@@ -139,9 +139,8 @@ extension StoreCore {
     let active = keyspace.view.active
     let bytes = unsafe write.key.count + write.value.count
     let weight = write.tag.kind == .removeRange ? OrderedMemtable.removalWeight(bytes: bytes) : 0
-    if active.fits(entries: 1, bytes: bytes, removalWeight: weight), try active.enter(write) {
-      return
-    }
+    let need = OrderedMemtable.Need(entries: 1, bytes: bytes, removalWeight: weight)
+    if active.fits(need), try active.enter(write) { return }
     try unsafe freeze(
       keyspace, lastSequence: write.tag.sequence - 1, entries: 1,
       bytes: write.key.count + write.value.count, waits: false)

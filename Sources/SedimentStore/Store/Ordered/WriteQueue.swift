@@ -44,19 +44,6 @@ final class WriteQueue: @unchecked Sendable {
     case isDone
   }
 
-  /// What a group needs of memtables.
-  private struct Need {
-    var entries = 0
-    var bytes = 0
-    var removalWeight = 0
-
-    mutating func add(_ part: WriteBatch.Part) {
-      entries += part.entries
-      bytes += part.bytes
-      removalWeight += part.removalWeight
-    }
-  }
-
   let log = WriteLog()
   private let monitor = Monitor()
   private var waiting: [Pending] = []
@@ -88,7 +75,7 @@ final class WriteQueue: @unchecked Sendable {
   /// That of the last one in the log.
   private var lastLogged: UInt64
   /// Of the group that is being entered.
-  private var entering = Need()
+  private var entering = OrderedMemtable.Need()
 
   /// Whether a group could not be entered; of who enters.
   private var isBroken = false
@@ -198,12 +185,12 @@ final class WriteQueue: @unchecked Sendable {
     var failure: StoreError?
     do throws(StoreError) {
       try wrapping {
-        let first = try number(head, of: store)
+        let last = try number(head, of: store)
         waitUntilEntered()
         handOn(head)
         isLeading = false
         defer { isEntering.store(false, ordering: .releasing) }
-        try enter(head, first: first, of: store)
+        try enter(head, last: last, of: store)
       }
     } catch {
       failure = error
@@ -244,9 +231,9 @@ final class WriteQueue: @unchecked Sendable {
   /// Lets the next one lead, while the caller, who leads, enters a group; nothing else is being
   /// entered.
   private func handOn(_ head: Pending) {
-    entering = Need()
+    entering = OrderedMemtable.Need()
     forEach(head) { pending in
-      for index in pending.batch.parts.indices { entering.add(pending.batch.parts[index]) }
+      for index in pending.batch.parts.indices { entering += pending.batch.parts[index].need }
     }
     isEntering.store(true, ordering: .releasing)
     monitor.withLock { giveLead() }
@@ -335,8 +322,8 @@ final class WriteQueue: @unchecked Sendable {
     let own = Pending()
     own.batch = batch
     own.durability = durability
-    let first = try number(own, of: store)
-    try enter(own, first: first, of: store)
+    let last = try number(own, of: store)
+    try enter(own, last: last, of: store)
   }
 
   /// Takes numbers for writes that go neither to the log nor to a memtable, for a caller that is
@@ -351,14 +338,12 @@ final class WriteQueue: @unchecked Sendable {
 
   /// Numbers a group and writes it to the log, where memtables have room for it.
   ///
-  /// - Returns: the number of its first write.
+  /// - Returns: the number of its last write.
   private func number(_ head: Pending, of store: StoreCore) throws -> UInt64 {
     try store.checkWritable()
     try makeRoom(for: head)
-    let first = lastNumbered + 1
-    try append(head, first: first, of: store)
-    forEach(head) { lastNumbered += UInt64($0.batch.count) }
-    return first
+    lastNumbered = try append(head, of: store)
+    return lastNumbered
   }
 
   /// Sees to it that the memtables take what a group has.
@@ -372,9 +357,7 @@ final class WriteQueue: @unchecked Sendable {
     for pending in head.others {
       for part in pending.batch.parts {
         if let index = parts.firstIndex(where: { $0.keyspace === part.keyspace }) {
-          parts[index].entries += part.entries
-          parts[index].bytes += part.bytes
-          parts[index].removalWeight += part.removalWeight
+          parts[index].need += part.need
         } else {
           parts.append(part)
         }
@@ -384,34 +367,34 @@ final class WriteQueue: @unchecked Sendable {
     // of the usual size.
     while let part = parts.first(where: { !hasRoom(for: $0) }) {
       try part.keyspace.makeRoom(
-        entries: part.entries, bytes: part.bytes, lastSequence: lastNumbered)
+        entries: part.need.entries, bytes: part.need.bytes, lastSequence: lastNumbered)
     }
   }
 
   /// Whether a memtable takes what a group has for it, and what is being entered.
   private func hasRoom(for part: WriteBatch.Part) -> Bool {
-    var need = isEntering.load(ordering: .acquiring) ? entering : Need()
-    need.add(part)
-    return part.keyspace.memtable.fits(
-      entries: need.entries, bytes: need.bytes, removalWeight: need.removalWeight)
+    var need = part.need
+    if isEntering.load(ordering: .acquiring) { need += entering }
+    return part.keyspace.memtable.fits(need)
   }
 
   /// Writes a group to the log, as far as its keyspaces have it, and makes it durable when one of
   /// its batches is to be.
-  private func append(_ head: Pending, first: UInt64, of store: StoreCore) throws {
-    var last = lastLogged
-    var sequence = first
+  ///
+  /// - Returns: the number of its last write.
+  private func append(_ head: Pending, of store: StoreCore) throws -> UInt64 {
+    var logged = lastLogged
+    var last = lastNumbered
     var durability: Durability?
     forEach(head) { pending in
-      let count = UInt64(pending.batch.count)
+      pending.batch.buffer.number(firstSequence: last + 1, previous: logged)
+      last += UInt64(pending.batch.count)
       if pending.batch.isLogged {
-        pending.batch.buffer.number(firstSequence: sequence, previous: last)
-        last = sequence + count - 1
+        logged = last
         durability = max(durability ?? .buffered, pending.durability)
       }
-      sequence += count
     }
-    guard let durability else { return }
+    guard let durability else { return last }
     do {
       while !(try log.write { append(head, to: $0) }) { try store.makeWriteLog() }
     } catch {
@@ -419,8 +402,8 @@ final class WriteQueue: @unchecked Sendable {
       if !StoreCore.isFullDisk(error) { store.poison(error) }
       throw error
     }
-    lastLogged = last
-    guard durability == .synchronized else { return }
+    lastLogged = logged
+    guard durability == .synchronized else { return last }
     do {
       try log.synchronize()
     } catch {
@@ -428,6 +411,7 @@ final class WriteQueue: @unchecked Sendable {
       store.poison(error)
       throw error
     }
+    return last
   }
 
   private func append(_ head: Pending, to writer: RecordLogWriter) {
@@ -442,26 +426,21 @@ final class WriteQueue: @unchecked Sendable {
   // MARK: - Entering
 
   /// Enters a group, which the log has, in the memtables, and publishes it.
-  private func enter(_ head: Pending, first: UInt64, of store: StoreCore) throws {
+  private func enter(_ head: Pending, last: UInt64, of store: StoreCore) throws {
     if isBroken { try store.checkWritable() }
-    var sequence = first
-    try forEach(head) { pending in
-      do {
-        try enter(pending, first: sequence)
-      } catch {
-        // The log has it.
-        isBroken = true
-        store.poison(error)
-        throw error
-      }
-      sequence += UInt64(pending.batch.count)
+    do {
+      try forEach(head, enter)
+    } catch {
+      // The log has it.
+      isBroken = true
+      store.poison(error)
+      throw error
     }
-    published.store(sequence - 1, ordering: .releasing)
+    published.store(last, ordering: .releasing)
   }
 
   /// Enters a batch in the memtables, which have room.
-  private func enter(_ pending: Pending, first: UInt64) throws {
-    pending.batch.buffer.number(firstSequence: first, previous: 0)
+  private func enter(_ pending: Pending) throws {
     try unsafe pending.batch.buffer.withPayload { payload in
       if pending.batch.parts.count == 1 {
         let memtable = pending.batch.parts[0].keyspace.memtable
