@@ -135,13 +135,18 @@ package struct FilterProbe: BitwiseCopyable {
     _ survivors: UnsafeMutablePointer<UInt32>
   ) -> Int {
     var kept = 0
-    for index in 0..<count {
-      let ahead = index &+ FilterProbe.prefetchDistance
-      if ahead < count { unsafe prefetchLine(hashes[Int(candidates[ahead])]) }
+    func decide(_ index: Int) {
       let candidate = unsafe candidates[index]
       unsafe survivors[kept] = candidate
       kept &+= unsafe lineMayContain(hashes[Int(candidate)]) ? 1 : 0
     }
+    // Behind the first loop nothing is left to ask for.
+    let leading = max(0, count &- FilterProbe.prefetchDistance)
+    for index in 0..<leading {
+      unsafe prefetchLine(hashes[Int(candidates[index &+ FilterProbe.prefetchDistance])])
+      decide(index)
+    }
+    for index in leading..<count { decide(index) }
     return kept
   }
 
@@ -182,13 +187,17 @@ package struct FilterProbe: BitwiseCopyable {
     _ survivors: UnsafeMutablePointer<UInt32>
   ) -> Int {
     var kept = 0
-    for index in 0..<count {
-      let ahead = index &+ FilterProbe.prefetchDistance
-      if ahead < count { unsafe prefetchCells(hashes[Int(candidates[ahead])]) }
+    func decide(_ index: Int) {
       let candidate = unsafe candidates[index]
       unsafe survivors[kept] = candidate
       kept &+= unsafe cellsMayContain(hashes[Int(candidate)]) ? 1 : 0
     }
+    let leading = max(0, count &- FilterProbe.prefetchDistance)
+    for index in 0..<leading {
+      unsafe prefetchCells(hashes[Int(candidates[index &+ FilterProbe.prefetchDistance])])
+      decide(index)
+    }
+    for index in leading..<count { decide(index) }
     return kept
   }
 
