@@ -377,6 +377,9 @@ final class StoreCore: @unchecked Sendable {
 
   /// Makes names in the directory durable. After a failure it fails for every thread: the system
   /// reports a lost entry once only, and whoever asks next may be told that all is well.
+  ///
+  /// The store is poisoned before it throws, whatever the caller does about the error: other
+  /// threads may find names gone.
   func synchronizeDirectory() throws(FileError) {
     try directoryFailure.withLock { failure throws(FileError) in
       if let failure { throw failure }
@@ -384,6 +387,7 @@ final class StoreCore: @unchecked Sendable {
         try directory.synchronize()
       } catch {
         failure = error
+        poison(error)
         throw error
       }
     }

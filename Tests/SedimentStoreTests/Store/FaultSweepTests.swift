@@ -89,7 +89,7 @@ struct FaultSweepTests {
           try script.retryCommit()
           #expect(script.mayGoOn, "\(what): an epoch was committed after it")
         } catch let again as StoreError {
-          #expect([.poisoned, .closed].contains(again.code), "\(what): \(again)")
+          try expectPoisoned(script, again, after: failure, what)
         }
       }
       // A directory whose entry the disk has forgotten for good can keep nothing.
@@ -98,5 +98,24 @@ struct FaultSweepTests {
       check(script, memory.crashed(.nothing), goesOn: goesOn, "\(what), power lost")
       script.drop()
     }
+  }
+
+  /// Expects the second failure to be of a poisoned store. A background thread may be the one that
+  /// found the first: then a commit that was begun before it was known meets the fault itself.
+  private func expectPoisoned(
+    _ script: any FaultScript, _ second: StoreError, after first: StoreError?, _ what: String
+  ) throws {
+    var last = second
+    if last.code == .inputOutput {
+      do {
+        try script.retryCommit()
+        Issue.record("\(what): an epoch was committed after \(second)")
+      } catch let third as StoreError {
+        last = third
+      }
+    }
+    #expect(
+      [.poisoned, .closed].contains(last.code),
+      "\(what): \(last), after \(String(describing: first)) and \(second)")
   }
 }
