@@ -103,6 +103,20 @@ public struct AsyncOrderedKeyspace: Sendable {
     }
   }
 
+  /// Brings many entries in at once, in order of their keys; see `OrderedKeyspace.ingest`.
+  ///
+  /// - Parameter body: adds the entries; called on one of the store's threads, where it may block.
+  /// - Returns: how many there were.
+  /// - Throws: as `OrderedKeyspace.ingest`, what `body` throws, and `cancelled`, of a task that was
+  ///   cancelled before it began.
+  public nonisolated(nonsending) func ingest(
+    _ body: @escaping @Sendable (inout SortedInput) throws -> Void
+  ) async throws -> Int {
+    try await call(.writing) { base throws(StoreError) in
+      Result { try base.ingest(body) }
+    }.get()
+  }
+
   /// Sets the value of a key that has none.
   ///
   /// - Returns: whether it had none; otherwise nothing is changed.

@@ -49,6 +49,19 @@ struct AsyncStateStoreTests {
     #expect(try await keyspace.contains([3], at: snapshot))
     #expect(try await keyspace.contains([3]) == false)
     #expect(try keyspace.base.get([4]) == [40])
+    let count = try await keyspace.ingest { input in
+      for key in UInt8(10)..<20 { try input.add([key], [key]) }
+    }
+    #expect(count == 10)
+    #expect(try await keyspace.get([19]) == [19])
+    struct Refusal: Error {}
+    await #expect(throws: Refusal.self) {
+      try await keyspace.ingest { input in
+        try input.add([30], [30])
+        throw Refusal()
+      }
+    }
+    #expect(try await keyspace.get([30]) == nil)
     try await store.close()
 
     let again = try await Self.open(fileSystem)

@@ -82,14 +82,21 @@ extension OrderedKeyspaceReport {
     fields.append("time to live", "\(options.timeToLive)")
     fields.append(
       "options",
-      "compression: \(options.compression); filters: \(options.filterBitsPerKey) bits a key; "
+      "compression: \(options.compression)\(uncompressedLevels); "
+        + "filters: \(options.filterBitsPerKey) bits a key; "
         + "log: \(options.isLogged ? "every write" : "epochs")")
+    fields.append("compaction", "\(options.compaction)")
     if let name = options.mergeOperator?.name { fields.append("merge operator", name) }
     if rangeRemovalCount > 0 {
       fields.append("range removals", Figure.count(rangeRemovalCount) + " that may hide something")
     }
     fields.append("flushed", "up to write \(Figure.count(flushedSequence))")
     return fields
+  }
+
+  private var uncompressedLevels: String {
+    let count = Int(options.uncompressedLevels)
+    return count == 0 ? "" : ", not of the first \(Figure.count(count, of: "level"))"
   }
 
   private var levelTable: String {
@@ -139,6 +146,8 @@ extension OrderedKeyspaceReport {
         "options",
         .object([
           .init("compression", .string("\(options.compression)")),
+          .init("uncompressed_levels", .count(Int(options.uncompressedLevels))),
+          .init("compaction", .string("\(options.compaction)")),
           .init("filter_bits_per_key", .count(Int(options.filterBitsPerKey))),
           .init("time_to_live_ms", .optional(timeToLive)),
           .init("logged", .bool(options.isLogged)),

@@ -73,6 +73,26 @@ package struct ByteWriter: Sendable {
     writeLengthPrefixed(Array(value.utf8))
   }
 
+  /// Bytes of a varint.
+  package static func varintBytes(_ value: UInt64) -> Int {
+    max((UInt64.bitWidth - value.leadingZeroBitCount + 6) / 7, 1)
+  }
+
+  /// Overwrites the bytes from `offset` on by a varint; as many must have been written.
+  ///
+  /// - Returns: where it ends.
+  package mutating func patchVarint(_ value: UInt64, at offset: Int) -> Int {
+    var rest = value
+    var offset = offset
+    while rest >= 0x80 {
+      bytes[offset] = UInt8(truncatingIfNeeded: rest) | 0x80
+      rest >>= 7
+      offset += 1
+    }
+    bytes[offset] = UInt8(truncatingIfNeeded: rest)
+    return offset + 1
+  }
+
   /// Overwrites the four bytes at `offset`, which must have been written.
   package mutating func patchUInt32(_ value: UInt32, at offset: Int) { patch(value, at: offset) }
 

@@ -12,6 +12,11 @@
 // Of a deeper level that table goes down which meets least below for its size; what meets nothing
 // moves without being read.
 //
+// Where level 0 fills while its merge is held up by another, its newest tables become one: a lookup
+// has fewer to ask, and writers need not wait yet.
+//
+// Keyspaces of the tiered style are in `OrderedCompactionPicker+Tiered.swift`.
+//
 // Source: the sizes are those of RocksDB's `level_compaction_dynamic_level_bytes`, the choice of
 // the table is its `kMinOverlappingRatio`.
 
@@ -84,6 +89,14 @@ package struct OrderedCompactionChoice: Hashable, Sendable {
 
 /// Decides about one ordered keyspace.
 package struct OrderedCompactionPicker: Sendable {
+  /// When tables are merged.
+  package var style = CompactionStyle.leveled
+  /// Runs of a keyspace of the tiered style at which neighbours are merged, at least two.
+  package var tieredRunsMax = 6
+  /// Levels from the top on whose blocks are not compressed.
+  package var uncompressedLevels = 0
+  /// What a table may be, at the most, that is made of tables of level 0 and stays there.
+  package var level0OutputBytesMax: UInt64 = 256 << 20
   /// Tables of level 0 from which on they are merged.
   package var level0TablesMax: Int
   /// What the base level may be at the least.
@@ -148,6 +161,7 @@ package struct OrderedCompactionPicker: Sendable {
   package func pick(
     _ levels: OrderedLevels, busy: Set<FileNumber> = [], isBusy: Bool = false
   ) -> OrderedCompactionChoice? {
+    if style == .tiered { return pickTiered(levels, busy) }
     let base = targets(levels).base
     let urgent = scores(levels, isBusy: isBusy).enumerated().filter { $0.element >= 1 }
       .sorted { $0.element > $1.element }
@@ -155,6 +169,7 @@ package struct OrderedCompactionPicker: Sendable {
       let choice =
         level == 0
         ? pickApart(levels, base: base, busy) ?? pickLevel0(levels, base: base, busy)
+          ?? pickWithinLevel0(levels, busy)
         : pickDeeper(level, levels, busy)
       if let choice { return choice }
     }
@@ -209,6 +224,9 @@ package struct OrderedCompactionPicker: Sendable {
   package func pickClearing(
     _ levels: OrderedLevels, hiding: Set<FileNumber>, busy: Set<FileNumber> = []
   ) -> OrderedCompactionChoice? {
+    if style == .tiered {
+      return busy.isEmpty ? Self.pickManual(levels, rewrites: true) : nil
+    }
     let last = OrderedLevels.count - 1
     for (level, tables) in levels.tables.enumerated() {
       for table in tables where hiding.contains(table.number) && !busy.contains(table.number) {
@@ -235,7 +253,7 @@ package struct OrderedCompactionPicker: Sendable {
   package func level(
     for range: KeyRange, in levels: OrderedLevels, busy: Set<FileNumber>
   ) -> Int {
-    let base = targets(levels).base
+    let base = style == .tiered ? 1 : targets(levels).base
     let merging = KeyRange(of: levels.tables.joined().filter { busy.contains($0.number) })
     if let merging, merging.overlaps(range) { return 0 }
     // Levels between are to be empty.
@@ -266,7 +284,8 @@ package struct OrderedCompactionPicker: Sendable {
   ) -> OrderedCompactionChoice? {
     // What is being merged from level 0 may come to lie around such a table.
     guard (1..<base).allSatisfy({ levels.tables[$0].isEmpty }),
-      levels.tables[0].allSatisfy({ !busy.contains($0.number) })
+      levels.tables[0].allSatisfy({ !busy.contains($0.number) }),
+      isCompressed(0, in: levels) == isCompressed(base, in: levels)
     else { return nil }
     let apart = levels.tables[0].filter { table in
       levels.overlapping(KeyRange(table), in: 0).count == 1
@@ -276,6 +295,38 @@ package struct OrderedCompactionPicker: Sendable {
     return OrderedCompactionChoice(
       level: 0, outputLevel: base, inputs: apart.map(\.number), overlapped: [],
       isBottommost: false, areDisjoint: true)
+  }
+
+  /// The newest tables of level 0 that take part in no merge, as one.
+  func pickWithinLevel0(
+    _ levels: OrderedLevels, _ busy: Set<FileNumber>
+  ) -> OrderedCompactionChoice? {
+    guard levels.tables[0].count >= Self.gathering * level0TablesMax else { return nil }
+    var inputs: [FileNumber] = []
+    var bytes: UInt64 = 0
+    for table in levels.tables[0] {
+      bytes += table.fileBytes
+      guard !busy.contains(table.number), bytes <= level0OutputBytesMax else { break }
+      inputs.append(table.number)
+    }
+    guard inputs.count >= level0TablesMax else { return nil }
+    return OrderedCompactionChoice(
+      level: 0, outputLevel: 0, inputs: inputs, overlapped: [], isBottommost: false,
+      rewrites: true)
+  }
+
+  /// How many levels lie above, of those that may hold anything.
+  private func depth(of level: Int, in levels: OrderedLevels) -> Int {
+    guard level > 0 else { return 0 }
+    switch style {
+    case .leveled: return max(1, level - targets(levels).base + 1)
+    case .tiered: return 1 + (1..<level).count { !levels.tables[$0].isEmpty }
+    }
+  }
+
+  /// Whether blocks of a level are compressed, where the keyspace's are at all.
+  package func isCompressed(_ level: Int, in levels: OrderedLevels) -> Bool {
+    uncompressedLevels == 0 || depth(of: level, in: levels) >= uncompressedLevels
   }
 
   private func pickDeeper(
@@ -306,6 +357,7 @@ package struct OrderedCompactionPicker: Sendable {
     }
     return OrderedCompactionChoice(
       level: level, outputLevel: output, inputs: inputs.map(\.number),
-      overlapped: met.map(\.number), isBottommost: isBottommost)
+      overlapped: met.map(\.number), isBottommost: isBottommost,
+      rewrites: isCompressed(level, in: levels) != isCompressed(output, in: levels))
   }
 }

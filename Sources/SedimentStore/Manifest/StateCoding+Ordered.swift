@@ -1,10 +1,13 @@
 // The parts of states and edits that ordered keyspaces add, as of version 2; version 3 has merge
-// operators and removals of ranges, version 4 tables of sorted input. On disk: never renumber; a
-// change of what is written needs a new version in `StateCoding.version`.
+// operators and removals of ranges, version 4 tables of sorted input, version 5 other styles of
+// compaction and levels that are not compressed. On disk: never renumber; a change of what is
+// written needs a new version in `StateCoding.version`.
 //
 //   snapshot:  … │ logs of writes │ varint keyspaces │ keyspaces × keyspace
-//   keyspace:  id u32 │ name │ flags u8 (1: logged, 2: merges) │ compression u8 │ filter bits u8
+//   keyspace:  id u32 │ name │ flags u8 (1: logged, 2: merges, 4: as of
+//              version 5, style and uncompressed levels follow) │ compression u8 │ filter bits u8
 //              │ time to live i64 ms, 0 for ever │ merge operator's name, where it merges
+//              │ style u8 │ uncompressed levels u8, where they follow
 //              │ flushed sequence u64 │ each level: varint tables │ tables
 //              │ as of version 3: varint removals │ removals (`RangeRemoval`)
 //   edit:      … │ u8 1: the metadata stays, whatever was said of it │ u8 1: logs of writes, all
@@ -20,7 +23,9 @@ extension StateCoding {
     writer.writeUInt32(state.id)
     writer.writeString(state.name)
     let merging = state.options.mergeOperator
-    writer.writeUInt8((state.options.isLogged ? 1 : 0) | (merging == nil ? 0 : 2))
+    let hasShape = state.options.hasShape
+    writer.writeUInt8(
+      (state.options.isLogged ? 1 : 0) | (merging == nil ? 0 : 2) | (hasShape ? 4 : 0))
     writer.writeUInt8(state.options.compression.rawValue)
     writer.writeUInt8(state.options.filterBitsPerKey)
     switch state.options.timeToLive {
@@ -28,6 +33,10 @@ extension StateCoding {
     case .milliseconds(let milliseconds): writer.writeInt64(milliseconds)
     }
     if let merging { writer.writeString(merging.name) }
+    if hasShape {
+      writer.writeUInt8(state.options.compaction.rawValue)
+      writer.writeUInt8(state.options.uncompressedLevels)
+    }
     writer.writeUInt64(state.flushedSequence)
     for level in state.levels.tables {
       writer.writeVarint(UInt64(level.count))
@@ -57,7 +66,8 @@ extension StateCoding {
     let id = try reader.readUInt32()
     let name = try reader.readString(maxBytes: StoreState.nameBytesMax)
     let flags = try reader.readUInt8()
-    guard flags <= (version >= thirdVersion ? 3 : 1) else { throw .invalid("flags \(flags)") }
+    let flagsMax: UInt8 = version >= fifthVersion ? 7 : version >= thirdVersion ? 3 : 1
+    guard flags <= flagsMax else { throw .invalid("flags \(flags)") }
     let codec = try reader.readUInt8()
     guard let compression = BlockCompression(rawValue: codec) else {
       throw .invalid("compression \(codec)")
@@ -67,12 +77,12 @@ extension StateCoding {
     let merging =
       flags & 2 == 0
       ? nil : MergeOperator(named: try reader.readString(maxBytes: StoreState.nameBytesMax))
+    var options = OrderedKeyspaceOptions(
+      isLogged: flags & 1 == 1, compression: compression, filterBitsPerKey: filterBits,
+      timeToLive: ttl == 0 ? .forever : .milliseconds(ttl), mergeOperator: merging)
+    if flags & 4 != 0 { try readShape(&reader, into: &options) }
     var state = OrderedKeyspaceState(
-      id: id, name: name,
-      options: OrderedKeyspaceOptions(
-        isLogged: flags & 1 == 1, compression: compression, filterBitsPerKey: filterBits,
-        timeToLive: ttl == 0 ? .forever : .milliseconds(ttl), mergeOperator: merging),
-      flushedSequence: try reader.readUInt64())
+      id: id, name: name, options: options, flushedSequence: try reader.readUInt64())
     for level in state.levels.tables.indices {
       for _ in 0..<(try reader.readCount(itemBytes: tableBytesMin)) {
         state.levels.tables[level].append(
@@ -82,6 +92,19 @@ extension StateCoding {
     }
     if version >= thirdVersion { state.levels.removals = try readRemovals(&reader) }
     return state
+  }
+
+  private static func readShape(
+    _ reader: inout ByteReader, into options: inout OrderedKeyspaceOptions
+  ) throws(CodingError) {
+    let style = try reader.readUInt8()
+    guard let compaction = CompactionStyle(rawValue: style) else {
+      throw .invalid("style \(style) of compaction")
+    }
+    options.compaction = compaction
+    options.uncompressedLevels = try reader.readUInt8()
+    // What they are when nothing is said is not said.
+    guard options.hasShape else { throw .invalid("a shape that is the usual one") }
   }
 
   /// Bytes of a table's description: seven words, two empty keys, the kind of filter.
@@ -127,4 +150,9 @@ extension StateCoding {
     }
     return edit
   }
+}
+
+extension OrderedKeyspaceOptions {
+  /// Whether anything differs from what there was before version 5.
+  var hasShape: Bool { compaction != .leveled || uncompressedLevels != 0 }
 }

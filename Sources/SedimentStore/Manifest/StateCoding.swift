@@ -5,13 +5,15 @@
 package enum StateCoding {
   /// The newest version, which this build reads as it reads all before. It begins every payload.
   /// On disk: never renumber. What is written has the oldest that suffices, for older builds.
-  package static let version: UInt8 = 4
+  package static let version: UInt8 = 5
   /// The first version that has ordered keyspaces and their logs.
   private static let orderedVersion: UInt8 = 2
   /// The first version that has merge operators and removals of ranges.
   static let thirdVersion: UInt8 = 3
   /// The first version that has tables of sorted input.
   static let fourthVersion: UInt8 = 4
+  /// The first version that has styles of compaction and levels that are not compressed.
+  static let fifthVersion: UInt8 = 5
   /// The type of a record that holds a whole state.
   package static let snapshotType: UInt8 = 1
   /// The type of a record that changes the state before it.
@@ -136,6 +138,7 @@ package enum StateCoding {
   /// The oldest version that suffices.
   private static func version(for state: StoreState) -> UInt8 {
     let keyspaces = state.orderedKeyspaces
+    if keyspaces.contains(where: \.options.hasShape) { return fifthVersion }
     if keyspaces.contains(where: { $0.levels.tables.joined().contains(where: \.isIngested) }) {
       return fourthVersion
     }

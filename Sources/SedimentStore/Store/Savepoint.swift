@@ -115,6 +115,8 @@ enum SavepointDescription {
   private static func write(_ keyspace: OrderedKeyspaceState, to writer: inout JSONWriter) {
     writer.field("name", string: keyspace.name)
     writer.field("compression", string: "\(keyspace.options.compression)")
+    writer.field("uncompressed_levels", number: Int(keyspace.options.uncompressedLevels))
+    writer.field("compaction", string: "\(keyspace.options.compaction)")
     writer.field("time_to_live", string: keyspace.options.timeToLive.description)
     writer.field("log", string: keyspace.options.isLogged ? "every write" : "epochs")
     if let name = keyspace.options.mergeOperator?.name {

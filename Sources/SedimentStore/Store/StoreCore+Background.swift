@@ -17,6 +17,7 @@ extension StoreCore {
     case merge(HashedKeyspace, Shard, CompactionChoice, CompactionPicker)
     case flushOrdered(OrderedKeyspace, FrozenOrderedMemtable)
     case mergeOrdered(OrderedKeyspace, OrderedCompactionChoice)
+    case mergePart(PartedMerge, Int)
     case makeLog
     case record
   }
@@ -50,6 +51,9 @@ extension StoreCore {
     case .mergeOrdered(let keyspace, let choice):
       try merge(choice, in: keyspace)
       noteRetry(nil)
+    case .mergePart(let merge, let index):
+      // Whoever began the merge learns of a failure.
+      merge.perform(index)
     case .makeLog:
       try makeNextWriteLog()
       noteRetry(nil)
@@ -104,6 +108,10 @@ extension StoreCore {
     }
     for keyspace in orderedKeyspaces {
       if let task = pickMerge(keyspace) { return task }
+    }
+    guard mayShareMerges else { return nil }
+    for merge in partedMerges {
+      if let index = merge.claim() { return .mergePart(merge, index) }
     }
     return nil
   }

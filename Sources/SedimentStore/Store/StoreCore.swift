@@ -56,6 +56,8 @@ final class StoreCore: @unchecked Sendable {
   private let isHalted = Atomic(false)
   /// Callers who wait until there is nothing to do.
   var idleWaiters = 0
+  /// Merges of which background threads may take a part.
+  var partedMerges: [PartedMerge] = []
   /// The threads that write tables of sorted input.
   var ingesting: [UInt] = []
   private var nextFileNumber: UInt64

@@ -27,6 +27,10 @@ public struct StoreOptions: Sendable {
   package var orderedMemtableBytesMax = Int.max
   package var orderedTableBytes: UInt64 = 64 << 20
   package var orderedBaseBytes: UInt64 = 256 << 20
+  /// Runs of a keyspace of the tiered style at which neighbours are merged.
+  package var orderedRunsMax = 6
+  /// What a part of a merge has at the least, where several threads share one.
+  package var orderedPartBytes: UInt64 = 128 << 20
   /// Removals of ranges that an ordered keyspace may have before merges are made for their sake.
   package static let rangeRemovalsMax = 64
   /// Entries between two looks of a merge at what is more urgent: some 10 ms.

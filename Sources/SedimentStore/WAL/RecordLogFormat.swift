@@ -17,8 +17,6 @@
 package enum RecordLogFormat {
   /// The first eight bytes of every record log.
   package static let magic: UInt64 = 0x474F_4C44_4553_0001
-  /// The newest version this build writes and reads.
-  package static let version: UInt32 = 1
   /// Bytes before the first record.
   package static let headerBytes = 32
   /// Bytes of a record before its payload.
@@ -36,6 +34,10 @@ package enum RecordLogFormat {
     case entries = 2
     case checkpoint = 3
     case writes = 4
+
+    /// The newest version, which this build writes; it reads all before. Version 2 of writes has
+    /// records of `WriteBatchCoding.recordType`.
+    package var version: UInt32 { self == .writes ? 2 : 1 }
   }
 
   /// Bytes that a record with such a payload takes.

@@ -73,9 +73,10 @@ package struct RecordLogReader {
       throw Corruption(
         file: name, offset: 24, what: "header checksum", expected: checksum, found: fields.checksum)
     }
-    guard fields.version == RecordLogFormat.version else {
+    let newest = RecordLogFormat.Kind(rawValue: fields.kind)?.version ?? 1
+    guard (1...newest).contains(fields.version) else {
       throw UnsupportedFormat(
-        file: name, version: UInt64(fields.version), supported: UInt64(RecordLogFormat.version))
+        file: name, version: UInt64(fields.version), supported: UInt64(newest))
     }
     return (fields.kind, fields.fileID)
   }
@@ -106,15 +107,25 @@ package struct RecordLogReader {
   /// The next record that is whole, whatever is damaged before it: for saving what is left of a
   /// log.
   ///
-  /// - Parameter skipped: grows by the bytes that were passed over.
+  /// - Parameter skipped: grows by the bytes that were passed over, but for zeros at the end, which
+  ///   a writer leaves there.
   package mutating func nextWhole(passingOver skipped: inout UInt64) throws(FileError) -> Record? {
+    var zeroBytes: UInt64 = 0
     while offset < size {
       guard let record = try read(at: offset) else {
         let step = min(UInt64(RecordLogFormat.alignment), size - offset)
+        let bytes = try Self.read(file, at: offset, count: Int(step))
         offset += step
-        skipped += step
+        if bytes.allSatisfy({ $0 == 0 }) {
+          zeroBytes += step
+        } else {
+          skipped += zeroBytes + step
+          zeroBytes = 0
+        }
         continue
       }
+      skipped += zeroBytes
+      zeroBytes = 0
       offset += UInt64(RecordLogFormat.recordBytes(payload: record.payload.count))
       if record.type != RecordLogFormat.acknowledgementType { return record }
     }

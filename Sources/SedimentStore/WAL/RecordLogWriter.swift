@@ -11,6 +11,8 @@ package final class RecordLogWriter {
   package let fileID: UInt64
   private let file: any File
   private var pending = Pending()
+  /// Where the zeros end that were written ahead of the records.
+  private var reservedEnd: UInt64 = 0
   /// Bytes handed to the file so far.
   private let writtenBytes = Atomic<UInt64>(0)
   /// What a synchronisation failed with. Held while the system is asked, so that of two threads
@@ -24,7 +26,7 @@ package final class RecordLogWriter {
 
     mutating func appendHeader(_ kind: RecordLogFormat.Kind, fileID: UInt64) {
       bytes.writeUInt64(RecordLogFormat.magic)
-      bytes.writeUInt32(RecordLogFormat.version)
+      bytes.writeUInt32(kind.version)
       bytes.writeUInt32(kind.rawValue)
       bytes.writeUInt64(fileID)
       bytes.writeUInt64(Checksum.of(bytes.bytes, seed: Checksum.seed(fileID: fileID, place: 0)))
@@ -100,8 +102,34 @@ package final class RecordLogWriter {
   /// log ends where it did before, and may be appended to.
   package func rollBack() throws(FileError) {
     pending.bytes.removeAll()
+    reservedEnd = 0
     try file.truncate(to: writtenLength)
   }
+
+  /// Writes zeros ahead of the records, where there is little room before the end of the file: a
+  /// record that replaces zeros is made durable without the file's new length, which is a second
+  /// write in the journal of most file systems. A reader takes zeros for the end.
+  ///
+  /// What cannot be written now is no loss.
+  package func reserve() {
+    let written = writtenLength
+    guard reservedEnd < written + Self.reservedBytesMin else { return }
+    let count = min(max(written, Self.reservedBytesFirst), Self.reservedBytesMax)
+    let zeros = [UInt8](repeating: 0, count: Int(count))
+    do throws(FileError) {
+      try unsafe zeros.span.bytes.withUnsafeBytes { zeros throws(FileError) in
+        try unsafe file.write(zeros, at: written)
+      }
+      reservedEnd = written + count
+    } catch {
+      // Tried again with the next.
+    }
+  }
+
+  /// Room that is little, what is reserved in a log that has little, and in one that has much.
+  private static let reservedBytesMin: UInt64 = 4 << 10
+  private static let reservedBytesFirst: UInt64 = 64 << 10
+  private static let reservedBytesMax: UInt64 = 1 << 20
 
   /// Writes the buffer and makes all records durable.
   package func synchronize() throws(FileError) {
@@ -129,6 +157,13 @@ package final class RecordLogWriter {
   package func acknowledge() {
     append(type: RecordLogFormat.acknowledgementType, ByteWriter())
     try? write()
+  }
+
+  /// Takes back what was reserved; nothing is appended any more.
+  package func trim() {
+    guard reservedEnd > writtenLength else { return }
+    try? file.truncate(to: writtenLength)
+    reservedEnd = 0
   }
 
   /// Closes the file; without a `synchronize` before, the last records may be lost.

@@ -1,38 +1,46 @@
 // Writes of ordered keyspaces in the store's log: the payload of a record of type
 // `WriteBatchCoding.recordType`.
 //
-//   sequence number of the first write u64 │ that of the last write of the record before u64
-//   │ writes u32 │ writes × write
-//   write:  keyspace u32 │ kind u8, as the low four bits of a tag │ varint key length
+//   varint sequence number of the last write of the record before
+//   │ varint how many numbers were skipped since then │ varint writes │ writes × write
+//   write:  kind u8, as the low four bits of a tag │ varint keyspace │ varint key length
 //           │ varint value length │ key │ value
 //
 // The value begins with the time of expiry, i64 ms, where the kind says that it has one. Of the
 // removal of a range, key and value are its bounds, as `RangeRemoval.bounds` has them. A record
 // is one batch: it is whole or not there. Each record names the one before, in whatever file that
 // is, so that a record that is missing between two is noticed.
+//
+// Records of type `WriteBatchCoding.wideRecordType`, of logs of version 1, are read as well:
+//
+//   sequence number of the first write u64 │ that of the last write of the record before u64
+//   │ writes u32 │ writes × (keyspace u32 │ kind u8 │ varint key length │ …)
 
 /// Gathers writes in the form in which the log has them.
 package struct WriteBatchBuffer: Sendable {
+  /// The writes, behind room for the longest head.
   private var bytes: ByteWriter
+  /// Where in that room the head begins, which ends where the writes begin.
+  private var start = WriteBatchCoding.headBytesMax
   /// Writes in it.
   package private(set) var count = 0
 
   /// An empty buffer.
   package init(capacity: Int = 0) {
-    bytes = ByteWriter(capacity: WriteBatchCoding.headBytes + capacity)
-    bytes.writeZeros(WriteBatchCoding.headBytes)
+    bytes = ByteWriter(capacity: WriteBatchCoding.headBytesMax + capacity)
+    bytes.writeZeros(WriteBatchCoding.headBytesMax)
   }
 
   /// Empties it and keeps its memory.
   package mutating func removeAll() {
-    bytes.truncate(to: WriteBatchCoding.headBytes)
+    bytes.truncate(to: WriteBatchCoding.headBytesMax)
     count = 0
   }
 
   /// Bytes of memory it holds.
   var capacity: Int { bytes.bytes.capacity }
 
-  /// Bytes of the record's payload.
+  /// Bytes of the record's payload, at the most.
   package var byteCount: Int { bytes.count }
 
   /// Appends a write.
@@ -48,8 +56,8 @@ package struct WriteBatchBuffer: Sendable {
     let timeBytes = expiresAt == nil ? 0 : 8
     let room = RecordLogFormat.payloadBytesMax - bytes.count
     guard value.count <= room - key.count - WriteBatchCoding.writeBytesMax else { return false }
-    bytes.writeUInt32(keyspace)
     bytes.writeUInt8(kind.rawValue | (expiresAt == nil ? 0 : EntryTag.expiresBit))
+    bytes.writeVarint(UInt64(keyspace))
     bytes.writeVarint(UInt64(key.count))
     bytes.writeVarint(UInt64(value.count + timeBytes))
     unsafe bytes.writeBytes(key)
@@ -63,30 +71,36 @@ package struct WriteBatchBuffer: Sendable {
   ///
   /// - Parameter previous: the number of the last write of the record before; 0 for none.
   package mutating func number(firstSequence: UInt64, previous: UInt64) {
-    bytes.patchUInt64(firstSequence, at: 0)
-    bytes.patchUInt64(previous, at: WriteBatchCoding.previousAt)
-    bytes.patchUInt32(UInt32(truncatingIfNeeded: count), at: 16)
+    let numbers = (previous, firstSequence - previous - 1, UInt64(count))
+    start =
+      WriteBatchCoding.headBytesMax - ByteWriter.varintBytes(numbers.0)
+      - ByteWriter.varintBytes(numbers.1) - ByteWriter.varintBytes(numbers.2)
+    var end = bytes.patchVarint(numbers.0, at: start)
+    end = bytes.patchVarint(numbers.1, at: end)
+    _ = bytes.patchVarint(numbers.2, at: end)
   }
 
   /// Calls `body` with the payload, as it was numbered last.
   package func withPayload<Answer, Failure: Error>(
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Answer
   ) throws(Failure) -> Answer {
-    try unsafe bytes.withUnsafeBytes(body)
+    try unsafe bytes.withUnsafeBytes { bytes throws(Failure) in
+      try unsafe body(UnsafeRawBufferPointer(rebasing: bytes[start...]))
+    }
   }
 }
 
 /// Reads what `WriteBatchBuffer` made.
 package enum WriteBatchCoding {
   /// The type of a record of writes. On disk: never renumber.
-  package static let recordType: UInt8 = 2
-  /// Bytes before the first write.
-  static let headBytes = 20
-  /// Where among them the number of the last write of the record before stands.
-  static let previousAt = 8
+  package static let recordType: UInt8 = 3
+  /// The type of one in which numbers have a fixed width. On disk: never renumber.
+  package static let wideRecordType: UInt8 = 2
+  /// Bytes before the first write, at the most: two sequence numbers and a count.
+  static let headBytesMax = 9 + 9 + 6
   /// Bytes of a write beside its key and value, at the most.
-  static let writeBytesMax = 4 + 1 + 3 + 4 + 8
-  private static let writeBytesMin = 4 + 1 + 1 + 1
+  static let writeBytesMax = 1 + 5 + 3 + 4 + 8
+  private static let writeBytesMin = 1 + 1 + 1 + 1
 
   /// One write; key and value are the payload's.
   @safe
@@ -116,25 +130,66 @@ package enum WriteBatchCoding {
 
   /// Calls `body` with every write of a payload, in order.
   ///
+  /// - Parameter type: the record's; `recordType` or `wideRecordType`.
   /// - Returns: what stands in front of them.
   /// - Throws: `CodingError` where the payload is none, and what `body` throws.
   @discardableResult
   package static func read(
-    _ payload: UnsafeRawBufferPointer, _ body: (Write) throws -> Void
+    _ payload: UnsafeRawBufferPointer, type: UInt8 = recordType, _ body: (Write) throws -> Void
   ) throws -> Head {
+    let isWide = type == wideRecordType
     var reader = unsafe ByteReader(payload)
-    let head = try readHead(&reader)
+    let head = try readHead(&reader, isWide: isWide)
     for index in 0..<head.count {
-      try body(try readWrite(&reader, sequence: head.first + UInt64(index)))
+      try body(try readWrite(&reader, sequence: head.first + UInt64(index), isWide: isWide))
     }
     try reader.expectEnd()
     return head
   }
 
-  private static func readHead(_ reader: inout ByteReader) throws(CodingError) -> Head {
-    let head = Head(
-      first: try reader.readUInt64(), previous: try reader.readUInt64(),
-      count: try reader.readCount32(itemBytes: writeBytesMin))
+  /// Whether records of a type hold writes.
+  package static func isRecord(_ type: UInt8) -> Bool {
+    type == recordType || type == wideRecordType
+  }
+
+  /// The payload of a record of either type as one of `recordType` that follows on another record.
+  ///
+  /// - Parameter previous: the number of the last write of that; 0 for none.
+  /// - Throws: `CodingError` where the payload is none.
+  package static func payload(
+    _ payload: UnsafeRawBufferPointer, type: UInt8, behind previous: UInt64
+  ) throws -> WriteBatchBuffer {
+    var buffer = WriteBatchBuffer(capacity: payload.count)
+    let head = try unsafe read(payload, type: type) { write in
+      let time = unsafe write.tag.expires ? EntryExpiry.time(of: write.value) : nil
+      let value =
+        unsafe write.tag.expires
+        ? UnsafeRawBufferPointer(rebasing: write.value[EntryExpiry.byteCount...]) : write.value
+      guard
+        unsafe buffer.append(
+          keyspace: write.keyspace, kind: write.tag.kind, key: write.key, value: value,
+          expiresAt: time)
+      else { throw CodingError.invalid("writes that are too long") }
+    }
+    buffer.number(firstSequence: head.first, previous: previous)
+    return buffer
+  }
+
+  private static func readHead(
+    _ reader: inout ByteReader, isWide: Bool
+  ) throws(CodingError) -> Head {
+    var head: Head
+    if isWide {
+      head = Head(
+        first: try reader.readUInt64(), previous: try reader.readUInt64(),
+        count: try reader.readCount32(itemBytes: writeBytesMin))
+    } else {
+      let previous = try reader.readVarint()
+      let (first, isTooLarge) = previous.addingReportingOverflow(try reader.readVarint())
+      guard !isTooLarge, first < EntryTag.sequenceMax else { throw .invalid("number of a write") }
+      head = Head(
+        first: first + 1, previous: previous, count: try reader.readCount(itemBytes: writeBytesMin))
+    }
     guard head.count > 0, head.first > head.previous,
       head.first <= EntryTag.sequenceMax - UInt64(head.count)
     else { throw .invalid("\(head.count) writes from \(head.first), behind \(head.previous)") }
@@ -142,10 +197,19 @@ package enum WriteBatchCoding {
   }
 
   private static func readWrite(
-    _ reader: inout ByteReader, sequence: UInt64
+    _ reader: inout ByteReader, sequence: UInt64, isWide: Bool
   ) throws(CodingError) -> Write {
-    let keyspace = try reader.readUInt32()
-    let bits = try reader.readUInt8()
+    let keyspace: UInt32
+    let bits: UInt8
+    if isWide {
+      keyspace = try reader.readUInt32()
+      bits = try reader.readUInt8()
+    } else {
+      bits = try reader.readUInt8()
+      let id = try reader.readVarint()
+      guard id <= UInt32.max else { throw .invalid("keyspace \(id)") }
+      keyspace = UInt32(id)
+    }
     let tag = EntryTag(word: sequence << 4 | UInt64(bits))
     guard bits < 16, tag.isValid || bits == OrderedKind.removeRange.rawValue else {
       throw .invalid("write of kind \(bits)")

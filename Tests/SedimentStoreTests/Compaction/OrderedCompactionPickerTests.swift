@@ -6,34 +6,10 @@ import Testing
 struct OrderedCompactionPickerTests {
   private let picker = OrderedCompactionPicker(level0TablesMax: 4, baseBytes: 100, growth: 10)
 
-  /// Levels as people write them: `0: 5 a-c 10, 6 b-z 20` is level 0 with tables 5 and 6, of 10 and
-  /// 20 bytes.
-  private func levels(_ text: String) -> OrderedLevels {
-    var levels = OrderedLevels()
-    for line in text.split(separator: "\n") {
-      let parts = line.split(separator: ":")
-      guard let level = Int(parts[0]) else { continue }
-      levels.tables[level] = parts[1].split(separator: ",").compactMap { table in
-        let fields = table.split(whereSeparator: { $0 == " " || $0 == "-" })
-        guard let number = UInt64(fields[0]), let bytes = UInt64(fields[3]) else { return nil }
-        return OrderedTableMetadata(
-          number: FileNumber(number), fileID: number, fileBytes: bytes, entryCount: 1,
-          otherCount: 0, smallestSequence: 1, largestSequence: 1,
-          smallestKey: Array(fields[1].utf8), largestKey: Array(fields[2].utf8),
-          filterKind: .none)
-      }
-    }
-    return levels
-  }
+  private func levels(_ text: String) -> OrderedLevels { LevelText.levels(text) }
 
   private func describe(_ choice: OrderedCompactionChoice?) -> String {
-    guard let choice else { return "nothing" }
-    func list(_ numbers: [FileNumber]) -> String {
-      numbers.map { "\($0.rawValue)" }.joined(separator: " ")
-    }
-    return "\(choice.level)→\(choice.outputLevel) [\(list(choice.inputs))] onto "
-      + "[\(list(choice.overlapped))]" + (choice.isMove ? " moves" : "")
-      + (choice.isBottommost ? " at the bottom" : "")
+    LevelText.describe(choice)
   }
 
   private func pick(_ text: String, busy: [UInt64] = []) -> String {
@@ -191,6 +167,36 @@ struct OrderedCompactionPickerTests {
 
   @Test func level0WaitsForItsMerge() {
     #expect(pick("0: 5 a-b 9, 4 a-b 9, 3 a-b 9, 2 a-b 9, 1 a-b 9", busy: [1]) == "nothing")
+  }
+
+  @Test func theNewestOfLevel0BecomeOneWhileItsMergeIsHeldUp() {
+    func tables(_ count: Int, _ bytes: Int) -> String {
+      "0: " + (1...count).reversed().map { "\($0) a-b \(bytes)" }.joined(separator: ", ")
+    }
+    #expect(pick(tables(11, 9), busy: [1, 2, 3, 4]) == "nothing")
+    #expect(pick(tables(12, 9), busy: [1, 2, 3, 4]) == "0→0 [12 11 10 9 8 7 6 5] onto []")
+    // At least as many as are merged at all, and no more than what is said.
+    #expect(pick(tables(12, 9), busy: [9]) == "nothing")
+    var small = picker
+    small.level0OutputBytesMax = 50
+    let busy: Set = [FileNumber(1)]
+    #expect(
+      describe(small.pick(levels(tables(12, 9)), busy: busy)) == "0→0 [12 11 10 9 8] onto []")
+    #expect(describe(small.pick(levels(tables(12, 20)), busy: busy)) == "nothing")
+  }
+
+  @Test func whatChangesItsCompressionDoesNotMoveUnread() {
+    var packing = picker
+    packing.uncompressedLevels = 1
+    let apart = levels("0: 4 s-t 9, 3 o-p 9, 2 k-l 9, 1 a-c 9\n6: 10 e-f 99")
+    #expect(describe(packing.pick(apart)) == "0→6 [4 3 2 1] onto [10] at the bottom")
+    #expect(!packing.isCompressed(0, in: apart) && packing.isCompressed(6, in: apart))
+    // The base is the second.
+    packing.uncompressedLevels = 2
+    let deep = levels("4: 20 a-c 400\n6: 90 a-z 25000")
+    #expect(!packing.isCompressed(4, in: deep) && packing.isCompressed(5, in: deep))
+    #expect(describe(packing.pick(deep)) == "4→5 [20] onto []")
+    #expect(describe(picker.pick(deep)) == "4→5 [20] onto [] moves")
   }
 
   @Test(arguments: 0..<40 as Range<UInt64>)

@@ -17,28 +17,67 @@ import Testing
   /// The number of the last write that is in tables.
   private static let flushed: UInt64 = 80
 
+  /// A record's payload, in each form there is.
+  private struct Payload {
+    var wide = ByteWriter()
+    var narrow = ByteWriter()
+
+    /// Both at most so long.
+    func prefix(_ count: Int) -> Payload {
+      var cut = self
+      cut.wide.truncate(to: min(count, wide.count))
+      cut.narrow.truncate(to: min(count, narrow.count))
+      return cut
+    }
+  }
+
   private static func payload(
     first: UInt64 = flushed + 1, previous: UInt64 = flushed, count: UInt32? = nil,
     _ writes: [Write] = [Write()]
-  ) -> [UInt8] {
-    var writer = ByteWriter()
-    writer.writeUInt64(first)
-    writer.writeUInt64(previous)
-    writer.writeUInt32(count ?? UInt32(writes.count))
+  ) -> Payload {
+    var payload = Payload()
+    payload.wide.writeUInt64(first)
+    payload.wide.writeUInt64(previous)
+    payload.wide.writeUInt32(count ?? UInt32(writes.count))
+    payload.narrow.writeVarint(previous)
+    payload.narrow.writeVarint(first &- previous &- 1)
+    payload.narrow.writeVarint(UInt64(count ?? UInt32(writes.count)))
     for write in writes {
-      writer.writeUInt32(write.keyspace)
-      writer.writeUInt8(write.kind)
-      writer.writeVarint(write.keyCount)
-      writer.writeVarint(write.valueCount)
-      writer.writeBytes(write.bytes)
+      payload.wide.writeUInt32(write.keyspace)
+      payload.wide.writeUInt8(write.kind)
+      payload.narrow.writeUInt8(write.kind)
+      payload.narrow.writeVarint(UInt64(write.keyspace))
+      var rest = ByteWriter()
+      rest.writeVarint(write.keyCount)
+      rest.writeVarint(write.valueCount)
+      rest.writeBytes(write.bytes)
+      payload.wide.writeBytes(rest.bytes)
+      payload.narrow.writeBytes(rest.bytes)
     }
-    return writer.bytes
+    return payload
   }
 
-  /// Uses a store whose log of ordered keyspaces holds these payloads and nothing else.
+  /// Uses a store whose log of ordered keyspaces holds these payloads and nothing else, in either
+  /// form.
+  ///
+  /// - Parameter type: the records'; `nil` for that of the form.
   private static func use(
-    _ what: String, kind: RecordLogFormat.Kind = .writes, type: UInt8 = 2, _ payloads: [[UInt8]],
-    isCommitted: Bool = true, change: (inout [UInt8]) -> Void = { _ in }
+    _ what: String, kind: RecordLogFormat.Kind = .writes, type: UInt8? = nil,
+    _ payloads: [Payload], isCommitted: Bool = true, change: (inout [UInt8]) -> Void = { _ in }
+  ) throws -> StoreError? {
+    let wide = try use(
+      what, kind: kind, type: type ?? WriteBatchCoding.wideRecordType,
+      payloads.map(\.wide.bytes), isCommitted: isCommitted, change: change)
+    let narrow = try use(
+      what, kind: kind, type: type ?? WriteBatchCoding.recordType, payloads.map(\.narrow.bytes),
+      isCommitted: isCommitted, change: change)
+    #expect(wide?.code == narrow?.code, "\(what)")
+    return narrow
+  }
+
+  private static func use(
+    _ what: String, kind: RecordLogFormat.Kind, type: UInt8, _ payloads: [[UInt8]],
+    isCommitted: Bool, change: (inout [UInt8]) -> Void
   ) throws -> StoreError? {
     let store = try CraftedStore(hasOrdered: true)
     let words = store.state.orderedKeyspaces[0]
@@ -117,7 +156,7 @@ import Testing
       ("none before itself", [Self.payload(first: 0, previous: 0)]),
       ("number 2⁶⁰", [Self.payload(first: 1 << 60)]),
       ("number 2⁶⁴-1", [Self.payload(first: .max)]),
-    ] as [(String, [[UInt8]])] {
+    ] as [(String, [Payload])] {
       #expect(try Self.use(what, payloads)?.code == .corrupted, "\(what)")
     }
   }
@@ -130,8 +169,10 @@ import Testing
   }
 
   @Test func otherRecordsAreRefused() throws {
-    #expect(try Self.use("no bytes", [[]])?.code == .corrupted)
-    #expect(try Self.use("19 bytes", [Array(Self.payload().prefix(19))])?.code == .corrupted)
+    for count in 0..<8 {
+      #expect(
+        try Self.use("\(count) bytes", [Self.payload().prefix(count)])?.code == .corrupted)
+    }
     #expect(try Self.use("another type", type: 9, [Self.payload()])?.code == .corrupted)
     for kind in [RecordLogFormat.Kind.entries, .manifest] {
       #expect(try Self.use("another kind", kind: kind, [Self.payload()])?.code == .corrupted)
@@ -148,8 +189,8 @@ import Testing
   }
 
   @Test func aNewerVersionIsNamedAsSuch() throws {
-    let error = try Self.use("version 2", [Self.payload()]) { bytes in
-      bytes[8] = 2
+    let error = try Self.use("version 3", [Self.payload()]) { bytes in
+      bytes[8] = 3
       let sum = Checksum.of(Array(bytes[..<24]), seed: Checksum.seed(fileID: 5, place: 0))
       bytes.put(sum, bytes: 8, at: 24)
     }

@@ -15,8 +15,8 @@ struct FormatVersionTests {
     }
     #expect(files.count >= 4)
     for file in files {
-      try Self.check(place, file, version: 2) { bytes in
-        Self.put(2, width: 4, at: 8, of: &bytes)
+      try Self.check(place, file, version: 3) { bytes in
+        Self.put(3, width: 4, at: 8, of: &bytes)
         let fileID = Self.word(bytes, at: 16)
         let sum = Checksum.of(
           Array(bytes.prefix(24)), seed: Checksum.seed(fileID: fileID, place: 0))
@@ -55,7 +55,7 @@ struct FormatVersionTests {
     let length = Int(Self.word(try sample.disk.contents(of: file), at: first + 8) & 0xFFFF_FFFF)
     let third = first + (16 + length + 7) / 8 * 8 + 16
     for record in [first, third] {
-      try Self.check(.state, file, version: 7, supported: 4) { bytes in
+      try Self.check(.state, file, version: 7, supported: 5) { bytes in
         bytes[record + 16] = 7
         Self.sumRecord(at: record, of: &bytes)
       }
@@ -69,9 +69,9 @@ struct FormatVersionTests {
     let sample = try Self.sample.get()
     let file = try #require(sample.files(of: place).first { $0.hasSuffix(".checkpoint") })
     // The state's version stands behind the checkpoint's own and the time.
-    try Self.check(place, file, version: 5, supported: field == 0 ? 1 : 4) { bytes in
+    try Self.check(place, file, version: 6, supported: field == 0 ? 1 : 5) { bytes in
       let record = RecordLogFormat.headerBytes
-      bytes[record + 16 + field] = 5
+      bytes[record + 16 + field] = 6
       Self.sumRecord(at: record, of: &bytes)
     }
   }

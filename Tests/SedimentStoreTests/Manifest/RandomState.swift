@@ -123,8 +123,10 @@ struct RandomState {
       id: id, name: "ordered \(id)",
       options: OrderedKeyspaceOptions(
         isLogged: draw(0...1) == 0, compression: BlockCompression.allCases[draw(0...1)],
+        uncompressedLevels: draw(0...4) == 0 ? UInt8(draw(1...7)) : 0,
         filterBitsPerKey: UInt8(draw(0...32)),
         timeToLive: draw(0...1) == 0 ? .forever : .milliseconds(Int64(draw(1...1_000_000))),
+        compaction: draw(0...4) == 0 ? .tiered : .leveled,
         mergeOperator: draw(0...2) == 0 ? MergeOperator(named: "op \(draw(0...9))") : nil),
       flushedSequence: sequence, levels: levels(upTo: sequence))
   }

@@ -71,7 +71,11 @@ struct StateCodingTests {
       let isThird = state.orderedKeyspaces.contains {
         $0.options.mergeOperator != nil || !$0.levels.removals.isEmpty
       }
-      let version: UInt8 = isThird ? 3 : state.orderedKeyspaces.isEmpty ? 1 : 2
+      let isFifth = state.orderedKeyspaces.contains {
+        $0.options.compaction != .leveled || $0.options.uncompressedLevels != 0
+      }
+      let version: UInt8 =
+        isFifth ? 5 : isThird ? 3 : state.orderedKeyspaces.isEmpty ? 1 : 2
       #expect(StateCoding.encode(state).bytes[0] == version)
       let changes =
         edit.writeLogs != nil || !edit.orderedKeyspaces.isEmpty || edit.keepsMetadata

@@ -8,7 +8,7 @@ import Testing
 @Suite("Golden stores with ordered keyspaces")
 struct OrderedGoldenTests {
   /// Formats that were released since there are ordered keyspaces.
-  static let formats = ["v2", "v3", "v4"]
+  static let formats = ["v2", "v3", "v4", "v5"]
   private static let rewritten = ProcessInfo.processInfo.environment["REWRITE_GOLDEN_STORE"]
 
   @Test("a golden state and checkpoint open, answer and go on", arguments: formats)
@@ -22,7 +22,10 @@ struct OrderedGoldenTests {
     #expect(logged.levels.tables.filter { !$0.isEmpty }.count >= 2)
     #expect(!state.writeLogs.isEmpty)
     if format != "v2" { try Self.checkThird(on: GoldenStoreTests.fixture(format)) }
-    if format == "v4" { try Self.checkFourth(on: GoldenStoreTests.fixture(format)) }
+    if !["v2", "v3"].contains(format) {
+      try Self.checkFourth(on: GoldenStoreTests.fixture(format))
+    }
+    if format == "v5" { try Self.checkFifth(on: GoldenStoreTests.fixture(format)) }
     try Self.check("/state", rounds: 3, on: disk)
     try StateStore.restore(
       checkpoint: CheckpointReference(path: "/backups"), to: "/restored", fileSystem: disk)
@@ -149,6 +152,39 @@ struct OrderedGoldenTests {
     try sorted.put(Array("105".utf8), [1])
   }
 
+  /// What the fifth format brought: a keyspace of the tiered style, compressed from the third level
+  /// on.
+  private static func checkFifth(on disk: MemoryFileSystem) throws {
+    let state = try ReadOnlyStore.open(at: "/state", fileSystem: disk).state
+    let stored = try #require(state.orderedKeyspaces.first { $0.name == "tiered" })
+    #expect(stored.options == tieredOptions)
+    #expect(stored.levels.tables.joined().count >= 2)
+    for _ in 0..<2 {
+      let store = try StateStore.open(at: "/state", options: options(), fileSystem: disk)
+      let tiered = try store.orderedKeyspace("tiered", tieredOptions)
+      for number in 0..<40 {
+        #expect(try tiered.get(key(number)) == [UInt8(number % 4 == 0 ? 4 : number % 4)])
+      }
+      try store.compact()
+      try store.close()
+    }
+  }
+
+  private static let tieredOptions = OrderedKeyspaceOptions(
+    uncompressedLevels: 2, compaction: .tiered)
+
+  private static func writeFifth(to store: StateStore) throws {
+    let tiered = try store.orderedKeyspace("tiered", tieredOptions)
+    for round in 1...4 {
+      for number in stride(from: round % 4, to: 40, by: round == 1 ? 1 : 4) {
+        try tiered.put(key(number), [UInt8(round)])
+      }
+      try store.flush()
+      // Three runs are merged, so that two are left.
+      try store.waitUntilIdle()
+    }
+  }
+
   /// Writes a fixture with the present build: see `Fixtures/README.md`.
   @Test(
     "a new format's fixture with ordered keyspaces is written when asked for",
@@ -165,6 +201,7 @@ struct OrderedGoldenTests {
     try store.checkpoint(to: "/backups")
     try Self.writeThird(to: store)
     try Self.writeFourth(to: store)
+    try Self.writeFifth(to: store)
     try Self.write(round: 2, to: store)
     try store.waitUntilIdle()
     try Self.keyspaces(store).logged.put(Self.key(1), Self.value(1, round: 2) ?? [])

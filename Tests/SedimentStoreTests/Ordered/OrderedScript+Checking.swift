@@ -75,7 +75,7 @@ extension OrderedScript {
     if let problem = try checkpointProblem(on: disk, promise) { return problem }
     let store = try StateStore.open(
       at: "/state", options: Self.options(clock), fileSystem: disk)
-    let keyspaces = try Self.open(store)
+    let keyspaces = try Self.open(store, style)
     let number = Int(store.lastEpoch.metadata.first ?? 0)
     guard number >= promise.epoch, number < epochs.count else {
       return "epoch \(number), not \(promise.epoch) at least"

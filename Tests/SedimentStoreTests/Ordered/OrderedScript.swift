@@ -1,5 +1,5 @@
 // A store with two ordered keyspaces that share the log, and one without it, driven beside a model
-// of each.
+// of each. With an odd seed one of the two, and the one without a log, are of the tiered style.
 //
 // How it works: what is written is drawn; which steps are taken is up to the test. The script keeps
 // what the keyspaces with a log held after each batch, what every epoch held, and how far back a
@@ -66,6 +66,7 @@ final class OrderedScript {
   var onPromise: (Promise) -> Void = { _ in }
   /// The step that was begun last.
   private(set) var lastOperation: OrderedOperation?
+  let style: CompactionStyle
   private let keyCount: Int
   private let valueCounts: [Int]
 
@@ -74,6 +75,7 @@ final class OrderedScript {
     seed: UInt64, fileSystem: any FileSystem, keyCount: Int = 60, isSmall: Bool = false
   ) {
     generator = SeededGenerator(seed: seed)
+    style = seed % 2 == 0 ? .leveled : .tiered
     self.fileSystem = fileSystem
     self.keyCount = keyCount
     valueCounts = isSmall ? [0, 3, 20, 60, 100] : [0, 3, 20, 100, 1_500, 6_000]
@@ -85,15 +87,20 @@ final class OrderedScript {
     // A footer alone has 4 KiB.
     options.orderedTableBytes = 12 << 10
     options.orderedBaseBytes = 16 << 10
+    options.orderedRunsMax = 3
+    options.orderedPartBytes = 16 << 10
     options.mergeLookInterval = 8
     options.fullDiskPatience = .zero
     return options
   }
 
-  static func keyspaceOptions(_ name: String) -> OrderedKeyspaceOptions {
+  private static func keyspaceOptions(
+    _ name: String, _ style: CompactionStyle
+  ) -> OrderedKeyspaceOptions {
     OrderedKeyspaceOptions(
       isLogged: name != "plain", compression: name == "b" ? .none : .lz4,
-      filterBitsPerKey: name == "b" ? 0 : 12)
+      uncompressedLevels: name == "plain" ? 1 : 0, filterBitsPerKey: name == "b" ? 0 : 12,
+      compaction: name == "a" ? .leveled : style)
   }
 
   func open() throws {
@@ -104,13 +111,21 @@ final class OrderedScript {
   /// Goes on with a store that somebody opened.
   func adopt(_ store: StateStore) throws {
     self.store = store
-    keyspaces = try Self.open(store)
+    keyspaces = try Self.open(store, style)
     // Opening makes durable what it finds of the log.
     promise.historyIndex = promise.answeredIndex
   }
 
-  static func open(_ store: StateStore) throws -> [OrderedKeyspace] {
-    try names.map { try store.orderedKeyspace($0, keyspaceOptions($0)) }
+  /// The keyspaces of a store.
+  ///
+  /// - Parameter style: of those that are made.
+  static func open(
+    _ store: StateStore, _ style: CompactionStyle = .leveled
+  ) throws -> [OrderedKeyspace] {
+    try names.map { name in
+      try store.orderedKeyspace(named: name)
+        ?? store.orderedKeyspace(name, keyspaceOptions(name, style))
+    }
   }
 
   func close() throws {

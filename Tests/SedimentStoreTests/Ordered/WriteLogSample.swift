@@ -23,6 +23,10 @@ struct WriteLogSample: Sendable {
     var offset: Int
     /// Behind the payload, without the padding.
     var end: Int
+    /// Where the next one begins.
+    var paddedEnd: Int {
+      (end + RecordLogFormat.alignment - 1) & ~(RecordLogFormat.alignment - 1)
+    }
     var isAcknowledgement: Bool
     /// How many batches lie before it.
     var batchesBefore: Int
@@ -61,9 +65,14 @@ struct WriteLogSample: Sendable {
       })
     disk = killed
     path = "state/" + log.number.logName
-    bytes = try killed.contents(of: path)
+    let reserved = try killed.contents(of: path)
     committedLength = Int(log.committedLength)
-    records = Self.records(of: bytes)
+    records = Self.records(of: reserved)
+    // Without the zeros that are reserved.
+    let end = records.last?.paddedEnd ?? RecordLogFormat.headerBytes
+    #expect(end + 4_096 < reserved.count && reserved[end...].allSatisfy { $0 == 0 })
+    bytes = Array(reserved[..<end])
+    try killed.replaceContents(of: path, with: bytes)
     history = script.history
     unlogged = script.epochs[script.promise.epoch].unlogged
     #expect(records.count { !$0.isAcknowledgement } == history.count - 1)
@@ -78,12 +87,14 @@ struct WriteLogSample: Sendable {
     while offset + RecordLogFormat.frameBytes <= bytes.count {
       let length = Int(bytes.word(at: offset + 8) & 0xFFFF_FFFF)
       let end = offset + RecordLogFormat.frameBytes + length
+      // What is reserved.
+      if bytes.word(at: offset) == 0 { break }
       let isAcknowledgement = bytes[offset + 12] == RecordLogFormat.acknowledgementType
       records.append(
         Record(
           offset: offset, end: end, isAcknowledgement: isAcknowledgement, batchesBefore: batches))
       batches += isAcknowledgement ? 0 : 1
-      offset = (end + RecordLogFormat.alignment - 1) & ~(RecordLogFormat.alignment - 1)
+      offset = records[records.count - 1].paddedEnd
     }
     return records
   }

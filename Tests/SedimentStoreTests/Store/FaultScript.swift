@@ -29,13 +29,14 @@ protocol FaultScript: AnyObject {
 
 /// Which script runs under a fault.
 enum FaultScriptKind: CaseIterable {
-  case epochs, everyBatch, ordered
+  case epochs, everyBatch, ordered, tiered
 
   func make(on fileSystem: any FileSystem) -> any FaultScript {
     switch self {
     case .epochs: hashed(.epochs, fileSystem)
     case .everyBatch: hashed(.everyBatch(synchronized: true), fileSystem)
-    case .ordered: OrderedFaultScript(fileSystem)
+    case .ordered: OrderedFaultScript(fileSystem, seed: 24)
+    case .tiered: OrderedFaultScript(fileSystem, seed: 23)
     }
   }
 
@@ -83,8 +84,8 @@ final class OrderedFaultScript: FaultScript {
   ]
   private let script: OrderedScript
 
-  init(_ fileSystem: any FileSystem) {
-    script = OrderedScript(seed: 23, fileSystem: fileSystem, keyCount: 12, isSmall: true)
+  init(_ fileSystem: any FileSystem, seed: UInt64) {
+    script = OrderedScript(seed: seed, fileSystem: fileSystem, keyCount: 12, isSmall: true)
   }
 
   func run() throws {

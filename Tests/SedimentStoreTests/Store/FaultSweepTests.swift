@@ -74,7 +74,7 @@ struct FaultSweepTests {
 
   @Test(
     "a failed sync acknowledges nothing and poisons",
-    arguments: [FaultScriptKind.epochs, .ordered], FailedSync.allCases)
+    arguments: [FaultScriptKind.epochs, .ordered, .tiered], FailedSync.allCases)
   func failedSyncs(kind: FaultScriptKind, model: FailedSync) throws {
     for number in 1...500 {
       let memory = MemoryFileSystem()

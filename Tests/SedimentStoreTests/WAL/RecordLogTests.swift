@@ -56,6 +56,55 @@ struct RecordLogTests {
     #expect(log.bytes.count % 8 == 0)
   }
 
+  /// Zeros ahead of the records are the end of the log, and no loss.
+  @Test func whatIsReservedIsTakenForTheEnd() throws {
+    let fileSystem = MemoryFileSystem()
+    let directory = try fileSystem.openDirectory(at: "/logs", creating: true)
+    let log = try RecordLogWriter(directory: directory, name: "r.log", kind: .writes, fileID: 9)
+    var payload = ByteWriter()
+    payload.writeBytes([1, 2, 3])
+    func read() throws -> (count: Int, skipped: UInt64) {
+      var reader = try RecordLogReader(
+        directory: directory, name: "r.log", kind: .writes, fileID: 9)
+      var count = 0
+      while try reader.next(committedLength: log.writtenLength) != nil { count += 1 }
+      #expect(reader.offset == log.writtenLength)
+      var salvage = try RecordLogReader(
+        directory: directory, name: "r.log", kind: .writes, fileID: 9)
+      var skipped: UInt64 = 0
+      while try salvage.nextWhole(passingOver: &skipped) != nil { count -= 1 }
+      return (count, skipped)
+    }
+    for number in 1...3_000 {
+      log.append(type: 3, payload)
+      try log.synchronize()
+      log.acknowledge()
+      log.reserve()
+      guard number % 500 == 1 else { continue }
+      #expect(try read() == (0, 0))
+      #expect(UInt64(try readAll("r.log", in: directory).count) > log.writtenLength + 4_000)
+    }
+    log.trim()
+    #expect(UInt64(try readAll("r.log", in: directory).count) == log.writtenLength)
+    #expect(try read() == (0, 0))
+    // What cannot be reserved is no failure, and may be later.
+    let full = FaultInjectingFileSystem(fileSystem)
+    let other = try RecordLogWriter(
+      directory: try full.openDirectory(at: "/logs", creating: false), name: "s.log",
+      kind: .writes, fileID: 9)
+    other.append(type: 3, payload)
+    try other.synchronize()
+    full.arm([Fault(number: 1, code: .noSpace, isSticky: false)])
+    other.reserve()
+    #expect(full.firedCount == 1)
+    other.append(type: 3, payload)
+    try other.synchronize()
+    other.reserve()
+    #expect(try readAll("s.log", in: directory).count > 60_000)
+    other.close()
+    log.close()
+  }
+
   @Test func theLengthCountsWhatIsInTheBuffer() throws {
     let fileSystem = MemoryFileSystem()
     let directory = try fileSystem.openDirectory(at: "/logs", creating: true)

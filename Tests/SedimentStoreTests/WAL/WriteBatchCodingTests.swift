@@ -60,7 +60,7 @@ struct WriteBatchCodingTests {
     var buffer = Self.buffer(writes)
     #expect(buffer.count == 200)
     let payload = buffer.payload(firstSequence: 1000, previous: 999)
-    #expect(payload.count == buffer.byteCount)
+    #expect(payload.count <= buffer.byteCount)
     #expect(try Self.read(payload.bytes) == writes)
     // A record of nothing would have no number.
     buffer.removeAll()
@@ -113,11 +113,37 @@ struct WriteBatchCodingTests {
       }
     }
     let golden: [UInt8] =
+      [1, 1, 2]
+      + [8, 9, 1, 10, 107, 5, 0, 0, 0, 0, 0, 0, 0, 1, 2]
+      + [1, 9, 1, 0, 107]
+    let payload = buffer.payload(firstSequence: 3, previous: 1).bytes
+    #expect(payload == golden)
+    // The last number there may be, behind as many as there may be.
+    let last = buffer.payload(firstSequence: EntryTag.sequenceMax - 2, previous: 1 << 40).bytes
+    #expect(last.count == 6 + 9 + 1 + golden.count - 3)
+  }
+
+  /// As version 1 of the log has them.
+  @Test func recordsOfFixedWidthAreReadAsEver() throws {
+    let wide: [UInt8] =
       [3, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0]
       + [9, 0, 0, 0, 8, 1, 10, 107, 5, 0, 0, 0, 0, 0, 0, 0, 1, 2]
       + [9, 0, 0, 0, 1, 1, 0, 107]
-    let payload = buffer.payload(firstSequence: 3, previous: 1).bytes
-    #expect(payload == golden)
+    let type = WriteBatchCoding.wideRecordType
+    var keys: [[UInt8]] = []
+    let head = try unsafe wide.withUnsafeBytes { bytes in
+      try unsafe WriteBatchCoding.read(bytes, type: type) { unsafe keys.append(Array($0.key)) }
+    }
+    #expect(head.first == 3 && head.previous == 1 && head.count == 2)
+    #expect(keys == [[107], [107]])
+    // As one of today's, behind another record.
+    let renewed = try unsafe wide.withUnsafeBytes {
+      try unsafe WriteBatchCoding.payload($0, type: type, behind: 2)
+    }
+    let payload = unsafe renewed.withPayload { unsafe Array($0) }
+    let writes = try Self.read(payload)
+    #expect(payload.prefix(3) == [2, 0, 2] && writes.map(\.keyspace) == [9, 9])
+    #expect(writes.map(\.entry.tag.sequence) == [3, 4])
   }
 }
 

@@ -9,7 +9,8 @@ final class SedimentOrderedEngine: OrderedEngine {
 
   init(_ request: RunRequest, directory: String) throws {
     let storeOptions = StoreOptions(memoryBudget: request.memory)
-    let keyspaceOptions = OrderedKeyspaceOptions()
+    let keyspaceOptions = OrderedKeyspaceOptions(
+      compaction: request.isTiered ? .tiered : .leveled)
     store = try StateStore.open(at: directory + "/store", options: storeOptions)
     keyspace = try store.orderedKeyspace("entries", keyspaceOptions)
     options = [
@@ -17,6 +18,7 @@ final class SedimentOrderedEngine: OrderedEngine {
       "backgroundThreads=\(storeOptions.backgroundThreads)",
       "isLogged=\(keyspaceOptions.isLogged)", "compression=\(keyspaceOptions.compression)",
       "filterBitsPerKey=\(keyspaceOptions.filterBitsPerKey)",
+      "compaction=\(keyspaceOptions.compaction)",
     ]
   }
 

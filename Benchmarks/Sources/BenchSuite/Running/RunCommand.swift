@@ -82,6 +82,9 @@ struct RunCommand: ParsableCommand {
   @Option(help: "The sediment executable, for job; the release build of the package.")
   var tool: String?
 
+  @Flag(help: "Sediment's ordered keyspace is of the tiered style.")
+  var tiered = false
+
   @Option(
     help: ArgumentHelp(
       "Added to rocksdb's settings, to look for stronger ones: name=value;…", valueName: "options"))
@@ -150,6 +153,7 @@ struct RunCommand: ParsableCommand {
     request.windows = windows
     request.keepDirectory = keepDirectory
     request.tool = tool
+    request.isTiered = tiered
     request.rocksdbOptions = rocksdbOptions
     return request
   }

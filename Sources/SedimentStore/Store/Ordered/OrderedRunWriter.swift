@@ -25,8 +25,27 @@ struct OrderedRunWriter: ~Copyable {
     var filter: CompactionFilter?
   }
 
+  /// What the tables are like.
+  struct Shape {
+    /// Size at which another table is begun.
+    var tableBytesMax: UInt64
+    /// At the most.
+    var expectedEntries: Int
+    /// About.
+    var expectedBytes: UInt64
+    /// Whether blocks are compressed, where the keyspace's are at all.
+    var isCompressed: Bool
+
+    /// The shape of one of so many parts.
+    func divided(by count: Int) -> Shape {
+      var part = self
+      part.expectedEntries = expectedEntries / count + 1
+      part.expectedBytes = expectedBytes / UInt64(count) + 1
+      return part
+    }
+  }
+
   private let store: StoreCore
-  private let keyspace: OrderedKeyspace
   private let rules: Rules
   private let tableBytesMax: UInt64
   private let expectedEntriesPerTable: Int
@@ -44,20 +63,14 @@ struct OrderedRunWriter: ~Copyable {
   /// Removals of ranges that hold the key, newest first.
   private var removals: [UInt64] = []
 
-  /// - Parameters:
-  ///   - tableBytesMax: size at which another table is begun.
-  ///   - expectedEntries: at the most; `expectedBytes` about.
-  init(
-    store: StoreCore, keyspace: OrderedKeyspace, _ rules: Rules, tableBytesMax: UInt64,
-    expectedEntries: Int, expectedBytes: UInt64
-  ) {
+  /// A writer that has written nothing.
+  init(store: StoreCore, keyspace: OrderedKeyspace, _ rules: Rules, _ shape: Shape) {
     self.rules = rules
     self.store = store
-    self.keyspace = keyspace
-    tables = OrderedTableSeries(of: keyspace)
-    self.tableBytesMax = tableBytesMax
-    let tables = tableBytesMax == .max ? 1 : expectedBytes / tableBytesMax + 1
-    expectedEntriesPerTable = expectedEntries / Int(tables) + 1
+    tables = OrderedTableSeries(of: keyspace, isCompressed: shape.isCompressed)
+    tableBytesMax = shape.tableBytesMax
+    let tables = tableBytesMax == .max ? 1 : shape.expectedBytes / tableBytesMax + 1
+    expectedEntriesPerTable = shape.expectedEntries / Int(tables) + 1
     nowMillis = store.options.clock.nowMillis()
     mergeOperator = keyspace.rules.merging.current.flatMap { $0.isKnown ? $0 : nil }
     retention = OrderedRetention(
@@ -65,14 +78,16 @@ struct OrderedRunWriter: ~Copyable {
         snapshots: rules.snapshots, isBottommost: rules.isBottommost))
   }
 
-  /// Writes everything a cursor has; returns the tables, open, in order of keys.
+  /// Writes what a cursor has; returns the tables, open, in order of keys.
   ///
-  /// - Parameter givesWay: whether to look now and then at what is more urgent.
+  /// - Parameters:
+  ///   - part: the keys to write.
+  ///   - givesWay: whether to look now and then at what is more urgent.
   consuming func write(
-    _ cursor: consuming OrderedMergeCursor, givesWay: Bool
+    _ cursor: consuming OrderedMergeCursor, of part: MergePart = .all, givesWay: Bool
   ) throws -> [OpenOrderedTable] {
     do {
-      try writeEntries(&cursor, givesWay: givesWay)
+      try writeEntries(&cursor, of: part, givesWay: givesWay)
       try endKey()
       try tables.endTable()
       return try tables.finished.map { try store.open($0) }
@@ -83,12 +98,13 @@ struct OrderedRunWriter: ~Copyable {
   }
 
   private mutating func writeEntries(
-    _ cursor: inout OrderedMergeCursor, givesWay: Bool
+    _ cursor: inout OrderedMergeCursor, of part: MergePart, givesWay: Bool
   ) throws {
     let lookInterval = min(store.options.mergeLookInterval, 8192)
     var untilLook = lookInterval
-    try cursor.seekToFirst()
-    while cursor.isValid {
+    try part.seek(&cursor)
+    let end = KeyCopy(part.end)
+    while cursor.isValid, unsafe !end.isSet || KeyOrder.compare(cursor.key, end.bytes) < 0 {
       // Large values take as long as many small ones.
       untilLook -= 1 + (unsafe cursor.value.count) / 512
       try append(cursor)
@@ -253,7 +269,16 @@ struct KeyCopy: ~Copyable {
   /// No key.
   init() { unsafe memory = .allocate(byteCount: 256, alignment: 8) }
 
+  /// A key, or none.
+  init(_ key: [UInt8]?) {
+    self.init()
+    if let key { unsafe key.span.bytes.withUnsafeBytes { unsafe set(to: $0) } }
+  }
+
   deinit { unsafe memory.deallocate() }
+
+  /// Whether there is one.
+  var isSet: Bool { count >= 0 }
 
   /// The key; of none the empty one.
   @inline(__always)
@@ -277,15 +302,4 @@ struct KeyCopy: ~Copyable {
 
   /// No key any more.
   mutating func clear() { count = -1 }
-}
-
-/// The time at which an entry expires, which stands in front of its value.
-enum EntryExpiry {
-  static let byteCount = 8
-
-  /// Milliseconds since 1970. SAFETY: an entry that expires has eight bytes at the least.
-  @inline(__always)
-  static func time(of value: UnsafeRawBufferPointer) -> Int64 {
-    unsafe Int64(littleEndian: value.loadUnaligned(as: Int64.self))
-  }
 }

@@ -5,14 +5,18 @@ internal import SedimentIO
 struct OrderedTableSeries: ~Copyable {
   private let store: StoreCore
   private let keyspace: OrderedKeyspace
+  private let isCompressed: Bool
   private var table: OrderedTableWriter?
   private var tableName = ""
   /// Those that are complete.
   private(set) var finished: [OrderedTableMetadata] = []
 
   /// No table yet.
-  init(of keyspace: OrderedKeyspace) {
+  ///
+  /// - Parameter isCompressed: whether blocks are compressed, where the keyspace's are at all.
+  init(of keyspace: OrderedKeyspace, isCompressed: Bool = true) {
     self.keyspace = keyspace
+    self.isCompressed = isCompressed
     store = keyspace.store
   }
 
@@ -52,7 +56,7 @@ struct OrderedTableSeries: ~Copyable {
         number: number, fileID: .random(in: .min ... .max), seed: store.seed,
         expectedEntries: expectedEntries,
         filterBitsPerKey: Int(keyspace.options.filterBitsPerKey),
-        compression: keyspace.options.compression))
+        compression: isCompressed ? keyspace.options.compression : .none))
   }
 
   /// Ends the table that is being written, if one is; whoever names it synchronises it.

@@ -23,7 +23,9 @@ public struct SortedInput: ~Copyable {
   init(_ keyspace: OrderedKeyspace) {
     self.keyspace = keyspace
     store = keyspace.store
-    tables = OrderedTableSeries(of: keyspace)
+    // They go deep, mostly.
+    tables = OrderedTableSeries(
+      of: keyspace, isCompressed: keyspace.options.uncompressedLevels < OrderedLevels.count)
   }
 
   /// Takes an entry, whose key is behind all before it. Both are copied.

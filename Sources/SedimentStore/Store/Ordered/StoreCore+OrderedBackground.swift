@@ -58,6 +58,12 @@ extension StoreCore {
 
   private static let busyNanos: UInt64 = 5_000_000_000
 
+  /// Whether a thread may take parts of another's merge: while writes come fast they need the
+  /// processors, where there are few. The caller holds the monitor.
+  var mayShareMerges: Bool {
+    ProcessStatistics.processorCount >= 4 || !orderedKeyspaces.contains(where: isWrittenFast)
+  }
+
   private func pickChoice(
     _ keyspace: OrderedKeyspace, isBusy: Bool = false
   ) -> OrderedCompactionChoice? {
@@ -82,7 +88,12 @@ extension StoreCore {
 
   /// Decides about merges of a keyspace.
   func picker(of keyspace: OrderedKeyspace) -> OrderedCompactionPicker {
-    OrderedCompactionPicker(baseBytes: options.orderedBaseBytes)
+    var picker = OrderedCompactionPicker(baseBytes: options.orderedBaseBytes)
+    picker.style = keyspace.options.compaction
+    picker.tieredRunsMax = options.orderedRunsMax
+    picker.uncompressedLevels = Int(keyspace.options.uncompressedLevels)
+    picker.level0OutputBytesMax = 4 * orderedTableBytes
+    return picker
   }
 
   /// What may be merged: while an epoch is being committed only what belongs to it, of a keyspace
@@ -112,9 +123,11 @@ extension StoreCore {
       removalLimit: frozen.lastSequence)
     // Older versions lie in tables: nothing is at the bottom, and one table takes it all.
     let output = OrderedRunWriter(
-      store: self, keyspace: keyspace, rules, tableBytesMax: .max,
-      expectedEntries: frozen.memtable.counters.entries,
-      expectedBytes: UInt64(frozen.memtable.usedBytes))
+      store: self, keyspace: keyspace, rules,
+      OrderedRunWriter.Shape(
+        tableBytesMax: .max, expectedEntries: frozen.memtable.counters.entries,
+        expectedBytes: UInt64(frozen.memtable.usedBytes),
+        isCompressed: keyspace.options.uncompressedLevels == 0))
     let tables = try output.write(cursor, givesWay: false)
     monitor.withLock {
       finishFiles(tables.map(\.reader.metadata.number))
@@ -192,10 +205,17 @@ extension StoreCore {
     let rules = OrderedRunWriter.Rules(
       snapshots: snapshots.sequences, isBottommost: choice.isBottommost, removals: levels.removals,
       removalLimit: removalLimit, filter: keyspace.compactionFilter)
-    let output = OrderedRunWriter(
-      store: self, keyspace: keyspace, rules, tableBytesMax: orderedTableBytes,
-      expectedEntries: Int(entries), expectedBytes: bytes)
-    let tables = try output.write(levels.makeCursor(over: numbers), givesWay: true)
+    let shape = OrderedRunWriter.Shape(
+      // Where a table counts as a run, one takes it all.
+      tableBytesMax: choice.outputLevel == 0 ? .max : orderedTableBytes,
+      expectedEntries: Int(entries), expectedBytes: bytes,
+      isCompressed: picker(of: keyspace).isCompressed(choice.outputLevel, in: levels.metadata))
+    let tables = try writeInParts(inputs.map(\.reader.metadata), into: choice.outputLevel) {
+      part, count in
+      let output = OrderedRunWriter(
+        store: self, keyspace: keyspace, rules, shape.divided(by: count))
+      return try output.write(levels.makeCursor(over: numbers), of: part, givesWay: true)
+    }
     // What a snapshot sees that is older than a removal was kept.
     let cleared = levels.metadata.removals.map(\.sequence).filter {
       $0 <= min(removalLimit, rules.snapshots.first ?? .max)

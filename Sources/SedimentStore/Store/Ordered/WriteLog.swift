@@ -85,15 +85,17 @@ final class WriteLog: Sendable {
 
   /// Goes on in the next file, where it is there and there is anything in this one.
   func turnOver(lastSequence: UInt64) {
-    state.withLock { state in
+    let left = state.withLock { state -> RecordLogWriter? in
       guard let next = state.next, let current = state.current, let writer = current.writer,
         writer.length > UInt64(RecordLogFormat.headerBytes)
-      else { return }
+      else { return nil }
       current.lastSequence = lastSequence
       state.closed.append(current)
       state.current = next
       state.next = nil
+      return writer
     }
+    left?.trim()
   }
 
   /// The files whose last writes are not behind `sequence`, from the oldest on.
@@ -162,6 +164,7 @@ final class WriteLog: Sendable {
     try synchronizeWritten()
     guard let length, let writer = currentWriter else { return }
     writer.acknowledge()
+    writer.reserve()
     note(length, of: writer)
   }
 
@@ -200,6 +203,9 @@ final class WriteLog: Sendable {
     let segments = state.withLock { state in
       state.closed + [state.current, state.next].compactMap { $0 }
     }
-    for segment in segments { segment.writer?.close() }
+    for segment in segments {
+      segment.writer?.trim()
+      segment.writer?.close()
+    }
   }
 }

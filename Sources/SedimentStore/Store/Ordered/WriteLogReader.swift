@@ -48,14 +48,14 @@ package enum WriteLogReader {
   private static func read(
     _ record: RecordLogReader.Record, name: String, _ body: (WriteBatchCoding.Write) throws -> Void
   ) throws -> WriteBatchCoding.Head {
-    guard record.type == WriteBatchCoding.recordType else {
+    guard WriteBatchCoding.isRecord(record.type) else {
       throw Corruption(
         file: name, offset: record.offset, what: "record type",
         expected: UInt64(WriteBatchCoding.recordType), found: UInt64(record.type))
     }
     do {
       return try unsafe record.payload.span.bytes.withUnsafeBytes {
-        try unsafe WriteBatchCoding.read($0, body)
+        try unsafe WriteBatchCoding.read($0, type: record.type, body)
       }
     } catch let error as CodingError {
       throw Corruption(file: name, offset: record.offset, what: "writes", undecodable: error)

@@ -79,10 +79,10 @@ struct WriteLogSalvage {
         skippedBytes += UInt64(RecordLogFormat.recordBytes(payload: record.payload.count))
         continue
       }
-      var payload = ByteWriter(capacity: record.payload.count)
-      payload.writeBytes(record.payload)
-      payload.patchUInt64(last, at: WriteBatchCoding.previousAt)
-      writer.append(type: WriteBatchCoding.recordType, payload)
+      let batch = try unsafe record.payload.span.bytes.withUnsafeBytes {
+        try unsafe WriteBatchCoding.payload($0, type: record.type, behind: last)
+      }
+      unsafe batch.withPayload { unsafe writer.append(type: WriteBatchCoding.recordType, $0) }
       try writer.write()
       last = head.last
       outcome.writes += UInt64(head.count)
@@ -109,10 +109,10 @@ struct WriteLogSalvage {
 
   /// `nil` for what is no record of writes to keyspaces that are known.
   private func head(of record: RecordLogReader.Record) -> WriteBatchCoding.Head? {
-    guard record.type == WriteBatchCoding.recordType else { return nil }
+    guard WriteBatchCoding.isRecord(record.type) else { return nil }
     do {
       return try unsafe record.payload.withUnsafeBytes { payload in
-        try unsafe WriteBatchCoding.read(payload) { write in
+        try unsafe WriteBatchCoding.read(payload, type: record.type) { write in
           guard ids.contains(write.keyspace) else {
             throw CodingError.invalid("keyspace \(write.keyspace)")
           }
