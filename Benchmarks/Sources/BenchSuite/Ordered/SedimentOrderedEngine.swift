@@ -10,7 +10,7 @@ final class SedimentOrderedEngine: OrderedEngine {
   init(_ request: RunRequest, directory: String) throws {
     let storeOptions = StoreOptions(memoryBudget: request.memory)
     let keyspaceOptions = OrderedKeyspaceOptions(
-      compaction: request.isTiered ? .tiered : .leveled)
+      compaction: request.isTiered == true ? .tiered : .leveled)
     store = try StateStore.open(at: directory + "/store", options: storeOptions)
     keyspace = try store.orderedKeyspace("entries", keyspaceOptions)
     options = [

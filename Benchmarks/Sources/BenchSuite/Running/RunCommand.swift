@@ -153,7 +153,7 @@ struct RunCommand: ParsableCommand {
     request.windows = windows
     request.keepDirectory = keepDirectory
     request.tool = tool
-    request.isTiered = tiered
+    if tiered { request.isTiered = true }
     request.rocksdbOptions = rocksdbOptions
     return request
   }

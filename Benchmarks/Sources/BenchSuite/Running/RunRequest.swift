@@ -86,8 +86,8 @@ package struct RunRequest: Codable, Sendable {
   var keepDirectory: String?
   /// The sediment executable, for `job`.
   var tool: String?
-  /// Whether Sediment's ordered keyspace is of the tiered style.
-  var isTiered = false
+  /// Whether Sediment's ordered keyspace is of the tiered style; older records do not say.
+  var isTiered: Bool?
   /// Added to the settings of rocksdb, in its own notation.
   var rocksdbOptions: String?
 
@@ -107,7 +107,7 @@ package struct RunRequest: Codable, Sendable {
   var keptLoad: String? {
     keepDirectory.map {
       "\($0)/\(engine.rawValue)-\(events)-\(threads)-\(seed)-\(memory >> 20)MiB"
-        + (isTiered ? "-tiered" : "")
+        + (isTiered == true ? "-tiered" : "")
     }
   }
 
