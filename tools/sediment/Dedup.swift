@@ -53,9 +53,11 @@ struct Dedup: ParsableCommand {
     let control = JobControl()
     let signals = SignalWatch(control, messages)
     defer { signals.cancel() }
+    let status = try running.status(messages)
+    defer { status?.server.stop() }
     let environment = JobEnvironment(
       fileSystem: PosixFileSystem(), inputs: inputFiles, report: { messages.show($0) },
-      onProgress: progress?.listener)
+      onProgress: progress?.listener, status: status?.board)
     let job = DedupJob(options, in: environment, control: control)
     do throws(JobError) {
       let summary = try job.run()
@@ -211,6 +213,14 @@ struct RunningOptions: ParsableArguments {
     transform: Parse.size)
   var memory: UInt64?
 
+  @Option(
+    name: .customLong("http"),
+    help: ArgumentHelp(
+      "Serve /metrics, /status, /healthz and /readyz there while the job runs: 127.0.0.1:9464. Any "
+        + "port with 0.", valueName: "address"),
+    transform: Parse.statusAddress)
+  var statusAddress: StatusAddress?
+
   @Option(help: ArgumentHelp("A line that shows how far the job is.", valueName: "when"))
   var progress = ProgressChoice.auto
 
@@ -227,6 +237,27 @@ struct RunningOptions: ParsableArguments {
     case .never: false
     case .auto: StandardStream.error.isTerminal && !quiet
     }
+  }
+}
+
+extension RunningOptions {
+  /// What the job tells by HTTP, where that is asked for.
+  func status(
+    _ messages: MessagePrinter
+  ) throws(JobError) -> (board: StatusBoard, server: StatusServer)? {
+    guard let address = statusAddress else { return nil }
+    let board = StatusBoard()
+    let server = try StatusServer(board, at: address)
+    if !address.isLoopback {
+      messages.show(
+        JobMessage(
+          .warning,
+          "--http \(address.host): whoever reaches this address can read the job's figures; there "
+            + "is no password"))
+    }
+    messages.show(
+      JobMessage(.information, "figures at http://\(address.urlHost):\(server.port)/metrics"))
+    return (board, server)
   }
 }
 
@@ -256,6 +287,13 @@ extension KeyMode: ExpressibleByArgument {
 
 /// Words of the command line that stand for quantities.
 enum Parse {
+  @Sendable static func statusAddress(_ text: String) throws -> StatusAddress {
+    guard let address = StatusAddress(text) else {
+      throw ValidationError("\(text) is no address: give HOST:PORT, as in 127.0.0.1:9464")
+    }
+    return address
+  }
+
   @Sendable static func timeToLive(_ text: String) throws -> TimeToLive {
     guard let value = Quantity.timeToLive(text) else {
       throw ValidationError("'\(text)' is neither a duration, such as 7d or 1h30m, nor forever.")

@@ -75,6 +75,18 @@ int sediment_discard_memory(void *start, uint64_t bytes);
 /// Asks for huge pages where the system has them; a hint only.
 void sediment_advise_huge_pages(void *start, uint64_t bytes);
 
+/// A socket that listens on an address of this machine, given as a name or in digits. `port` is the
+/// one wanted, 0 for any, and becomes the one it has. A descriptor, or -1 with errno; EADDRNOTAVAIL
+/// where there is no such address.
+int sediment_listen(const char *host, uint16_t *port);
+
+/// The next connection, waiting for so long at most; reading and writing it time out. A descriptor, or
+/// -1 with errno; EAGAIN when there was none.
+int sediment_accept(int listener, int milliseconds, int timeout_milliseconds);
+
+/// Sends bytes without a signal when nobody listens any more. How many, or -1 with errno.
+int64_t sediment_send(int descriptor, const void *bytes, int64_t count);
+
 /// Reads that the system serves side by side (io_uring). One thread at a time may use a ring.
 typedef struct sediment_ring sediment_ring;
 

@@ -84,6 +84,7 @@ package struct DedupJob: Sendable {
       let now = environment.clock.monotonicNanos()
       let since = fullSince ?? now
       fullSince = since
+      environment.status?.enter(.waiting)
       try requirePatience(failure, waitedMillis: Int64((now &- since) / 1_000_000))
       environment.report(
         JobMessage(

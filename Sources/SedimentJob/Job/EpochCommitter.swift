@@ -24,6 +24,7 @@ final class EpochCommitter: @unchecked Sendable {
   private let store: StateStore
   private let outputs: OutputSet
   private let checkpoints: CheckpointKeeper?
+  private let clock: any Clock
   private let onIdle: @Sendable () -> Void
   private let monitor = Monitor()
   private var work: Work?
@@ -31,15 +32,17 @@ final class EpochCommitter: @unchecked Sendable {
   private var isStopping = false
   private var hasThread = false
   private var failure: (any Error)?
+  private var nanos: UInt64 = 0
 
   /// - Parameter onIdle: called from the committing thread after every epoch.
   init(
-    store: StateStore, outputs: OutputSet, checkpoints: CheckpointKeeper?,
+    store: StateStore, outputs: OutputSet, checkpoints: CheckpointKeeper?, clock: any Clock,
     onIdle: @escaping @Sendable () -> Void
   ) throws {
     self.store = store
     self.outputs = outputs
     self.checkpoints = checkpoints
+    self.clock = clock
     self.onIdle = onIdle
     let thread = try SystemThread(name: "sediment-epoch") { [self] in
       run()
@@ -59,6 +62,9 @@ final class EpochCommitter: @unchecked Sendable {
       return !isBusy
     }
   }
+
+  /// How long the last epoch took, in nanoseconds; 0 before the first.
+  var lastNanos: UInt64 { monitor.withLock { nanos } }
 
   /// Begins to make an epoch durable.
   func begin(_ work: Work) {
@@ -90,6 +96,7 @@ final class EpochCommitter: @unchecked Sendable {
   private func run() {
     while let work = next() {
       var failure: (any Error)?
+      let start = clock.monotonicNanos()
       do {
         try commit(work)
       } catch {
@@ -98,6 +105,7 @@ final class EpochCommitter: @unchecked Sendable {
       monitor.withLock {
         isBusy = false
         self.failure = failure
+        nanos = clock.monotonicNanos() &- start
         monitor.broadcast()
       }
       onIdle()

@@ -90,6 +90,8 @@ package struct JobEnvironment: Sendable {
   package var report: @Sendable (JobMessage) -> Void
   /// Told how far the job is, every half second or so; `nil` when nobody looks.
   package var onProgress: (@Sendable (JobProgress) -> Void)?
+  /// Where the job puts what it is at; `nil` when nobody looks.
+  package var status: StatusBoard?
 
   /// An environment; the clock and streams of this machine unless others are given.
   package init(
@@ -97,7 +99,7 @@ package struct JobEnvironment: Sendable {
     standardOutput: any OutputStream = StandardStream.output,
     standardInput: @escaping @Sendable () -> any ByteStream = JobEnvironment.systemInput,
     report: @escaping @Sendable (JobMessage) -> Void = { _ in },
-    onProgress: (@Sendable (JobProgress) -> Void)? = nil
+    onProgress: (@Sendable (JobProgress) -> Void)? = nil, status: StatusBoard? = nil
   ) {
     self.fileSystem = fileSystem
     self.inputs = inputs
@@ -106,6 +108,7 @@ package struct JobEnvironment: Sendable {
     self.standardInput = standardInput
     self.report = report
     self.onProgress = onProgress
+    self.status = status
   }
 
   /// Standard input; what is there at once, so that a slow pipe is not held back.

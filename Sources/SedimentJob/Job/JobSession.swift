@@ -98,6 +98,7 @@ final class JobSession {
     metadata = opening.metadata
     resumedFrom = opening.resumedFrom
     totalsBefore = opening.metadata.totals
+    environment.status?.enter(.starting)
     do {
       outputs = try OutputSet(
         options.targets, in: environment.fileSystem, standardOutput: environment.standardOutput,
@@ -167,7 +168,9 @@ final class JobSession {
     try cutEpoch(stages)
     // A file is not written before a durable epoch owns it.
     try stages.committer.waitUntilIdle()
+    environment.status?.enter(.running)
     let end = try decideAll(stages)
+    environment.status?.enter(.ending)
     stages.input.stop()
     try finish(stages)
     return end
@@ -186,7 +189,7 @@ final class JobSession {
       let output = try OutputStage(router, to: outputs, pool: pool)
       do {
         let committer = try EpochCommitter(
-          store: store, outputs: outputs, checkpoints: checkpoints
+          store: store, outputs: outputs, checkpoints: checkpoints, clock: environment.clock
         ) { input.wake() }
         return Stages(input: input, output: output, committer: committer)
       } catch {
@@ -234,7 +237,7 @@ final class JobSession {
       try reporter.tick(
         stages.output.counters, keys: dedup.keyspace.approximateEntryCount,
         bytes: try StateDirectory(options, environment).bytes(),
-        checkpointNanos: checkpoints?.lastNanos)
+        checkpointNanos: checkpoints?.lastNanos, resources: try resources(stages))
       switch stages.input.take(waitingNanos: Self.waitNanos) {
       case nil: continue
       case .records(let batch, let position):
@@ -252,6 +255,21 @@ final class JobSession {
       case .failed(let error): return .failed(error)
       }
     }
+  }
+
+  private func resources(_ stages: Stages) throws -> JobStatus.Resources {
+    var resources = JobStatus.Resources()
+    // Of what was cut: the others belong to the thread that writes.
+    resources.rejectReasons = cuts.last?.rejectReasons ?? [:]
+    resources.store = store.statistics
+    resources.epoch = "\(store.lastEpoch.id)"
+    resources.epochNanos = stages.committer.lastNanos
+    resources.memoryBytesMax = UInt64(options.memoryBudget)
+    resources.filterBytes = UInt64(max(store.filterBytesInUse, 0))
+    resources.filterBytesMax = UInt64(store.filterBytesMax)
+    resources.residentBytes = ProcessStatistics.residentBytes
+    resources.availableBytes = try StateDirectory(options, environment).availableBytes()
+    return resources
   }
 
   /// How long the deciding thread waits for input before it looks at the clock again.

@@ -17,6 +17,21 @@ package struct JobProgress: Sendable, Equatable {
   /// Bytes of all inputs from where this run began; `nil` when nobody knows.
   package var bytesTotal: UInt64?
 
+  /// Progress of a job; all as above.
+  package init(
+    counters: JobCounters, elapsedNanos: UInt64, eventsPerSecond: Double, stateKeys: UInt64,
+    stateBytes: UInt64, epochAgeNanos: UInt64, checkpointAgeNanos: UInt64?, bytesTotal: UInt64?
+  ) {
+    self.counters = counters
+    self.elapsedNanos = elapsedNanos
+    self.eventsPerSecond = eventsPerSecond
+    self.stateKeys = stateKeys
+    self.stateBytes = stateBytes
+    self.epochAgeNanos = epochAgeNanos
+    self.checkpointAgeNanos = checkpointAgeNanos
+    self.bytesTotal = bytesTotal
+  }
+
   /// Seconds to the end at the pace so far; `nil` when nobody knows.
   package var secondsLeft: Double? {
     guard let bytesTotal, counters.bytesIn > 0 else { return nil }

@@ -17,7 +17,7 @@ final class ProgressReporter {
     startNanos = environment.clock.monotonicNanos()
     lastNanos = startNanos
     epochNanos = startNanos
-    if environment.onProgress != nil, let inputs {
+    if environment.onProgress != nil || environment.status != nil, let inputs {
       bytesTotal = Self.bytes(of: inputs, environment.inputs)
     } else {
       bytesTotal = nil
@@ -31,19 +31,22 @@ final class ProgressReporter {
   /// Reports when it is time.
   func tick(
     _ counters: @autoclosure () -> JobCounters, keys: @autoclosure () -> UInt64,
-    bytes: @autoclosure () throws -> UInt64, checkpointNanos: @autoclosure () -> UInt64?
+    bytes: @autoclosure () throws -> UInt64, checkpointNanos: @autoclosure () -> UInt64?,
+    resources: @autoclosure () throws -> JobStatus.Resources
   ) rethrows {
-    guard let onProgress = environment.onProgress else { return }
+    environment.status?.beat()
+    guard environment.onProgress != nil || environment.status != nil else { return }
     let now = environment.clock.monotonicNanos()
     guard now &- lastNanos >= Self.intervalNanos else { return }
     let counters = counters()
     let pace = Double(counters.events - lastEvents) * 1e9 / Double(now - lastNanos)
-    try onProgress(
-      JobProgress(
-        counters: counters, elapsedNanos: now - startNanos, eventsPerSecond: pace,
-        stateKeys: keys(), stateBytes: bytes(),
-        epochAgeNanos: now &- epochNanos,
-        checkpointAgeNanos: checkpointNanos().map { now &- $0 }, bytesTotal: bytesTotal))
+    let progress = JobProgress(
+      counters: counters, elapsedNanos: now - startNanos, eventsPerSecond: pace,
+      stateKeys: keys(), stateBytes: try bytes(),
+      epochAgeNanos: now &- epochNanos,
+      checkpointAgeNanos: checkpointNanos().map { now &- $0 }, bytesTotal: bytesTotal)
+    environment.onProgress?(progress)
+    if let status = environment.status { status.post(progress, try resources()) }
     lastNanos = now
     lastEvents = counters.events
   }

@@ -36,6 +36,12 @@ struct StateDirectory {
     }
   }
 
+  /// Free bytes where it lies.
+  func availableBytes() throws -> UInt64 {
+    try environment.fileSystem.openDirectory(at: options.statePath, creating: false)
+      .availableBytes()
+  }
+
   /// A directory with anything in it is a state, or it is not ours.
   func refuseForeign() throws {
     guard let directory = try existing(options.statePath) else { return }

@@ -284,6 +284,9 @@ public final class StateStore: Sendable {
   /// Bytes of memory that filters and indexes of the open tables take at the moment.
   public var filterBytesInUse: Int { core.filters.limit - core.filters.available }
 
+  /// The most that they may take.
+  public var filterBytesMax: Int { core.filters.limit }
+
   /// Of every open table: keys of its run, bytes of its filter that are loaded, and of all of it.
   package var filterShares: [(runKeys: UInt64, loaded: Int, whole: Int)] { core.filterShares }
 

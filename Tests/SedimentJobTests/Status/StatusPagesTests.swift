@@ -1,0 +1,164 @@
+import SedimentJob
+import SedimentStore
+import SedimentTestKit
+import Testing
+
+/// What a job tells of itself: figures, health, forecasts.
+@Suite struct StatusPagesTests {
+  private static func progress(_ events: UInt64 = 10) -> JobProgress {
+    var counters = JobCounters()
+    counters.events = events
+    counters.emitted = 7
+    counters.duplicates = 2
+    counters.rejected = 1
+    return JobProgress(
+      counters: counters, elapsedNanos: 2_500_000_000, eventsPerSecond: 4.9, stateKeys: 7,
+      stateBytes: 4096, epochAgeNanos: 250_000_000, checkpointAgeNanos: nil, bytesTotal: 900)
+  }
+
+  private static func resources(
+    available: UInt64? = 1_000, filters: UInt64 = 10, of limit: UInt64 = 100
+  ) -> JobStatus.Resources {
+    var resources = JobStatus.Resources()
+    resources.rejectReasons = ["no key": 1, "a \"bad\"\nline": 2]
+    resources.epoch = "3.1"
+    resources.epochNanos = 1_500_000
+    resources.memoryBytesMax = 1 << 30
+    resources.filterBytes = filters
+    resources.filterBytesMax = limit
+    resources.availableBytes = available
+    return resources
+  }
+
+  @Test func nothingIsSaidBeforeItIsKnown() {
+    let board = StatusBoard(clock: ManualClock())
+    #expect(board.page("/readyz") == StatusPage(code: 503, text: "starting\n"))
+    #expect(board.page("/healthz") == StatusPage(code: 200, text: "ok\n"))
+    #expect(
+      board.page("/metrics").text
+        == """
+        # HELP sediment_up 1 while the job reads, decides and writes.
+        # TYPE sediment_up gauge
+        sediment_up 0
+
+        """)
+    #expect(
+      board.page("/status").text
+        == """
+        {"phase":"starting","disk_full_in_seconds":null,"filter_memory_full_in_seconds":null}
+
+        """)
+    #expect(board.page("/").code == 404 && board.page("/metrics/").code == 404)
+  }
+
+  @Test func figuresAreThoseOfTheJob() throws {
+    let board = StatusBoard(clock: ManualClock())
+    board.enter(.running)
+    board.post(Self.progress(), Self.resources())
+    #expect(board.page("/readyz") == StatusPage(code: 200, text: "running\n"))
+    let metrics = board.page("/metrics")
+    #expect(metrics.contentType == "text/plain; version=0.0.4; charset=utf-8")
+    for line in [
+      "sediment_up 1", "sediment_records_total 10", "sediment_emitted_total 7",
+      "sediment_duplicates_total 2", "sediment_state_keys 7", "sediment_input_bytes 900",
+      "sediment_epoch_age_seconds 0.25", "sediment_epoch_duration_seconds 0.0015",
+      "sediment_disk_available_bytes 1000", "sediment_memory_budget_bytes 1073741824",
+      "sediment_rejected_total{reason=\"no key\"} 1",
+      "sediment_rejected_total{reason=\"a \\\"bad\\\"\\nline\"} 2",
+    ] {
+      #expect(metrics.text.contains("\n\(line)\n"), "\(line)")
+    }
+    // Of what is not known nothing is said.
+    #expect(!metrics.text.contains("checkpoint_age") && !metrics.text.contains("forecast"))
+    try Self.checkForm(metrics.text)
+    let json = board.page("/status").text
+    for field in [
+      "\"phase\":\"running\"", "\"records\":10", "\"records_per_second\":4", "\"epoch\":\"3.1\"",
+      "\"reject_reasons\":{\"a \\\"bad\\\"\\nline\":2,\"no key\":1}",
+      "\"checkpoint_age_seconds\":null",
+    ] {
+      #expect(json.contains(field), "\(field)")
+    }
+  }
+
+  /// Every family has its help and type once, before its values, and every value is a number.
+  private static func checkForm(_ text: String) throws {
+    var family = ""
+    var families: Set<String> = []
+    #expect(text.hasSuffix("\n"))
+    for line in text.split(separator: "\n") {
+      let words = line.split(separator: " ", maxSplits: 3)
+      if line.hasPrefix("# HELP ") {
+        family = String(words[2])
+        #expect(families.insert(family).inserted, "\(family) twice")
+      } else if line.hasPrefix("# TYPE ") {
+        #expect(words[2] == family && ["gauge", "counter"].contains(words[3]))
+        #expect((words[3] == "counter") == family.hasSuffix("_total"), "\(family)")
+      } else {
+        #expect(line.hasPrefix(family + " ") || line.hasPrefix(family + "{"))
+        let value = try #require(line.split(separator: " ").last)
+        #expect(Double(value) != nil, "\(line)")
+      }
+    }
+  }
+
+  @Test func aJobThatDoesNotMoveIsNotHealthy() {
+    let clock = ManualClock()
+    let board = StatusBoard(clock: clock)
+    // Opening a large state may take its time.
+    clock.advance(byMillis: 3_600_000)
+    #expect(board.page("/healthz").code == 200)
+    board.enter(.running)
+    clock.advance(byMillis: 59_000)
+    #expect(board.page("/healthz").code == 200)
+    clock.advance(byMillis: 2_000)
+    #expect(
+      board.page("/healthz") == StatusPage(code: 503, text: "the job has not moved for 61 s\n"))
+    board.beat()
+    #expect(board.page("/healthz").code == 200)
+    board.enter(.waiting)
+    #expect(board.page("/readyz").code == 503)
+  }
+
+  @Test func forecastsFollowTheLastHalfHour() {
+    let clock = ManualClock()
+    let board = StatusBoard(clock: clock)
+    func post(_ available: UInt64?, _ filters: UInt64) {
+      board.post(Self.progress(), Self.resources(available: available, filters: filters))
+    }
+    post(1_000, 10)
+    #expect(board.forecast == JobForecast())
+    clock.advance(byMillis: 10_000)
+    post(900, 30)
+    // 10 bytes a second of 900, two of 70.
+    #expect(board.forecast.diskSeconds == 90 && board.forecast.filterSeconds == 35)
+    // What was faster more than half an hour ago counts no more.
+    for _ in 0..<200 {
+      clock.advance(byMillis: 10_000)
+      post(900, 30)
+    }
+    #expect(board.forecast == JobForecast())
+    clock.advance(byMillis: 10_000)
+    post(1_200, 100)
+    #expect(board.forecast == JobForecast())
+    clock.advance(byMillis: 10_000)
+    post(nil, 100)
+    #expect(board.forecast == JobForecast())
+  }
+
+  @Test func addressesAreReadOrRefused() {
+    func address(_ text: String) -> String? {
+      StatusAddress(text).map { "\($0.urlHost) \($0.port)\($0.isLoopback ? "" : " open")" }
+    }
+    #expect(address("127.0.0.1:9464") == "127.0.0.1 9464")
+    #expect(address(":0") == "127.0.0.1 0")
+    #expect(address("localhost:80") == "localhost 80")
+    #expect(address("[::1]:9464") == "[::1] 9464")
+    #expect(address("[::]:9464") == "[::] 9464 open")
+    #expect(address("0.0.0.0:1") == "0.0.0.0 1 open")
+    #expect(address("127.evil.example:1") == "127.evil.example 1 open")
+    for text in ["", "9464", "::1:80", "host:", "host:65536", "host:-1", "host:a"] {
+      #expect(address(text) == nil, "\(text)")
+    }
+  }
+}
