@@ -104,7 +104,7 @@ package struct CheckpointManifest: Hashable, Sendable {
     let log = try RecordLogWriter(
       directory: directory, name: name, kind: .checkpoint, fileID: id.content)
     defer { log.close() }
-    log.append(type: recordType, payload)
+    try log.append(type: recordType, unbounded: payload)
     try log.synchronize()
   }
 }

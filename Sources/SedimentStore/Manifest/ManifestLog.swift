@@ -137,7 +137,7 @@ package final class ManifestWriter {
     name = ManifestFiles.name(number)
     let fileID = UInt64.random(in: .min ... .max)
     log = try RecordLogWriter(directory: directory, name: name, kind: .manifest, fileID: fileID)
-    log.append(type: StateCoding.snapshotType, StateCoding.encode(state))
+    try log.append(type: StateCoding.snapshotType, unbounded: StateCoding.encode(state))
     try log.synchronize()
     snapshotLength = log.length
     // CURRENT must not count on the acknowledgement, which is durable later.
@@ -168,7 +168,7 @@ package final class ManifestWriter {
 
   /// Appends an epoch's edit and makes it durable.
   package func append(_ edit: StateEdit) throws(FileError) {
-    log.append(type: StateCoding.editType, StateCoding.encode(edit))
+    try log.append(type: StateCoding.editType, unbounded: StateCoding.encode(edit))
     try log.synchronize()
     log.acknowledge()
   }

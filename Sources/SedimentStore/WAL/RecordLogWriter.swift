@@ -9,6 +9,7 @@ internal import Synchronization
 package final class RecordLogWriter {
   /// The id in the header, which seeds the checksums.
   package let fileID: UInt64
+  private let name: String
   private let file: any File
   private var pending = Pending()
   /// Where the zeros end that were written ahead of the records.
@@ -67,6 +68,7 @@ package final class RecordLogWriter {
     directory: any Directory, name: String, kind: RecordLogFormat.Kind, fileID: UInt64
   ) throws(FileError) {
     file = try directory.openFile(name, .create)
+    self.name = name
     self.fileID = fileID
     pending.appendHeader(kind, fileID: fileID)
   }
@@ -89,6 +91,21 @@ package final class RecordLogWriter {
   /// - Precondition: as above.
   package func append(type: UInt8, _ payload: UnsafeRawBufferPointer) {
     unsafe pending.append(type: type, payload, fileID: fileID, behind: writtenLength)
+  }
+
+  /// Appends a record to the buffer, of which it is not known how long it is: that of a state.
+  ///
+  /// - Throws: `inputOutput` where no reader would take it; nothing is appended then.
+  package func append(type: UInt8, unbounded payload: ByteWriter) throws(FileError) {
+    guard payload.count <= RecordLogFormat.payloadBytesMax else {
+      throw FileError(
+        code: .inputOutput,
+        operation:
+          "write a record of \(payload.count) bytes, of \(RecordLogFormat.payloadBytesMax) at the "
+          + "most, into",
+        path: name)
+    }
+    append(type: type, payload)
   }
 
   /// Hands the buffer to the file.

@@ -105,6 +105,24 @@ struct RecordLogTests {
     log.close()
   }
 
+  @Test func aRecordThatNoReaderWouldTakeIsRefused() throws {
+    let fileSystem = MemoryFileSystem()
+    let directory = try fileSystem.openDirectory(at: "/logs", creating: true)
+    let log = try RecordLogWriter(directory: directory, name: "1.log", kind: .manifest, fileID: 1)
+    var payload = ByteWriter()
+    payload.writeZeros(RecordLogFormat.payloadBytesMax + 1)
+    let error = #expect(throws: FileError.self) { try log.append(type: 1, unbounded: payload) }
+    #expect(error?.code == .inputOutput && error?.path == "1.log")
+    #expect(log.length == UInt64(RecordLogFormat.headerBytes))
+    payload.truncate(to: RecordLogFormat.payloadBytesMax)
+    try log.append(type: 1, unbounded: payload)
+    try log.synchronize()
+    log.close()
+    var reader = try RecordLogReader(
+      directory: directory, name: "1.log", kind: .manifest, fileID: 1)
+    #expect(try reader.next(committedLength: log.length)?.payload.count == payload.count)
+  }
+
   @Test func theLengthCountsWhatIsInTheBuffer() throws {
     let fileSystem = MemoryFileSystem()
     let directory = try fileSystem.openDirectory(at: "/logs", creating: true)
