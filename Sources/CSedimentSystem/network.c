@@ -27,6 +27,20 @@ static int bound_port(int descriptor, uint16_t *port) {
   return 0;
 }
 
+static int listen_at(const struct addrinfo *where, uint16_t *port) {
+  int descriptor = socket(where->ai_family, where->ai_socktype, where->ai_protocol);
+  if (descriptor < 0) return -1;
+  int yes = 1;
+  fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+  // A connection may be gone before it is taken, and nobody waits for the next one then.
+  fcntl(descriptor, F_SETFL, O_NONBLOCK);
+  setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  if (bind(descriptor, where->ai_addr, where->ai_addrlen) != 0 || listen(descriptor, 16) != 0 ||
+      bound_port(descriptor, port) != 0)
+    return close_with(descriptor, errno);
+  return descriptor;
+}
+
 int sediment_listen(const char *host, uint16_t *port) {
   char service[8];
   struct addrinfo hints, *found = NULL;
@@ -38,19 +52,13 @@ int sediment_listen(const char *host, uint16_t *port) {
     errno = EADDRNOTAVAIL;
     return -1;
   }
-  int descriptor = socket(found->ai_family, found->ai_socktype, found->ai_protocol);
-  int yes = 1, failed = descriptor < 0;
-  if (!failed) {
-    fcntl(descriptor, F_SETFD, FD_CLOEXEC);
-    setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    failed = bind(descriptor, found->ai_addr, found->ai_addrlen) != 0 || listen(descriptor, 16) != 0 ||
-             bound_port(descriptor, port) != 0;
-  }
+  int descriptor = -1;
+  for (const struct addrinfo *one = found; one && descriptor < 0; one = one->ai_next)
+    descriptor = listen_at(one, port);
   int error = errno;
   freeaddrinfo(found);
   errno = error;
-  if (!failed) return descriptor;
-  return descriptor < 0 ? -1 : close_with(descriptor, error);
+  return descriptor;
 }
 
 int sediment_accept(int listener, int milliseconds, int timeout_milliseconds) {
@@ -61,10 +69,18 @@ int sediment_accept(int listener, int milliseconds, int timeout_milliseconds) {
     return -1;
   }
   int descriptor = accept(listener, NULL, NULL);
-  if (descriptor < 0) return -1;
+  if (descriptor < 0) {
+    // With no descriptor left the connection stays, and is ready again at once.
+    int error = errno;
+    if (error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS)
+      poll(NULL, 0, milliseconds);
+    errno = error;
+    return -1;
+  }
   struct timeval limit = {.tv_sec = timeout_milliseconds / 1000,
                           .tv_usec = timeout_milliseconds % 1000 * 1000};
   fcntl(descriptor, F_SETFD, FD_CLOEXEC);
+  fcntl(descriptor, F_SETFL, 0);
   if (setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) != 0 ||
       setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit) != 0)
     return close_with(descriptor, errno);

@@ -237,7 +237,7 @@ final class JobSession {
       try reporter.tick(
         stages.output.counters, keys: dedup.keyspace.approximateEntryCount,
         bytes: try StateDirectory(options, environment).bytes(),
-        checkpointNanos: checkpoints?.lastNanos, resources: try resources(stages))
+        checkpointNanos: checkpoints?.lastNanos, resources: resources(stages))
       switch stages.input.take(waitingNanos: Self.waitNanos) {
       case nil: continue
       case .records(let batch, let position):
@@ -257,7 +257,7 @@ final class JobSession {
     }
   }
 
-  private func resources(_ stages: Stages) throws -> JobStatus.Resources {
+  private func resources(_ stages: Stages) -> JobStatus.Resources {
     var resources = JobStatus.Resources()
     // Of what was cut: the others belong to the thread that writes.
     resources.rejectReasons = cuts.last?.rejectReasons ?? [:]
@@ -268,7 +268,8 @@ final class JobSession {
     resources.filterBytes = UInt64(max(store.filterBytesInUse, 0))
     resources.filterBytesMax = UInt64(store.filterBytesMax)
     resources.residentBytes = ProcessStatistics.residentBytes
-    resources.availableBytes = try StateDirectory(options, environment).availableBytes()
+    // A figure that cannot be had is none.
+    resources.availableBytes = try? StateDirectory(options, environment).availableBytes()
     return resources
   }
 

@@ -32,7 +32,7 @@ final class ProgressReporter {
   func tick(
     _ counters: @autoclosure () -> JobCounters, keys: @autoclosure () -> UInt64,
     bytes: @autoclosure () throws -> UInt64, checkpointNanos: @autoclosure () -> UInt64?,
-    resources: @autoclosure () throws -> JobStatus.Resources
+    resources: @autoclosure () -> JobStatus.Resources
   ) rethrows {
     environment.status?.beat()
     guard environment.onProgress != nil || environment.status != nil else { return }
@@ -46,7 +46,7 @@ final class ProgressReporter {
       epochAgeNanos: now &- epochNanos,
       checkpointAgeNanos: checkpointNanos().map { now &- $0 }, bytesTotal: bytesTotal)
     environment.onProgress?(progress)
-    if let status = environment.status { status.post(progress, try resources()) }
+    if let status = environment.status { status.post(progress, resources()) }
     lastNanos = now
     lastEvents = counters.events
   }

@@ -192,11 +192,14 @@ extension StatusBoard {
     var fields = [("phase", "\"\(status.phase.rawValue)\"")]
     if let progress = status.progress { fields += Self.fields(progress) }
     if let resources = status.resources { fields += Self.fields(resources) }
-    fields.append(("disk_full_in_seconds", forecast.diskSeconds.map { "\(Int64($0))" } ?? "null"))
+    fields.append(("disk_full_in_seconds", forecast.diskSeconds.map(Self.whole) ?? "null"))
     fields.append(
-      ("filter_memory_full_in_seconds", forecast.filterSeconds.map { "\(Int64($0))" } ?? "null"))
+      ("filter_memory_full_in_seconds", forecast.filterSeconds.map(Self.whole) ?? "null"))
     return Self.object(fields) + "\n"
   }
+
+  /// Whole seconds, a hundred years at the most.
+  private static func whole(_ seconds: Double) -> String { "\(Int64(min(seconds, 3e9)))" }
 
   private static func object(_ fields: [(String, String)]) -> String {
     "{" + fields.map { "\"\($0.0)\":\($0.1)" }.joined(separator: ",") + "}"

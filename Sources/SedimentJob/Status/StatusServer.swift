@@ -3,7 +3,7 @@
 // It answers GET and HEAD of a few short pages, one connection after the other, each closed behind
 // its answer: what scrapes and checks ask for. There is no TLS and no password: it is for loopback,
 // or a network that is trusted. A client that says nothing, or does not take its answer, holds up
-// others for two seconds.
+// others for a few seconds.
 //
 // Invariants
 // 1. A request of over 8 KiB, or that takes longer than it may, is refused.
@@ -92,10 +92,14 @@ package final class StatusServer: Sendable {
 
   private static let bad = StatusPage(code: 400, text: "this is no request of HTTP\n")
 
-  /// Whether the head of a request has ended; these have no body.
+  /// Whether the head of a request is there: up to an empty line.
   private static func isWhole(_ request: [UInt8]) -> Bool {
-    request.suffix(4).elementsEqual([13, 10, 13, 10])
-      || request.suffix(2).elementsEqual([10, 10])
+    var isLineEmpty = false
+    for byte in request {
+      if byte == 10, isLineEmpty { return true }
+      isLineEmpty = byte == 10 || (isLineEmpty && byte == 13)
+    }
+    return false
   }
 
   /// The answer to a request, as bytes.

@@ -309,7 +309,10 @@ package struct OrderedCompactionPicker: Sendable {
       guard !busy.contains(table.number), bytes <= level0OutputBytesMax else { break }
       inputs.append(table.number)
     }
-    guard inputs.count >= level0TablesMax else { return nil }
+    // Large ones that are half as many are worth it, too.
+    let taken = levels.tables[0].prefix(inputs.count).reduce(0) { $0 + $1.fileBytes }
+    guard inputs.count >= level0TablesMax || (inputs.count >= 2 && taken > level0OutputBytesMax / 2)
+    else { return nil }
     return OrderedCompactionChoice(
       level: 0, outputLevel: 0, inputs: inputs, overlapped: [], isBottommost: false,
       rewrites: true)

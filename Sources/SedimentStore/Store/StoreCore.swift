@@ -396,7 +396,10 @@ final class StoreCore: @unchecked Sendable {
   }
 
   /// Keyspaces of both kinds, which share the memory for memtables.
-  var keyspaceCount: Int { monitor.withLock { keyspaces.count + orderedKeyspaces.count } }
+  var keyspaceCount: Int { monitor.withLock { keyspaceCountLocked } }
+
+  /// The same for a caller that holds the monitor.
+  var keyspaceCountLocked: Int { keyspaces.count + orderedKeyspaces.count }
 
   /// A new memtable for a shard of a keyspace, of at most `slotsMax` slots.
   ///

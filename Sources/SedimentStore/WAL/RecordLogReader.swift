@@ -93,10 +93,8 @@ package struct RecordLogReader {
   ) throws -> Record? {
     // An acknowledgement may be the last of what counts.
     while !stopsThere || offset < committedLength {
-      guard let record = try read(at: offset) else {
-        try checkTail(committedLength: committedLength)
-        return nil
-      }
+      guard let record = try read(at: offset) ?? checkTail(committedLength: committedLength)
+      else { return nil }
       offset += UInt64(RecordLogFormat.recordBytes(payload: record.payload.count))
       if record.type != RecordLogFormat.acknowledgementType { return record }
       hasAcknowledgement = true
@@ -133,13 +131,18 @@ package struct RecordLogReader {
   }
 
   /// Throws unless the bad record at `offset` is the end of the file or a torn tail.
-  private func checkTail(committedLength: UInt64) throws {
-    guard offset < max(size, committedLength) else { return }
+  ///
+  /// - Returns: the record, where it is good by now: a writer at work may have written it and its
+  ///   acknowledgement, in that order, since it was read.
+  private func checkTail(committedLength: UInt64) throws -> Record? {
+    guard offset < max(size, committedLength) else { return nil }
     if try offset < committedLength || isAcknowledged(after: offset) {
+      if let record = try read(at: offset) { return record }
       throw Corruption(
         file: name, offset: offset, what: "record", expected: "a whole record",
         found: "a damaged one")
     }
+    return nil
   }
 
   /// The record at an offset, or `nil` where no whole one is.

@@ -14,6 +14,8 @@ package final class RecordLogWriter {
   private var pending = Pending()
   /// Where the zeros end that were written ahead of the records.
   private var reservedEnd: UInt64 = 0
+  /// Where the records end when that is tried again after it failed.
+  private var reservesFrom: UInt64 = 0
   /// Bytes handed to the file so far.
   private let writtenBytes = Atomic<UInt64>(0)
   /// What a synchronisation failed with. Held while the system is asked, so that of two threads
@@ -130,7 +132,7 @@ package final class RecordLogWriter {
   /// What cannot be written now is no loss.
   package func reserve() {
     let written = writtenLength
-    guard reservedEnd < written + Self.reservedBytesMin else { return }
+    guard reservedEnd < written + Self.reservedBytesMin, written >= reservesFrom else { return }
     let count = min(max(written, Self.reservedBytesFirst), Self.reservedBytesMax)
     let zeros = [UInt8](repeating: 0, count: Int(count))
     do throws(FileError) {
@@ -139,7 +141,10 @@ package final class RecordLogWriter {
       }
       reservedEnd = written + count
     } catch {
-      // Tried again with the next.
+      // A full disk has better use for what was written of it.
+      try? file.truncate(to: written)
+      reservedEnd = 0
+      reservesFrom = written + Self.reservedBytesFirst
     }
   }
 

@@ -33,7 +33,7 @@ import Testing
       let head = try ask("HEAD /readyz HTTP/1.1\r\n\r\n")
       #expect(head.contains("\r\nContent-Length: 8\r\n") && head.hasSuffix("\r\n\r\n"))
       #expect(try ask("GET /nothing HTTP/1.1\r\n\r\n").hasPrefix("HTTP/1.1 404 "))
-      let post = try ask("POST /metrics HTTP/1.1\r\n\r\n")
+      let post = try ask("POST /metrics HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody")
       #expect(post.hasPrefix("HTTP/1.1 405 ") && post.contains("\r\nAllow: GET, HEAD\r\n"))
       let long = "GET /\(String(repeating: "a", count: 9_000)) HTTP/1.1\r\n\r\n"
       for bad in ["nonsense\r\n\r\n", "GET metrics HTTP/1.1\r\n\r\n", "\r\n\r\n", long] {

@@ -182,7 +182,8 @@ struct OrderedCompactionPickerTests {
     let busy: Set = [FileNumber(1)]
     #expect(
       describe(small.pick(levels(tables(12, 9)), busy: busy)) == "0→0 [12 11 10 9 8] onto []")
-    #expect(describe(small.pick(levels(tables(12, 20)), busy: busy)) == "nothing")
+    #expect(describe(small.pick(levels(tables(12, 20)), busy: busy)) == "0→0 [12 11] onto []")
+    #expect(describe(small.pick(levels(tables(12, 26)), busy: busy)) == "nothing")
   }
 
   @Test func whatChangesItsCompressionDoesNotMoveUnread() {

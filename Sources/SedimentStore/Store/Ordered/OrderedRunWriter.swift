@@ -27,8 +27,8 @@ struct OrderedRunWriter: ~Copyable {
 
   /// What the tables are like.
   struct Shape {
-    /// Size at which another table is begun.
-    var tableBytesMax: UInt64
+    /// About the size of a table; `nil` for one that takes it all.
+    var tableBytes: UInt64?
     /// At the most.
     var expectedEntries: Int
     /// About.
@@ -42,6 +42,15 @@ struct OrderedRunWriter: ~Copyable {
       part.expectedEntries = expectedEntries / count + 1
       part.expectedBytes = expectedBytes / UInt64(count) + 1
       return part
+    }
+
+    /// Size at which another table is begun, and how many entries one will have: tables of one
+    /// size, so that none is much smaller than its filter was planned for.
+    var table: (bytesMax: UInt64, expectedEntries: Int) {
+      guard let tableBytes else { return (.max, expectedEntries) }
+      let count = max((expectedBytes + tableBytes / 2) / tableBytes, 1)
+      let bytes = max(expectedBytes / count, tableBytes / 2)
+      return (bytes + bytes / 16, expectedEntries / Int(count) / 16 * 17 + 16)
     }
   }
 
@@ -68,9 +77,7 @@ struct OrderedRunWriter: ~Copyable {
     self.rules = rules
     self.store = store
     tables = OrderedTableSeries(of: keyspace, isCompressed: shape.isCompressed)
-    tableBytesMax = shape.tableBytesMax
-    let tables = tableBytesMax == .max ? 1 : shape.expectedBytes / tableBytesMax + 1
-    expectedEntriesPerTable = shape.expectedEntries / Int(tables) + 1
+    (tableBytesMax, expectedEntriesPerTable) = shape.table
     nowMillis = store.options.clock.nowMillis()
     mergeOperator = keyspace.rules.merging.current.flatMap { $0.isKnown ? $0 : nil }
     retention = OrderedRetention(

@@ -51,9 +51,6 @@ package struct MergePart: Sendable {
 ///
 /// @unchecked because what changes is guarded by the store's monitor.
 final class PartedMerge: @unchecked Sendable {
-  /// Parts of a merge, at the most.
-  static let partsMax: UInt64 = 64
-
   private let store: StoreCore
   private let count: Int
   private let body: (Int) throws -> [OpenOrderedTable]
@@ -119,7 +116,7 @@ extension StoreCore {
     _ write: @escaping (MergePart, _ count: Int) throws -> [OpenOrderedTable]
   ) throws -> [OpenOrderedTable] {
     let bytes = tables.reduce(0) { $0 + $1.fileBytes }
-    let wanted = min(PartedMerge.partsMax, bytes / options.orderedPartBytes)
+    let wanted = bytes / options.orderedPartBytes
     guard level > 0, wanted > 1 else { return try write(.all, 1) }
     let parts = MergePart.cut(tables, into: Int(wanted))
     guard parts.count > 1 else { return try write(.all, 1) }

@@ -56,12 +56,18 @@ extension StoreCore {
     orderedKeyspaces.contains { isWrittenFast($0) && pickChoice($0) != nil } ? Self.busyNanos : nil
   }
 
+  /// What a table of level 0 may be, at the most: its filter is made in memory.
+  private static let level0OutputBytesMax: UInt64 = 512 << 20
+
   private static let busyNanos: UInt64 = 5_000_000_000
+
+  private static let hasManyProcessors = ProcessStatistics.processorCount >= 4
 
   /// Whether a thread may take parts of another's merge: while writes come fast they need the
   /// processors, where there are few. The caller holds the monitor.
   var mayShareMerges: Bool {
-    ProcessStatistics.processorCount >= 4 || !orderedKeyspaces.contains(where: isWrittenFast)
+    !partedMerges.isEmpty
+      && (Self.hasManyProcessors || !orderedKeyspaces.contains(where: isWrittenFast))
   }
 
   private func pickChoice(
@@ -91,8 +97,12 @@ extension StoreCore {
     var picker = OrderedCompactionPicker(baseBytes: options.orderedBaseBytes)
     picker.style = keyspace.options.compaction
     picker.tieredRunsMax = options.orderedRunsMax
-    picker.uncompressedLevels = Int(keyspace.options.uncompressedLevels)
-    picker.level0OutputBytesMax = 4 * orderedTableBytes
+    if keyspace.options.compression != .none {
+      picker.uncompressedLevels = Int(keyspace.options.uncompressedLevels)
+    }
+    let memtableBytes = plan.orderedMemtableBytes(keyspaces: keyspaceCountLocked)
+    picker.level0OutputBytesMax = min(
+      max(4 * UInt64(memtableBytes), 4 * orderedTableBytes), Self.level0OutputBytesMax)
     return picker
   }
 
@@ -125,7 +135,7 @@ extension StoreCore {
     let output = OrderedRunWriter(
       store: self, keyspace: keyspace, rules,
       OrderedRunWriter.Shape(
-        tableBytesMax: .max, expectedEntries: frozen.memtable.counters.entries,
+        tableBytes: nil, expectedEntries: frozen.memtable.counters.entries,
         expectedBytes: UInt64(frozen.memtable.usedBytes),
         isCompressed: keyspace.options.uncompressedLevels == 0))
     let tables = try output.write(cursor, givesWay: false)
@@ -205,11 +215,14 @@ extension StoreCore {
     let rules = OrderedRunWriter.Rules(
       snapshots: snapshots.sequences, isBottommost: choice.isBottommost, removals: levels.removals,
       removalLimit: removalLimit, filter: keyspace.compactionFilter)
+    // Where a table counts as a run, one takes it all; compressed, as some of the inputs may be, so
+    // that it is not larger than they are.
+    let isRun = choice.outputLevel == 0
     let shape = OrderedRunWriter.Shape(
-      // Where a table counts as a run, one takes it all.
-      tableBytesMax: choice.outputLevel == 0 ? .max : orderedTableBytes,
-      expectedEntries: Int(entries), expectedBytes: bytes,
-      isCompressed: picker(of: keyspace).isCompressed(choice.outputLevel, in: levels.metadata))
+      tableBytes: isRun ? nil : orderedTableBytes, expectedEntries: Int(entries),
+      expectedBytes: bytes,
+      isCompressed: isRun
+        || picker(of: keyspace).isCompressed(choice.outputLevel, in: levels.metadata))
     let tables = try writeInParts(inputs.map(\.reader.metadata), into: choice.outputLevel) {
       part, count in
       let output = OrderedRunWriter(

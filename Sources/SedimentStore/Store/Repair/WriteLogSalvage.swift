@@ -75,12 +75,11 @@ struct WriteLogSalvage {
     while reader.offset < length ?? .max,
       let record = try reader.nextWhole(passingOver: &skippedBytes)
     {
-      guard let head = head(of: record), head.first > last else {
+      guard let head = head(of: record), head.first > last,
+        let batch = batch(of: record, behind: last)
+      else {
         skippedBytes += UInt64(RecordLogFormat.recordBytes(payload: record.payload.count))
         continue
-      }
-      let batch = try unsafe record.payload.span.bytes.withUnsafeBytes {
-        try unsafe WriteBatchCoding.payload($0, type: record.type, behind: last)
       }
       unsafe batch.withPayload { unsafe writer.append(type: WriteBatchCoding.recordType, $0) }
       try writer.write()
@@ -104,6 +103,15 @@ struct WriteLogSalvage {
       return nil
     } catch let error as FileError where error.code == .notFound {
       return nil
+    }
+  }
+
+  /// `nil` for one so long that it has no room in today's form.
+  private func batch(
+    of record: RecordLogReader.Record, behind last: UInt64
+  ) -> WriteBatchBuffer? {
+    unsafe try? record.payload.span.bytes.withUnsafeBytes {
+      try unsafe WriteBatchCoding.payload($0, type: record.type, behind: last)
     }
   }
 
