@@ -84,6 +84,8 @@ package final class PartDirectorySink: Sink, @unchecked Sendable {
     let directory = try reachingFiles { () throws(FileError) in
       try fileSystem.openDirectory(at: path, creating: true)
     }
+    // As the file system shows it: an address has options that are no part of a path.
+    let path = directory.path
     self.path = path
     self.directory = directory
     self.options = options
@@ -335,10 +337,11 @@ extension PartDirectorySink {
   private func removeTemporaries(
     _ entries: [DirectoryEntry], keeping promise: PartsPromise?, recovery: inout SinkRecovery
   ) throws(SinkError) {
-    let published = Set(promise?.parts.map { $0.sequence } ?? [])
-    for entry in entries {
-      guard let name = PartName(temporary: entry.name) else { continue }
-      if let promise, name.writerEpoch == promise.writerEpoch, published.contains(name.sequence) {
+    // By the whole name: a file system may have tried a promised part under other ones before.
+    var promised: Set<String> = []
+    if let promise { promised.formUnion(promise.parts.map { $0.name(in: promise).temporary }) }
+    for entry in entries where !promised.contains(entry.name) {
+      guard PartName(temporary: entry.name) != nil || OutputOwner.isTemporary(entry.name) else {
         continue
       }
       try reachingFiles { () throws(FileError) in try directory.remove(entry.name) }
