@@ -155,6 +155,7 @@ extension Dedup {
         do { return try files.kind(of: path) == .directory } catch { return false }
       }
       guard let target else { throw ValidationError("\(role.option) is empty.") }
+      try RemoteOutputs.check(word, of: role)
       if target == .standardOutput, targets.values.contains(.standardOutput) {
         throw ValidationError("Only one output can be standard output.")
       }
@@ -170,7 +171,7 @@ extension Dedup {
     switch target {
     case .standardOutput: return
     case .directory(let path):
-      guard !path.hasSuffix("/") else { return }
+      guard !path.hasSuffix("/"), !OutputTarget.isRemote(path) else { return }
       if try files.kind(of: path) != .directory, try files.metadata(of: path) != nil {
         throw JobError(
           .failed,
