@@ -36,6 +36,19 @@ import Testing
     Issue.record("the work never came to its end")
   }
 
+  @Test func aGatewayServesInPlaceOfDataNodesWhateverFails() throws {
+    for number in 1..<200 {
+      let harness = try WebHDFSHarness()
+      harness.server.change { $0.isGateway = true }
+      harness.server.setPlan(WebHDFSFault.once(.dropAfter, number: number))
+      try workOnce(harness)
+      #expect(harness.server.names(in: "/a/out") == ["one"], "request \(number)")
+      #expect(harness.server.calls.allSatisfy { $0.nameNode == 0 })
+      if harness.server.calls.count < number { return }
+    }
+    Issue.record("the work never came to its end")
+  }
+
   @Test(arguments: 0..<20 as Range<UInt64>)
   func aFifthOfAllConnectionsMayBreak(seed: UInt64) throws {
     let harness = try WebHDFSHarness()

@@ -58,6 +58,9 @@ public final class WebHDFSServer: @unchecked Sendable {
     public var wantsKerberos = false
     /// Whether files have ids, as they have in all but old servers.
     public var tellsFileIDs = true
+    /// Whether the first NameNode is a gateway (HttpFS): it takes and gives bytes itself, takes
+    /// them only as `application/octet-stream`, and tells of no ids.
+    public var isGateway = false
   }
 
   private let nameNodes: [ListeningSocket]
@@ -267,7 +270,7 @@ public final class WebHDFSServer: @unchecked Sendable {
     cutAt: Int? = nil
   ) -> ServerAnswer? {
     if let refusal = refusal(of: request, nameNode: nameNode) { return refusal }
-    guard nameNode == nil, request.operation == "CREATE" else {
+    guard nameNode == nil || takesBytes(request), request.operation == "CREATE" else {
       let body = Self.body(of: request, over: connection, count: request.bodyBytes)
       return perform(request, body: body, nameNode: nameNode)
     }
@@ -287,6 +290,11 @@ public final class WebHDFSServer: @unchecked Sendable {
     }
   }
 
+  /// Whether a gateway gets the bytes with this request.
+  private func takesBytes(_ request: ServerRequest) -> Bool {
+    monitor.withLock { conduct.isGateway } && request.parameters["data"] == "true"
+  }
+
   /// What holds for everybody.
   private func refusal(of request: ServerRequest, nameNode: Int?) -> ServerAnswer? {
     let conduct = monitor.withLock { self.conduct }
@@ -295,6 +303,14 @@ public final class WebHDFSServer: @unchecked Sendable {
       return ServerAnswer(
         status: 401, headers: [("WWW-Authenticate", "Negotiate"), ("Content-Type", "text/html")],
         body: Array("<html><h2>HTTP ERROR 401 Authentication required</h2></html>".utf8))
+    }
+    if conduct.isGateway, request.parameters["data"] == "true",
+      request.headers["content-type"] != "application/octet-stream"
+    {
+      return .exception(
+        .illegalArgument(
+          "Data upload requests must have content-type set to "
+            + "'application/octet-stream'"))
     }
     guard let token = conduct.token, request.parameters["delegation"] != token else { return nil }
     return .exception(
@@ -308,7 +324,9 @@ public final class WebHDFSServer: @unchecked Sendable {
   ) -> ServerAnswer {
     let parameters = request.parameters
     return monitor.withLock {
-      switch (request.method, request.operation, nameNode) {
+      // A gateway has the bytes itself.
+      let hasBytes = conduct.isGateway && request.operation == "OPEN"
+      switch (request.method, request.operation, hasBytes ? nil : nameNode) {
       case ("PUT", "CREATE", _?), ("POST", "APPEND", _?), ("GET", "OPEN", _?):
         return redirect(request)
       case ("PUT", "CREATE", nil): return create(request, body)
@@ -339,14 +357,20 @@ public final class WebHDFSServer: @unchecked Sendable {
       return .exception(.fileNotFound(request.path))
     }
     var parameters = request.parameters
-    parameters["namenoderpcaddress"] = "localhost:8020"
+    var port = dataNode.port
+    if conduct.isGateway {
+      parameters["data"] = "true"
+      port = nameNodes[0].port
+    } else {
+      parameters["namenoderpcaddress"] = "localhost:8020"
+    }
     let query = parameters.sorted { $0.key < $1.key }
       .map { "\($0.key)=\(Self.encoded($0.value))" }.joined(separator: "&")
     let path = request.path.split(separator: "/").map { "/" + Self.encoded(String($0)) }.joined()
     return ServerAnswer(
       status: 307,
       headers: [
-        ("Location", "http://127.0.0.1:\(dataNode.port)/webhdfs/v1\(path)?\(query)")
+        ("Location", "http://127.0.0.1:\(port)/webhdfs/v1\(path)?\(query)")
       ])
   }
 
@@ -423,7 +447,8 @@ public final class WebHDFSServer: @unchecked Sendable {
     var (length, type) = (0, "DIRECTORY")
     if case .file(let bytes)? = namespace[path] { (length, type) = (bytes.count, "FILE") }
     let isFile = type == "FILE"
-    let id = conduct.tellsFileIDs ? "\"fileId\":\(namespace.id(of: path) ?? 0)," : ""
+    let id =
+      conduct.tellsFileIDs && !conduct.isGateway ? "\"fileId\":\(namespace.id(of: path) ?? 0)," : ""
     return "{\"accessTime\":0,\"blockSize\":\(isFile ? 134_217_728 : 0),\"childrenNum\":0,\(id)"
       + "\"group\":\"supergroup\",\"length\":\(length),\"modificationTime\":1320173277227,"
       + "\"owner\":\"webuser\",\"pathSuffix\":\(JSONText.quoted(suffix)),"
