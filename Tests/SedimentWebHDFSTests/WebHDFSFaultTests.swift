@@ -84,6 +84,35 @@ import Testing
     #expect(harness.server.names(in: "/out") == ["b"])
   }
 
+  @Test(arguments: [nil, "all", "all of it, twice"])
+  func aFileThatIsAcknowledgedAndIsNotAsItWasSentIsSentAgain(found: String?) throws {
+    let harness = try WebHDFSHarness()
+    let directory = try harness.open()
+    harness.server.setPlan { [weak server = harness.server] call in
+      guard call.nameNode == nil, call.path.hasSuffix("/file.a1.tmp") else { return nil }
+      if let found { server?.write(Array(found.utf8), to: call.path) }
+      return .answer(status: 201, location: nil, body: "")
+    }
+    try directory.write("all of it", to: "file")
+    #expect(try directory.text(of: "file") == "all of it" && directory.names == ["file"])
+  }
+
+  @Test func aStrangerAtTheNewNameIsNotTakenForTheFile() throws {
+    let harness = try WebHDFSHarness()
+    let directory = try harness.open()
+    try directory.write("ours", to: "a")
+    harness.server.setPlan { [weak server = harness.server] call in
+      guard call.operation == "RENAME", call.number == 3 else { return nil }
+      server?.remove("/out/a")
+      server?.write(Array("else".utf8), to: "/out/b")
+      return .dropBefore
+    }
+    let error = failure { try directory.rename("a", to: "b", replacing: false) }
+    harness.server.clearPlan()
+    #expect(error?.code == .exists)
+    #expect(try directory.text(of: "b") == "else")
+  }
+
   @Test func aLostRenameOfAFileThatItsReaderTookIsNotFound() throws {
     let harness = try WebHDFSHarness()
     let directory = try harness.open()

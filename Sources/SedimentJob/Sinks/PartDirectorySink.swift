@@ -31,11 +31,15 @@ package final class PartDirectorySink: Sink, @unchecked Sendable {
     package var fileExtension: String
     /// A part ends before it grows longer, unless it is a single record.
     package var rollBytes: UInt64
+    /// Ended parts that are kept open until the epoch is cut. Beyond it the oldest is synchronised
+    /// at once, so that small parts in a long epoch do not use up the process's descriptors; the
+    /// last ones stay, so that the directory's own sync comes with theirs.
+    package var unsyncedMax: Int
 
     /// Options with parts of 256 MiB.
     package init(
       jobID: String, writerEpoch: UInt64, newOutputID: UInt64, fileExtension: String,
-      rollBytes: UInt64 = 256 << 20
+      rollBytes: UInt64 = 256 << 20, unsyncedMax: Int = 16
     ) {
       precondition(PartName.isValid(fileExtension: fileExtension), "not a file extension")
       precondition(
@@ -47,6 +51,7 @@ package final class PartDirectorySink: Sink, @unchecked Sendable {
       self.newOutputID = newOutputID
       self.fileExtension = fileExtension
       self.rollBytes = max(rollBytes, 1)
+      self.unsyncedMax = unsyncedMax
     }
   }
 
@@ -235,16 +240,11 @@ extension PartDirectorySink {
     ended.append(PartsPromise.Part(sequence: nextSequence, bytes: finished.bytes))
     nextSequence += 1
     unsynced.append(finished.file)
-    guard unsynced.count > Self.unsyncedMax else { return }
+    guard unsynced.count > options.unsyncedMax else { return }
     let oldest = unsynced.removeFirst()
     try reachingFiles { () throws(FileError) in try oldest.synchronize() }
     oldest.close()
   }
-
-  /// Ended parts that are kept open until the epoch is cut. Beyond it the oldest is synchronised at
-  /// once, so that small parts in a long epoch do not use up the process's descriptors; the last
-  /// ones stay, so that the directory's own sync comes with theirs.
-  private static let unsyncedMax = 16
 
   private func commitment(promising parts: [PartsPromise.Part]) -> SinkCommitment {
     SinkCommitment(

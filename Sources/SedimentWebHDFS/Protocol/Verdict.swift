@@ -32,10 +32,8 @@ enum Verdict: Sendable, Equatable {
   private static func unexplained(_ status: Int) -> Verdict {
     switch status {
     case 401:
-      .final(
-        .permissionDenied,
-        "the server wants to know who asks: \(identities)")
-    case 403: .final(.permissionDenied, "HTTP 403: \(identities)")
+      .final(.permissionDenied, "the server wants to know who asks, by \(identities)")
+    case 403: .final(.permissionDenied, "HTTP 403; who asks is told by \(identities)")
     case 404:
       .final(.invalidAnswer, "HTTP 404 without an exception: WebHDFS does not answer there")
     case 408, 429, 500...: .later("HTTP \(status)")
@@ -46,7 +44,7 @@ enum Verdict: Sendable, Equatable {
 
   /// The ways to say who asks.
   private static let identities =
-    "?user.name=NAME, ?auth=kerberos with a ticket, or SEDIMENT_WEBHDFS_TOKEN say who asks"
+    "?user.name=NAME, ?auth=kerberos with a ticket, or SEDIMENT_WEBHDFS_TOKEN"
 
   private static func explained(_ exception: RemoteException) -> Verdict {
     let text = exception.text
@@ -57,7 +55,7 @@ enum Verdict: Sendable, Equatable {
     case "ParentNotDirectoryException", "PathIsNotDirectoryException":
       return .final(.notDirectory, text)
     case "AccessControlException", "AuthorizationException", "SnapshotAccessControlException":
-      return .final(.permissionDenied, "\(text); \(identities)")
+      return .final(.permissionDenied, "\(text); who asks is told by \(identities)")
     case "SecurityException", "AuthenticationException", "InvalidToken":
       return .final(.permissionDenied, "\(text); a token ends, and a new one is needed then")
     case "DSQuotaExceededException", "NSQuotaExceededException", "QuotaExceededException",

@@ -85,6 +85,23 @@ import Testing
       ])
   }
 
+  @Test func partsOfALongEpochGoAsTheyEnd() throws {
+    let disk = MemoryFileSystem()
+    _ = try disk.openDirectory(at: "state", creating: true)
+    let sink = try PartDirectorySink(
+      output.url, in: output.fileSystem(over: disk),
+      options: .init(
+        jobID: "job-1", writerEpoch: 1, newOutputID: 7, fileExtension: "ndjson", rollBytes: 10,
+        unsyncedMax: 1))
+    _ = try sink.recover(committed: nil)
+    let records = (0..<9).map { "record \($0)\n" }
+    try sink.append(records)
+    // The last is being written, and the one before it waits.
+    #expect(output.leftOver.count == 7 && output.text.isEmpty)
+    try sink.publish(try sink.prepare())
+    #expect(output.text == records.joined() && output.leftOver.isEmpty)
+  }
+
   @Test(arguments: [
     WebHDFSFault.dropBefore, .dropAfter, .cut, .late, .exception(.retriable),
   ])
