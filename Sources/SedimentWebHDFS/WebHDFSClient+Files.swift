@@ -140,6 +140,7 @@ extension WebHDFSClient {
       case .answered(let answer): return try bytes(of: answer, count: count, request)
       case .broken(let text): reason = text
       }
+      tell(of: number, request, reason)
     }
     throw error(.unanswered, request, "\(reason); \(Self.howToGoOn(options.triesMax))")
   }

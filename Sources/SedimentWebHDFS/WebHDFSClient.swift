@@ -50,6 +50,12 @@ final class WebHDFSClient: Sendable {
     var mayBeRepeated: Bool
   }
 
+  /// Tells of a request that has failed in tries up to `number`, if it is time.
+  func tell(of number: Int, _ request: Request, _ reason: String) {
+    let failure = error(.unanswered, request, reason)
+    options.tell(of: number, failure.operation, failure.url, failure.reason)
+  }
+
   /// Waits before try `number`, counted from 0.
   func pause(before number: Int) {
     let nanoseconds = options.delayMillis(before: number) * 1_000_000
@@ -86,6 +92,7 @@ final class WebHDFSClient: Sendable {
           mayBeRepeated = true
         }
       }
+      tell(of: number, request, reason)
     }
     throw error(.unanswered, request, "\(reason); \(Self.howToGoOn(options.triesMax))")
   }

@@ -105,6 +105,7 @@ final class WebHDFSDirectory: Directory {
           reason = text
           left.append(tried)
         }
+        client.options.tell(of: number, "create", client.address.shown(fullPath), reason)
       }
       throw WebHDFSError(
         code: .unanswered, operation: "create", url: client.address.shown(fullPath),

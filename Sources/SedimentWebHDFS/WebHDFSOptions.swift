@@ -1,5 +1,5 @@
 /// How a client of WebHDFS asks.
-package struct WebHDFSOptions: Sendable, Equatable {
+package struct WebHDFSOptions: Sendable {
   /// A delegation token that says who asks. A secret: it is in no message.
   package var token: String?
   /// A file of certificates that are trusted over TLS; those of the system without.
@@ -16,6 +16,13 @@ package struct WebHDFSOptions: Sendable, Equatable {
   /// In which not a byte moves, before a connection counts as broken.
   package var stallSeconds: Int64 = 60
 
+  /// Told once what is waited for, in a sentence without a full stop, when a request has failed
+  /// `toldTry` times; from any thread.
+  package var report: @Sendable (String) -> Void = { _ in }
+
+  /// A moment of failure is nobody's concern: with the delays above it is more than a second.
+  static let toldTry = 5
+
   /// Options with their defaults.
   package init() {}
 
@@ -23,6 +30,12 @@ package struct WebHDFSOptions: Sendable, Equatable {
   func delayMillis(before number: Int) -> UInt64 {
     guard number > 0 else { return 0 }
     return min(delayMillis << UInt64(min(number - 1, 20)), delayMillisMax)
+  }
+
+  /// Tells of a request that has failed in tries up to `number`, counted from 0, if it is time.
+  func tell(of number: Int, _ operation: String, _ url: String, _ reason: String) {
+    guard number + 1 == Self.toldTry, number + 1 < triesMax else { return }
+    report("cannot \(operation) \(url) yet, and go on trying: \(reason)")
   }
 
   var http: HTTPOptions {

@@ -1,6 +1,7 @@
 import SedimentIO
 import SedimentTestKit
 import SedimentWebHDFS
+import Synchronization
 import Testing
 
 /// Connections that break at every request, and servers that answer late or wrong.
@@ -159,6 +160,24 @@ import Testing
     {
       #expect(error.description.contains(part), "\(error)")
     }
+  }
+
+  @Test func whatTakesLongIsToldOnce() throws {
+    let harness = try WebHDFSHarness()
+    harness.options.triesMax = 10
+    let told = Mutex<[String]>([])
+    harness.options.report = { text in told.withLock { $0.append(text) } }
+    let directory = try harness.open()
+    // A NameNode, then a DataNode.
+    harness.server.setPlan { $0.number <= 7 ? .exception(.safeMode) : nil }
+    _ = try directory.names
+    harness.server.setPlan { $0.nameNode == nil && $0.number < 16 ? .dropBefore : nil }
+    try directory.write("x", to: "a")
+    let texts = told.withLock { $0 }
+    #expect(texts.count == 2, "\(texts)")
+    #expect(texts.first?.contains("cannot list \(directory.path) yet") == true)
+    #expect(texts.first?.contains("SafeModeException") == true)
+    #expect(texts.last?.contains("cannot create \(directory.path)/a yet") == true)
   }
 
   @Test func aServerThatNeverAnswersIsGivenUp() throws {

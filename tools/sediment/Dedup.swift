@@ -61,8 +61,9 @@ struct Dedup: ParsableCommand {
     let status = try running.status(messages)
     defer { status?.server.stop() }
     let environment = JobEnvironment(
-      fileSystem: RemoteOutputs.fileSystem(for: options), inputs: inputFiles,
-      report: { messages.show($0) }, onProgress: progress?.listener, status: status?.board)
+      fileSystem: RemoteOutputs.fileSystem(for: options) { messages.show($0) },
+      inputs: inputFiles, report: { messages.show($0) }, onProgress: progress?.listener,
+      status: status?.board)
     let job = DedupJob(options, in: environment, control: control)
     do throws(JobError) {
       let summary = try job.run()

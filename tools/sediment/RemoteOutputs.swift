@@ -43,7 +43,11 @@ enum RemoteOutputs {
   }
 
   /// The files of this machine, and those on HDFS where outputs are there.
-  static func fileSystem(for options: JobOptions) -> any FileSystem {
+  ///
+  /// - Parameter report: told what is waited for.
+  static func fileSystem(
+    for options: JobOptions, report: @escaping @Sendable (JobMessage) -> Void
+  ) -> any FileSystem {
     let local = PosixFileSystem()
     let isRemote = options.targets.values.contains {
       if case .directory(let path) = $0 { OutputTarget.isRemote(path) } else { false }
@@ -52,6 +56,7 @@ enum RemoteOutputs {
     var remote = WebHDFSOptions()
     remote.token = token
     remote.authoritiesPath = variable(authoritiesVariable)
+    remote.report = { report(JobMessage(.warning, $0)) }
     return WebHDFSFileSystem(
       over: local, spool: Spool(in: local, at: options.statePath, name: StateNames.spool),
       options: remote)
