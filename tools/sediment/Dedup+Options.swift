@@ -12,6 +12,9 @@ extension Dedup {
   func jobOptions(reading files: InputFileSystem) throws -> JobOptions {
     guard let ttl = times.ttl else { throw Self.missing("--ttl") }
     guard let statePath = state.path, !statePath.isEmpty else { throw Self.missing("--state") }
+    guard !OutputTarget.isRemote(statePath) else {
+      throw ValidationError("--state \(statePath): outputs can be on HDFS, a state cannot.")
+    }
     let sources = try sources(in: files)
     let description = JobDescription(
       format: try recordFormat(of: sources), keyMode: records.mode, timeToLive: ttl,

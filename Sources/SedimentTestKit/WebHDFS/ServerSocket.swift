@@ -65,10 +65,10 @@ struct ListeningSocket: Sendable {
   }
 
   private static func makeSocket() throws(SocketError) -> Int32 {
-    #if canImport(Darwin)
-      let descriptor = socket(AF_INET, SOCK_STREAM, 0)
-    #else
+    #if canImport(Glibc)
       let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    #else
+      let descriptor = socket(AF_INET, SOCK_STREAM, 0)
     #endif
     guard descriptor >= 0 else { throw .last("open a socket") }
     return descriptor

@@ -127,6 +127,13 @@ import Testing
     #expect(!outcome.talk.contains("c2VjcmV0") && !program.exists("state"))
   }
 
+  @Test func aStateOnHDFSIsWrongUsage() throws {
+    let outcome = try program.run(
+      "dedup", "in.ndjson", "--key", "k", "--ttl", "7d", "--state", output.url)
+    #expect(outcome.status == 2 && outcome.talk.contains("outputs can be on HDFS, a state cannot"))
+    #expect(output.names.isEmpty && !program.exists("webhdfs:"))
+  }
+
   @Test func outputsThatLieInEachOtherAreWrongUsage() throws {
     let url = "webhdfs://nn/out"
     let same = try small("--output", url, "--rejects", "webhdfs://nn:9870/out/?user.name=x")
