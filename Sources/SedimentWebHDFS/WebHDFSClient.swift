@@ -204,8 +204,10 @@ final class WebHDFSClient: Sendable {
   func error(_ code: WebHDFSError.Code, _ request: Request, _ reason: String) -> WebHDFSError {
     var reason = reason
     if let token = options.token, !token.isEmpty {
-      reason = reason.split(separator: token, omittingEmptySubsequences: false)
-        .joined(separator: "(token)")
+      for secret in [token, PercentCoding.encoded(token)] {
+        reason = reason.split(separator: secret, omittingEmptySubsequences: false)
+          .joined(separator: "(token)")
+      }
     }
     return WebHDFSError(
       code: code, operation: request.operation, url: address.shown(request.path), reason: reason)
