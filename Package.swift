@@ -67,6 +67,14 @@ let package = Package(
       name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson")]),
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
+    .systemLibrary(
+      name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
+    .target(
+      name: "SedimentWebHDFS",
+      dependencies: [
+        "SedimentIO", .target(name: "CCurl", condition: .when(traits: ["Job"])),
+      ],
+      swiftSettings: strict),
     .target(
       name: "SedimentJob",
       dependencies: [
@@ -95,7 +103,8 @@ let package = Package(
     .executableTarget(
       name: "sediment",
       dependencies: [
-        "SedimentIO", "SedimentStore", "SedimentDedup", "SedimentJob", "SedimentInspection",
+        "SedimentIO", "SedimentStore", "SedimentDedup", "SedimentJob", "SedimentWebHDFS",
+        "SedimentInspection",
         .product(
           name: "ArgumentParser", package: "swift-argument-parser",
           condition: .when(traits: ["CommandLine"])),
@@ -121,7 +130,11 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(
       name: "SedimentJobTests",
-      dependencies: ["SedimentJob", "SedimentDedup", "SedimentTestKit"], swiftSettings: strict),
+      dependencies: ["SedimentJob", "SedimentWebHDFS", "SedimentDedup", "SedimentTestKit"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "SedimentWebHDFSTests",
+      dependencies: ["SedimentWebHDFS", "SedimentIO", "SedimentTestKit"], swiftSettings: strict),
     .testTarget(
       name: "SedimentInspectionTests", dependencies: ["SedimentInspection", "SedimentTestKit"],
       swiftSettings: strict),

@@ -30,13 +30,19 @@ public struct FileError: Error, Sendable, Equatable {
   public var path: String
   /// The system's error number; 0 where the error is not the system's.
   public var systemError: Int32
+  /// What there is to say beyond the code, with the way out; of file systems that are not this
+  /// machine's.
+  public var detail: String?
 
   /// An error made by hand; what failed system calls throw is made from their number.
-  public init(code: Code, operation: String, path: String, systemError: Int32 = 0) {
+  public init(
+    code: Code, operation: String, path: String, systemError: Int32 = 0, detail: String? = nil
+  ) {
     self.code = code
     self.operation = operation
     self.path = path
     self.systemError = systemError
+    self.detail = detail
   }
 }
 
@@ -57,7 +63,7 @@ extension FileError: CustomStringConvertible {
   /// `cannot open db/CURRENT: it does not exist (No such file or directory, error 2)`.
   public var description: String {
     let system = systemError == 0 ? "" : " (\(systemErrorText(systemError)), error \(systemError))"
-    return "cannot \(operation) \(path): \(code.words)\(system)"
+    return "cannot \(operation) \(path): \(detail ?? code.words)\(system)"
   }
 }
 

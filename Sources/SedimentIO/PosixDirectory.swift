@@ -170,18 +170,8 @@ final class PosixDirectory: Directory {
       }
       return
     }
-    do throws(FileError) {
-      try retryingInterrupts(operation, newPath) {
-        unsafe sediment_rename_exclusive(directory, name, newName)
-      }
-    } catch  where [ENOSYS, EINVAL, ENOTSUP, EOPNOTSUPP].contains(error.systemError) {
-      // Two steps where one is not to be had: a crash between them leaves both names, and never
-      // a replaced target.
-      try retryingInterrupts(operation, newPath) {
-        unsafe linkat(directory, name, directory, newName, 0)
-      }
-      try retryingInterrupts(operation, newPath) { unsafe unlinkat(directory, name, 0) }
-    }
+    try ExclusiveRename.perform(
+      in: directory, from: name, to: newName, operation: operation, path: newPath)
   }
 
   func remove(_ name: String) throws(FileError) {

@@ -12,6 +12,9 @@ extension Dedup {
   func jobOptions(reading files: InputFileSystem) throws -> JobOptions {
     guard let ttl = times.ttl else { throw Self.missing("--ttl") }
     guard let statePath = state.path, !statePath.isEmpty else { throw Self.missing("--state") }
+    guard !OutputTarget.isRemote(statePath) else {
+      throw ValidationError("--state \(statePath): outputs can be on HDFS, a state cannot.")
+    }
     let sources = try sources(in: files)
     let description = JobDescription(
       format: try recordFormat(of: sources), keyMode: records.mode, timeToLive: ttl,
@@ -155,6 +158,7 @@ extension Dedup {
         do { return try files.kind(of: path) == .directory } catch { return false }
       }
       guard let target else { throw ValidationError("\(role.option) is empty.") }
+      try RemoteOutputs.check(word, of: role)
       if target == .standardOutput, targets.values.contains(.standardOutput) {
         throw ValidationError("Only one output can be standard output.")
       }
@@ -170,7 +174,7 @@ extension Dedup {
     switch target {
     case .standardOutput: return
     case .directory(let path):
-      guard !path.hasSuffix("/") else { return }
+      guard !path.hasSuffix("/"), !OutputTarget.isRemote(path) else { return }
       if try files.kind(of: path) != .directory, try files.metadata(of: path) != nil {
         throw JobError(
           .failed,

@@ -15,6 +15,11 @@ struct Dedup: ParsableCommand {
       printed again. The same goes for a reader of standard output that goes away, which ends the \
       job with exit code 1.
 
+      On HDFS, webhdfss:// is the same over TLS; a second NameNode is asked when the first is on \
+      stand-by. Who asks: ?user.name=NAME behind the path, or ?auth=kerberos for the ticket at \
+      hand, or a delegation token in the environment variable SEDIMENT_WEBHDFS_TOKEN. \
+      SSL_CERT_FILE names certificates to trust.
+
       \(Dedup.example)
       """)
 
@@ -56,8 +61,9 @@ struct Dedup: ParsableCommand {
     let status = try running.status(messages)
     defer { status?.server.stop() }
     let environment = JobEnvironment(
-      fileSystem: PosixFileSystem(), inputs: inputFiles, report: { messages.show($0) },
-      onProgress: progress?.listener, status: status?.board)
+      fileSystem: RemoteOutputs.fileSystem(for: options) { messages.show($0) },
+      inputs: inputFiles, report: { messages.show($0) }, onProgress: progress?.listener,
+      status: status?.board)
     let job = DedupJob(options, in: environment, control: control)
     do throws(JobError) {
       let summary = try job.run()
@@ -171,8 +177,8 @@ struct StateOptions: ParsableArguments {
 struct OutputOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "DIR/ for parts, FILE to append to, or - for standard output (the default).",
-      valueName: "output"))
+      "DIR/ for parts, FILE to append to, - for standard output (the default), or parts on HDFS: "
+        + "webhdfs://host:port[,host:port]/path.", valueName: "output"))
   var output: String?
 
   @Option(help: ArgumentHelp("Where duplicates go; as --output.", valueName: "output"))

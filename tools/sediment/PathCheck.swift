@@ -104,6 +104,7 @@ struct PathCheck {
 
   /// The path with links resolved as far as it exists.
   private static func real(_ path: String) -> String {
+    if let location = RemoteOutputs.location(of: path) { return location }
     var url = URL(fileURLWithPath: path).standardizedFileURL
     var missing: [String] = []
     while !FileManager.default.fileExists(atPath: url.path), url.path != "/" {

@@ -46,10 +46,12 @@ struct OutputSet: Sendable {
       guard let target = targets[role] else { continue }
       switch target {
       case .directory(let path):
-        let options = PartDirectorySink.Options(
+        var options = PartDirectorySink.Options(
           jobID: "\(store.identity)", writerEpoch: store.writerEpoch,
           newOutputID: .random(in: 1 ... .max),
           fileExtension: role == .rejects ? "ndjson" : format.fileExtension, rollBytes: rollBytes)
+        // What is not there yet takes room on this machine.
+        if OutputTarget.isRemote(path) { options.unsyncedMax = 1 }
         sinks.append((role, try PartDirectorySink(path, in: fileSystem, options: options)))
       case .file(let path): sinks.append((role, try AppendFileSink(path, in: fileSystem)))
       case .standardOutput: sinks.append((role, StandardOutputSink(standardOutput)))

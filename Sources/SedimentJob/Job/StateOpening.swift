@@ -163,7 +163,10 @@ package enum StateNames {
   /// Local checkpoints.
   package static let checkpoints = "checkpoints"
 
+  /// Parts on their way to another machine, until they have lost their name.
+  package static let spool = "output.spool"
+
   static func isOurs(_ name: String) -> Bool {
-    name == checkpoints || name == StateStore.lockName
+    name == checkpoints || name == spool || name == StateStore.lockName
   }
 }

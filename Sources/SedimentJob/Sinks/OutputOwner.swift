@@ -16,6 +16,13 @@ struct OutputOwner: Equatable {
   var jobID: String
   var outputID: UInt64
 
+  /// Whether a crash while an owner was written may have left this name.
+  static func isTemporary(_ name: String) -> Bool {
+    name == temporaryName
+      || (name.hasPrefix(fileName + ".a") && name.hasSuffix(".tmp")
+        && UInt64(name.dropFirst(fileName.utf8.count + 2).dropLast(4)) != nil)
+  }
+
   /// Reads the owner of `directory`; `nil` when nothing says.
   static func read(in directory: any Directory) throws(SinkError) -> OutputOwner? {
     let name = fileName

@@ -9,8 +9,8 @@ package enum OutputTarget: Sendable, Equatable {
   /// Records on standard output.
   case standardOutput
 
-  /// Reads `-`, `X/`, an existing directory or a name without extension (all directories), or a
-  /// file name. `nil` for an empty word.
+  /// Reads `-`, `X/`, an existing directory, a name without extension or an address on HDFS (all
+  /// directories), or a file name. `nil` for an empty word.
   ///
   /// An extension is what follows the last dot of the last component, unless that dot begins the
   /// name or nothing follows it.
@@ -18,11 +18,18 @@ package enum OutputTarget: Sendable, Equatable {
     guard !word.isEmpty else { return nil }
     if word == "-" {
       self = .standardOutput
-    } else if word.hasSuffix("/") || isDirectory(word) || !Self.hasExtension(word) {
+    } else if Self.isRemote(word) || word.hasSuffix("/") || isDirectory(word)
+      || !Self.hasExtension(word)
+    {
       self = .directory(word)
     } else {
       self = .file(word)
     }
+  }
+
+  /// Whether a word is an address: no path of this machine, and for the file system to take apart.
+  package static func isRemote(_ word: String) -> Bool {
+    word.hasPrefix("webhdfs://") || word.hasPrefix("webhdfss://")
   }
 
   private static func hasExtension(_ path: String) -> Bool {

@@ -31,11 +31,15 @@ package final class PartDirectorySink: Sink, @unchecked Sendable {
     package var fileExtension: String
     /// A part ends before it grows longer, unless it is a single record.
     package var rollBytes: UInt64
+    /// Ended parts that are kept open until the epoch is cut. Beyond it the oldest is synchronised
+    /// at once, so that small parts in a long epoch do not use up the process's descriptors; the
+    /// last ones stay, so that the directory's own sync comes with theirs.
+    package var unsyncedMax: Int
 
     /// Options with parts of 256 MiB.
     package init(
       jobID: String, writerEpoch: UInt64, newOutputID: UInt64, fileExtension: String,
-      rollBytes: UInt64 = 256 << 20
+      rollBytes: UInt64 = 256 << 20, unsyncedMax: Int = 16
     ) {
       precondition(PartName.isValid(fileExtension: fileExtension), "not a file extension")
       precondition(
@@ -47,6 +51,7 @@ package final class PartDirectorySink: Sink, @unchecked Sendable {
       self.newOutputID = newOutputID
       self.fileExtension = fileExtension
       self.rollBytes = max(rollBytes, 1)
+      self.unsyncedMax = unsyncedMax
     }
   }
 
@@ -84,6 +89,8 @@ package final class PartDirectorySink: Sink, @unchecked Sendable {
     let directory = try reachingFiles { () throws(FileError) in
       try fileSystem.openDirectory(at: path, creating: true)
     }
+    // As the file system shows it: an address has options that are no part of a path.
+    let path = directory.path
     self.path = path
     self.directory = directory
     self.options = options
@@ -233,16 +240,11 @@ extension PartDirectorySink {
     ended.append(PartsPromise.Part(sequence: nextSequence, bytes: finished.bytes))
     nextSequence += 1
     unsynced.append(finished.file)
-    guard unsynced.count > Self.unsyncedMax else { return }
+    guard unsynced.count > options.unsyncedMax else { return }
     let oldest = unsynced.removeFirst()
     try reachingFiles { () throws(FileError) in try oldest.synchronize() }
     oldest.close()
   }
-
-  /// Ended parts that are kept open until the epoch is cut. Beyond it the oldest is synchronised at
-  /// once, so that small parts in a long epoch do not use up the process's descriptors; the last
-  /// ones stay, so that the directory's own sync comes with theirs.
-  private static let unsyncedMax = 16
 
   private func commitment(promising parts: [PartsPromise.Part]) -> SinkCommitment {
     SinkCommitment(
@@ -335,10 +337,11 @@ extension PartDirectorySink {
   private func removeTemporaries(
     _ entries: [DirectoryEntry], keeping promise: PartsPromise?, recovery: inout SinkRecovery
   ) throws(SinkError) {
-    let published = Set(promise?.parts.map { $0.sequence } ?? [])
-    for entry in entries {
-      guard let name = PartName(temporary: entry.name) else { continue }
-      if let promise, name.writerEpoch == promise.writerEpoch, published.contains(name.sequence) {
+    // By the whole name: a file system may have tried a promised part under other ones before.
+    var promised: Set<String> = []
+    if let promise { promised.formUnion(promise.parts.map { $0.name(in: promise).temporary }) }
+    for entry in entries where !promised.contains(entry.name) {
+      guard PartName(temporary: entry.name) != nil || OutputOwner.isTemporary(entry.name) else {
         continue
       }
       try reachingFiles { () throws(FileError) in try directory.remove(entry.name) }

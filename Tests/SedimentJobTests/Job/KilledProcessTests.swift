@@ -11,32 +11,12 @@ import Testing
   private let expected: Data
 
   /// The workload, and its first-seen set by a dictionary of lines: made once.
-  private static let workload: (all: Data, first: Data) = makeWorkload()
+  private static let workload = WorkloadSample(events: 200_000)
 
   init() throws {
     program = try Program()
     expected = Self.workload.first
     try program.write(Self.workload.all, to: "in.ndjson")
-  }
-
-  private static func makeWorkload() -> (all: Data, first: Data) {
-    var generator = WorkloadGenerator(events: 200_000, workload: Workload(), format: .ndjson)
-    var (all, first) = (Data(), Data())
-    var seen: Set<Substring> = []
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
-    defer { unsafe buffer.deallocate() }
-    while true {
-      let count = unsafe generator.write(into: buffer)
-      guard count > 0 else { break }
-      unsafe all.append(contentsOf: buffer[..<count])
-    }
-    for line in String(decoding: all, as: UTF8.self).split(separator: "\n") {
-      let key = line.range(of: "\"payload\"").map { line[..<$0.lowerBound] } ?? line
-      guard seen.insert(key).inserted else { continue }
-      first.append(contentsOf: line.utf8)
-      first.append(UInt8(ascii: "\n"))
-    }
-    return (all, first)
   }
 
   private func start(_ more: [String] = [], output: Any = FileHandle.nullDevice) throws -> Process {

@@ -87,12 +87,14 @@ final class Program {
   /// Starts the program; what it says goes to the file `talk`, unless given.
   func start(
     _ arguments: [String], input: Any = FileHandle.nullDevice,
-    output: Any = FileHandle.nullDevice, talk: Any = FileHandle.nullDevice
+    output: Any = FileHandle.nullDevice, talk: Any = FileHandle.nullDevice,
+    environment: [String: String] = [:]
   ) throws -> Process {
     let process = Process()
     process.executableURL = try Self.executable()
     process.currentDirectoryURL = root
     process.arguments = arguments
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     process.standardInput = input
     process.standardOutput = output
     process.standardError = talk
@@ -105,7 +107,9 @@ final class Program {
     try run(arguments, input: input)
   }
 
-  func run(_ arguments: [String], input: String = "") throws -> Outcome {
+  func run(
+    _ arguments: [String], input: String = "", environment: [String: String] = [:]
+  ) throws -> Outcome {
     let number = UUID().uuidString
     try write(input, to: ".in-\(number)")
     try write("", to: ".out-\(number)")
@@ -113,7 +117,7 @@ final class Program {
     let process = try start(
       arguments, input: try FileHandle(forReadingFrom: url(".in-\(number)")),
       output: try FileHandle(forWritingTo: url(".out-\(number)")),
-      talk: try FileHandle(forWritingTo: url(".talk-\(number)")))
+      talk: try FileHandle(forWritingTo: url(".talk-\(number)")), environment: environment)
     process.waitUntilExit()
     #expect(process.terminationReason == .exit)
     return Outcome(
