@@ -1,6 +1,6 @@
 // Makes epochs durable beside the thread that decides.
 //
-//   sinks: prepare ─▶ store: commit ─▶ sinks: publish ─▶ now and then: a checkpoint
+//   sinks: prepare ─▶ store: commit ─▶ sinks: publish ─▶ topics: told ─▶ now and then: a checkpoint
 //
 // Invariants
 // 1. One epoch at a time; `begin` is called only when `isIdle`.
@@ -19,11 +19,14 @@ final class EpochCommitter: @unchecked Sendable {
   struct Work: Sendable {
     var epoch: PendingEpoch
     var cuts: OutputCuts
+    /// Where the input stands with it.
+    var topicPositions: TopicPositions
   }
 
   private let store: StateStore
   private let outputs: OutputSet
   private let checkpoints: CheckpointKeeper?
+  private let topics: (any TopicReader)?
   private let onIdle: @Sendable () -> Void
   private let monitor = Monitor()
   private var work: Work?
@@ -32,14 +35,17 @@ final class EpochCommitter: @unchecked Sendable {
   private var hasThread = false
   private var failure: (any Error)?
 
-  /// - Parameter onIdle: called from the committing thread after every epoch.
+  /// - Parameters:
+  ///   - topics: told of epochs that are durable.
+  ///   - onIdle: called from the committing thread after every epoch.
   init(
     store: StateStore, outputs: OutputSet, checkpoints: CheckpointKeeper?,
-    onIdle: @escaping @Sendable () -> Void
+    topics: (any TopicReader)?, onIdle: @escaping @Sendable () -> Void
   ) throws {
     self.store = store
     self.outputs = outputs
     self.checkpoints = checkpoints
+    self.topics = topics
     self.onIdle = onIdle
     let thread = try SystemThread(name: "sediment-epoch") { [self] in
       run()
@@ -117,6 +123,7 @@ final class EpochCommitter: @unchecked Sendable {
     try outputs.prepare(work.cuts)
     try store.commit(work.epoch)
     try outputs.publish(work.cuts)
+    topics?.epochCommitted(work.topicPositions)
     checkpoints?.epochCommitted()
   }
 }

@@ -31,7 +31,8 @@ final class ProgressReporter {
   /// Reports when it is time.
   func tick(
     _ counters: @autoclosure () -> JobCounters, keys: @autoclosure () -> UInt64,
-    bytes: @autoclosure () throws -> UInt64, checkpointNanos: @autoclosure () -> UInt64?
+    bytes: @autoclosure () throws -> UInt64, checkpointNanos: @autoclosure () -> UInt64?,
+    lag: @autoclosure () -> TopicLag?
   ) rethrows {
     guard let onProgress = environment.onProgress else { return }
     let now = environment.clock.monotonicNanos()
@@ -43,7 +44,8 @@ final class ProgressReporter {
         counters: counters, elapsedNanos: now - startNanos, eventsPerSecond: pace,
         stateKeys: keys(), stateBytes: bytes(),
         epochAgeNanos: now &- epochNanos,
-        checkpointAgeNanos: checkpointNanos().map { now &- $0 }, bytesTotal: bytesTotal))
+        checkpointAgeNanos: checkpointNanos().map { now &- $0 }, bytesTotal: bytesTotal,
+        lag: lag()))
     lastNanos = now
     lastEvents = counters.events
   }
