@@ -15,17 +15,24 @@ struct Dedup: ParsableCommand {
       printed again. The same goes for a reader of standard output that goes away, which ends the \
       job with exit code 1.
 
+      Topics of Kafka are read for ever, by one instance with one state, from where the state's \
+      last epoch ended; group offsets only tell monitors. Their records' values go to the output, \
+      one a line.
+
       \(Dedup.example)
       """)
 
   static let example = """
     Example:
       sediment dedup in.ndjson --key user,id --ttl 7d --state s --output out/
+      sediment dedup kafka://localhost:9092/clicks --group dedup --key id --ttl 7d --state s \
+        --output out/
     """
 
   @Argument(
     help: ArgumentHelp(
-      "Files, directories, patterns, or - for standard input. .gz is read as it is.",
+      "Files, directories, patterns, or - for standard input; .gz is read as it is. Or topics: "
+        + "kafka://broker[:port][,…]/topic[,…].",
       valueName: "input"))
   var inputs: [String] = []
 
@@ -33,6 +40,7 @@ struct Dedup: ParsableCommand {
   @OptionGroup(title: "Time") var times: TimeOptions
   @OptionGroup(title: "State") var state: StateOptions
   @OptionGroup(title: "Output") var output: OutputOptions
+  @OptionGroup(title: "Topics") var kafka: KafkaOptions
   @OptionGroup(title: "Running") var running: RunningOptions
 
   func run() throws {
@@ -97,6 +105,12 @@ struct RecordOptions: ParsableArguments {
       "For lines: the groups of this regular expression are the key.", valueName: "regex"))
   var keyRegex: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "For topics, where the key is: in the record's value, its whole key, or a header.",
+      valueName: "place"))
+  var keyFrom: KeySource = .value
+
   @Option(help: "fingerprint (a keyed 128-bit hash stands for the key) or exact (the key itself).")
   var mode: KeyMode = .fingerprint
 
@@ -117,6 +131,9 @@ struct TimeOptions: ParsableArguments {
       "The field with the event time. Without it, the time is when the record is read.",
       valueName: "field"))
   var timeField: String?
+
+  @Flag(help: "For topics: the event time is the one that Kafka keeps with the record.")
+  var recordTime = false
 
   @Option(help: ArgumentHelp("What the time counts.", valueName: "unit"))
   var timeUnit: TimeUnit = .milliseconds
