@@ -118,8 +118,12 @@ final class KafkaReader: TopicReader, @unchecked Sendable {
       case .ended: return .ended
       }
     } catch {
-      guard case .unreachable(let text) = error else { throw error }
-      tellOutage(text)
+      switch error {
+      case .usage, .failed: throw error
+      case .unreachable(let text): tellOutage(text)
+      case .doubtful(let text):
+        if outage.isNews(atMillis: nowMillis) { tell(.warning, "\(text); asking again") }
+      }
       restMillis = nowMillis + Self.retryMillis
       return .idle
     }
@@ -134,7 +138,7 @@ final class KafkaReader: TopicReader, @unchecked Sendable {
   }
 
   private func tellRestored() {
-    if outage.end() { tell(.information, "the brokers can be reached again") }
+    if outage.end() { tell(.information, "the brokers can be reached again, and know the topics") }
   }
 
   private var isResting: Bool { nowMillis < restMillis }
@@ -333,7 +337,7 @@ final class KafkaReader: TopicReader, @unchecked Sendable {
       }
     default: break
     }
-    throw .unreachable(text)
+    throw .doubtful(text)
   }
 
   /// Asks now and then for one topic in turn, and for all when one seemed to be gone. librdkafka
@@ -349,7 +353,10 @@ final class KafkaReader: TopicReader, @unchecked Sendable {
       nextCheck.index = (nextCheck.index + 1) % input.address.topics.count
       let answer = try client.partitionCount(of: topic, timeoutMillis: Self.requestMillis)
       if case .failure(let error) = answer { try take(error) }
+    } else {
+      return
     }
+    tellRestored()
   }
 
   // MARK: - Faults

@@ -41,7 +41,8 @@ struct MessageCopier: ~Copyable {
   private var count = 0
 
   private let rules: TopicRecordRules
-  private let headerName: [CChar]?
+  /// The name of the header with the key, with a zero behind it, where the key is in one.
+  private let headerName: UnsafeMutablePointer<CChar>?
   private let chunkBytes: Int
   /// Cursors by librdkafka's handle of the topic and the partition: filled as they are met.
   private var known: [Handle: Int] = [:]
@@ -54,9 +55,12 @@ struct MessageCopier: ~Copyable {
   init(_ format: RecordFormat, limits: BatchLimits) {
     rules = TopicRecordRules(format)
     if case .header(let name) = format.keySource {
-      headerName = name.utf8.map { CChar(bitPattern: $0) } + [0]
+      let made = UnsafeMutablePointer<CChar>.allocate(capacity: name.utf8.count + 1)
+      for (place, byte) in name.utf8.enumerated() { unsafe made[place] = CChar(bitPattern: byte) }
+      unsafe made[name.utf8.count] = 0
+      unsafe headerName = made
     } else {
-      headerName = nil
+      unsafe headerName = nil
     }
     capacity = limits.recordsMax
     chunkBytes = limits.chunkBytes
@@ -66,6 +70,7 @@ struct MessageCopier: ~Copyable {
   deinit {
     for index in first..<count { unsafe rd_kafka_message_destroy(messages[index]) }
     unsafe messages.deallocate()
+    unsafe headerName?.deallocate()
   }
 
   /// Whether messages are held.
@@ -156,8 +161,9 @@ struct MessageCopier: ~Copyable {
   ) throws(FormatError) {
     // SAFETY: payload and key are `len` and `key_len` bytes until the message is destroyed; the
     // batch copies them.
-    let value = unsafe message.pointee.payload.map {
-      unsafe UnsafeRawBufferPointer(start: $0, count: message.pointee.len)
+    var value: UnsafeRawBufferPointer?
+    if let payload = unsafe message.pointee.payload {
+      unsafe value = UnsafeRawBufferPointer(start: payload, count: message.pointee.len)
     }
     var key: UnsafeRawBufferPointer?
     if rules.hasBesideKeys { unsafe key = besideKey(of: message) }
@@ -170,10 +176,9 @@ struct MessageCopier: ~Copyable {
   private func besideKey(
     of message: UnsafeMutablePointer<rd_kafka_message_t>
   ) -> UnsafeRawBufferPointer? {
-    guard let headerName else {
-      return unsafe message.pointee.key.map {
-        unsafe UnsafeRawBufferPointer(start: $0, count: message.pointee.key_len)
-      }
+    guard let headerName = unsafe headerName else {
+      guard let key = unsafe message.pointee.key else { return nil }
+      return unsafe UnsafeRawBufferPointer(start: key, count: message.pointee.key_len)
     }
     var headers: OpaquePointer?
     guard unsafe rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR else {
@@ -181,9 +186,7 @@ struct MessageCopier: ~Copyable {
     }
     var value: UnsafeRawPointer?
     var length = 0
-    let code = unsafe headerName.withUnsafeBufferPointer {
-      unsafe rd_kafka_header_get_last(headers, $0.baseAddress, &value, &length)
-    }
+    let code = unsafe rd_kafka_header_get_last(headers, headerName, &value, &length)
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let value = unsafe value else { return nil }
     return unsafe UnsafeRawBufferPointer(start: value, count: length)
   }

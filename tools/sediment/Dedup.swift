@@ -25,8 +25,7 @@ struct Dedup: ParsableCommand {
   static let example = """
     Example:
       sediment dedup in.ndjson --key user,id --ttl 7d --state s --output out/
-      sediment dedup kafka://localhost:9092/clicks --group dedup --key id --ttl 7d --state s \
-        --output out/
+      sediment dedup kafka://host/clicks --group g --key id --ttl 7d --state s
     """
 
   @Argument(
