@@ -25,22 +25,27 @@ let package = Package(
     .library(name: "SedimentAsync", targets: ["SedimentAsync"]),
     .library(name: "SedimentDedup", targets: ["SedimentDedup"]),
     .library(name: "SedimentJob", targets: ["SedimentJob"]),
+    .library(name: "SedimentKafka", targets: ["SedimentKafka"]),
     .library(name: "SedimentObservability", targets: ["SedimentObservability"]),
     .executable(name: "sediment", targets: ["sediment"]),
     // For Benchmarks/ alone, a package of its own; nothing is promised about it.
     .library(name: "_SedimentMicro", targets: ["SedimentMicro"]),
   ],
-  // What a trait brings is built only with it: the target SedimentJob needs Job, the tool needs
-  // CommandLine, SedimentObservability the trait of its name. Another package with `traits: []`
-  // resolves this package alone and builds none of them.
+  // What a trait brings is built only with it: the target SedimentJob needs Job, SedimentKafka
+  // Kafka, the tool CommandLine, SedimentObservability the trait of its name. Another package with
+  // `traits: []` resolves this package alone and builds none of them.
   traits: [
     .trait(name: "Job", description: "The dedup job: sources, sinks and parsers."),
     .trait(
-      name: "CommandLine", description: "The sediment command line.", enabledTraits: ["Job"]),
+      name: "Kafka", description: "Topics of Kafka as an input of the job.",
+      enabledTraits: ["Job"]),
+    .trait(
+      name: "CommandLine", description: "The sediment command line.",
+      enabledTraits: ["Job", "Kafka"]),
     .trait(
       name: "Observability",
       description: "Bridges to swift-log, swift-metrics and swift-service-lifecycle."),
-    .default(enabledTraits: ["Job", "CommandLine", "Observability"]),
+    .default(enabledTraits: ["Job", "Kafka", "CommandLine", "Observability"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -84,6 +89,15 @@ let package = Package(
         .target(name: "CPCRE2", condition: .when(traits: ["Job"])),
       ],
       swiftSettings: strict),
+    .systemLibrary(
+      name: "CRdKafka", pkgConfig: "rdkafka", providers: [.apt(["librdkafka-dev"])]),
+    .target(
+      name: "SedimentKafka",
+      dependencies: [
+        "SedimentIO", "SedimentJob",
+        .target(name: "CRdKafka", condition: .when(traits: ["Kafka"])),
+      ],
+      swiftSettings: strict),
     .target(
       name: "SedimentInspection", dependencies: ["SedimentIO", "SedimentStore", "SedimentDedup"],
       swiftSettings: strict),
@@ -103,8 +117,8 @@ let package = Package(
     .executableTarget(
       name: "sediment",
       dependencies: [
-        "SedimentIO", "SedimentStore", "SedimentDedup", "SedimentJob", "SedimentWebHDFS",
-        "SedimentInspection",
+        "SedimentIO", "SedimentStore", "SedimentDedup", "SedimentJob", "SedimentKafka",
+        "SedimentWebHDFS", "SedimentInspection",
         .product(
           name: "ArgumentParser", package: "swift-argument-parser",
           condition: .when(traits: ["CommandLine"])),
@@ -135,6 +149,15 @@ let package = Package(
     .testTarget(
       name: "SedimentWebHDFSTests",
       dependencies: ["SedimentWebHDFS", "SedimentIO", "SedimentTestKit"], swiftSettings: strict),
+    // A cluster in a process of its own, for the tests of SedimentKafka.
+    .executableTarget(
+      name: "kafka-mock",
+      dependencies: [.target(name: "CRdKafka", condition: .when(traits: ["Kafka"]))],
+      path: "Tests/KafkaMock", swiftSettings: strict),
+    .testTarget(
+      name: "SedimentKafkaTests",
+      dependencies: ["SedimentKafka", "SedimentJob", "SedimentTestKit", "sediment", "kafka-mock"],
+      swiftSettings: strict),
     .testTarget(
       name: "SedimentInspectionTests", dependencies: ["SedimentInspection", "SedimentTestKit"],
       swiftSettings: strict),

@@ -15,12 +15,15 @@ extension Dedup {
     guard !OutputTarget.isRemote(statePath) else {
       throw ValidationError("--state \(statePath): outputs can be on HDFS, a state cannot.")
     }
-    let sources = try sources(in: files)
+    let topics = try topics()
+    let sources = topics == nil ? try sources(in: files) : []
     let description = JobDescription(
+      origin: topics.map { .topics($0.origin) } ?? .files,
       format: try recordFormat(of: sources), keyMode: records.mode, timeToLive: ttl,
       allowedLateness: times.allowedLateness)
     try check(description)
     var options = JobOptions(description: description, sources: sources, statePath: statePath)
+    options.topics = topics?.input
     options.targets = try targets(in: files)
     options.maxAheadMillis = times.maxAhead
     options.late = times.late
@@ -37,7 +40,8 @@ extension Dedup {
     if let memory = running.memory { options.memoryBudget = Int(clamping: memory) }
     try checkNumbers(options)
     try PathCheck(
-      options, summary: output.summary, arguments: inputs, readingInputs: files
+      options, summary: output.summary, arguments: topics == nil ? inputs : [],
+      readingInputs: files
     ).run()
     for role in OutputRole.allCases {
       if let target = options.targets[role] { try check(target, of: role, in: files) }
@@ -83,7 +87,11 @@ extension Dedup {
   private func recordFormat(of sources: [InputSource]) throws -> RecordFormat {
     let kind = try records.format ?? Self.kind(of: sources)
     let fields = KeyFieldList.split(records.key ?? "")
-    if kind == .lines {
+    if records.keyFrom != .value {
+      guard records.key == nil, records.keyRegex == nil else {
+        throw ValidationError("--key and --key-regex name parts of the value: see --key-from.")
+      }
+    } else if kind == .lines {
       guard records.key == nil else {
         throw ValidationError("Lines have no fields: --key-regex names parts of a line.")
       }
@@ -95,9 +103,13 @@ extension Dedup {
         throw ValidationError("--key-regex is for --format lines; this is \(kind.rawValue).")
       }
     }
-    return RecordFormat(
-      kind: kind, keyFields: kind == .lines ? [] : fields, keyRegex: records.keyRegex,
+    let hasFields = kind != .lines && records.keyFrom == .value
+    var format = RecordFormat(
+      kind: kind, keyFields: hasFields ? fields : [], keyRegex: records.keyRegex,
       timeField: times.timeField, timeUnit: times.timeUnit)
+    format.keySource = records.keyFrom
+    format.usesRecordTime = times.recordTime
+    return format
   }
 
   private static func kind(of sources: [InputSource]) throws -> RecordFormat.Kind {
@@ -121,7 +133,7 @@ extension Dedup {
     } catch {
       throw ValidationError("\(error).")
     }
-    if description.format.timeField == nil, times.allowedLateness != nil {
+    if !description.format.hasEventTime, times.allowedLateness != nil {
       throw ValidationError("--allowed-lateness needs --time-field: nothing is late by the clock.")
     }
   }

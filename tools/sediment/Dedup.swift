@@ -20,17 +20,23 @@ struct Dedup: ParsableCommand {
       hand, or a delegation token in the environment variable SEDIMENT_WEBHDFS_TOKEN. \
       SSL_CERT_FILE names certificates to trust.
 
+      Topics of Kafka are read for ever, by one instance with one state, from where the state's \
+      last epoch ended; group offsets only tell monitors. Their records' values go to the output, \
+      one a line.
+
       \(Dedup.example)
       """)
 
   static let example = """
     Example:
       sediment dedup in.ndjson --key user,id --ttl 7d --state s --output out/
+      sediment dedup kafka://host/clicks --group g --key id --ttl 7d --state s
     """
 
   @Argument(
     help: ArgumentHelp(
-      "Files, directories, patterns, or - for standard input. .gz is read as it is.",
+      "Files, directories, patterns, or - for standard input; .gz is read as it is. Or topics: "
+        + "kafka://broker[:port][,…]/topic[,…].",
       valueName: "input"))
   var inputs: [String] = []
 
@@ -38,6 +44,7 @@ struct Dedup: ParsableCommand {
   @OptionGroup(title: "Time") var times: TimeOptions
   @OptionGroup(title: "State") var state: StateOptions
   @OptionGroup(title: "Output") var output: OutputOptions
+  @OptionGroup(title: "Topics") var kafka: KafkaOptions
   @OptionGroup(title: "Running") var running: RunningOptions
 
   func run() throws {
@@ -105,6 +112,12 @@ struct RecordOptions: ParsableArguments {
       "For lines: the groups of this regular expression are the key.", valueName: "regex"))
   var keyRegex: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "For topics, where the key is: in the record's value, its whole key, or a header.",
+      valueName: "place"))
+  var keyFrom: KeySource = .value
+
   @Option(help: "fingerprint (a keyed 128-bit hash stands for the key) or exact (the key itself).")
   var mode: KeyMode = .fingerprint
 
@@ -125,6 +138,9 @@ struct TimeOptions: ParsableArguments {
       "The field with the event time. Without it, the time is when the record is read.",
       valueName: "field"))
   var timeField: String?
+
+  @Flag(help: "For topics: the event time is the one that Kafka keeps with the record.")
+  var recordTime = false
 
   @Option(help: ArgumentHelp("What the time counts.", valueName: "unit"))
   var timeUnit: TimeUnit = .milliseconds

@@ -72,6 +72,9 @@ final class ProgressLine: Sendable {
       Figure.bytes(progress.stateBytes),
       "epoch \(Self.seconds(progress.epochAgeNanos)) s ago",
     ]
+    if let lag = progress.lag {
+      parts.append("\(lag.partitions) partitions, \(Figure.count(lag.records)) behind")
+    }
     if let age = progress.checkpointAgeNanos {
       parts.append("checkpoint \(Self.seconds(age)) s ago")
     }
@@ -126,6 +129,12 @@ extension MessagePrinter {
           + "\(Int(seconds)).\(Int(seconds * 10) % 10) s; the state has "
           + "\(Figure.count(summary.stateKeys)) keys in "
           + "\(Figure.bytes(summary.stateBytes)), as of epoch \(summary.epoch)"))
+    if let lag = summary.lag {
+      show(
+        JobMessage(
+          .information,
+          "\(lag.partitions) partitions, \(Figure.count(lag.records)) records behind their ends"))
+    }
     if summary.end == .stopped {
       show(
         JobMessage(

@@ -9,6 +9,7 @@ func jobFacts(_ metadata: [UInt8]) -> [JobFact] {
     let job = try JobMetadata(decoding: metadata)
     let format = job.description.format
     var facts = [JobFact("format", label: "format", format.kind.rawValue)]
+    if let origin = job.description.origin.topics { facts += topicFacts(job, origin) }
     if !format.keyFields.isEmpty {
       facts.append(
         JobFact(
@@ -20,11 +21,29 @@ func jobFacts(_ metadata: [UInt8]) -> [JobFact] {
       JobFact(
         member: "time_field", label: "time",
         value: format.timeField.map { .string($0) } ?? .null,
-        text: format.timeField.map { "\($0), in \(format.timeUnit.rawValue)" } ?? "of processing"))
+        text: format.timeField.map { "\($0), in \(format.timeUnit.rawValue)" }
+          ?? (format.usesRecordTime ? "of the record" : "of processing")))
     return facts + countFacts(job.totals)
   } catch {
     return [JobFact("unreadable", label: "metadata", error.description)]
   }
+}
+
+private func topicFacts(_ job: JobMetadata, _ origin: TopicOrigin) -> [JobFact] {
+  let positions = job.topicPositions
+  let places = positions.partitions.map { "\($0) at \(positions[$0] ?? 0)" }
+  return [
+    JobFact(
+      member: "topics", label: "topics", value: .array(origin.topics.map { .string($0) }),
+      text: origin.topics.joined(separator: ", ")),
+    JobFact(
+      member: "cluster", label: "cluster", value: origin.cluster.map { .string($0) } ?? .null,
+      text: origin.cluster ?? "not known yet"),
+    JobFact("key_from", label: "key from", job.description.format.keySource.text),
+    JobFact(
+      member: "positions", label: "positions", value: .array(places.map { .string($0) }),
+      text: places.isEmpty ? "none" : places.joined(separator: ", ")),
+  ]
 }
 
 private func countFacts(_ totals: JobCounters) -> [JobFact] {

@@ -58,6 +58,10 @@ struct KeyArgument {
           + "the key's values.")
     }
     var format = job.description.format
+    guard format.keySource == .value else {
+      throw ValidationError(
+        "The keys of this state came beside the records: give an array with the key, in quotes.")
+    }
     format.timeField = nil
     return try parse(text, format, header: job.csvHeader.map { CSVHeader(line: $0) })
   }
@@ -89,22 +93,26 @@ struct KeyArgument {
 
   private var valueCount: Int? {
     guard let format = description?.format else { return nil }
+    if format.keySource != .value { return 1 }
     if format.kind != .lines { return format.keyFields.count }
     return format.keyRegex == nil ? 1 : nil
   }
 
   private var names: String {
     let fields = description?.format.keyFields ?? []
+    if let source = description?.format.keySource, source != .value { return source.text }
     return fields.isEmpty ? "the line" : fields.joined(separator: ", ")
   }
 
   private func checkTexts(_ key: [UInt8]) throws {
-    guard let kind = description?.format.kind, kind != .ndjson else { return }
+    guard let format = description?.format, format.kind != .ndjson || format.keySource != .value
+    else { return }
     let isText = KeyDescription.fields(of: key)?.allSatisfy { field in
       if case .string = field { true } else { false }
     }
     guard isText == true else {
-      throw ValidationError("The keys of \(kind.rawValue) are texts: put every value in quotes.")
+      let records = format.keySource == .value ? format.kind.rawValue : "this state"
+      throw ValidationError("The keys of \(records) are texts: put every value in quotes.")
     }
   }
 

@@ -14,11 +14,16 @@ final class JSONParser: RecordParser {
   private let timeSlot: Int?
   private let timeUnit: TimeUnit
   private let slotCount: Int
+  /// The key comes beside the record.
+  private let hasBesideKey: Bool
+  /// Records that came with another status than ok, and theirs.
+  private var skipped: [(index: Int, status: UInt8)] = []
   private var tokens: UnsafeMutablePointer<sediment_json_token>
   private var tokenCapacity = 1024
 
   init(_ format: RecordFormat) throws(FormatError) {
-    guard !format.keyFields.isEmpty else { throw .noKeyFields }
+    hasBesideKey = format.keySource != .value
+    guard hasBesideKey || !format.keyFields.isEmpty else { throw .noKeyFields }
     guard let parser = unsafe sediment_json_create() else { throw .outOfMemory }
     do throws(FormatError) {
       var slots: [Int] = []
@@ -67,7 +72,9 @@ final class JSONParser: RecordParser {
     let columns = unsafe batch.columns
     let count = batch.count
     reserveTokens(count * slotCount)
+    skipped.removeAll(keepingCapacity: true)
     for index in 0..<count where unsafe columns.statuses[index] != RecordStatus.ok.rawValue {
+      unsafe skipped.append((index, columns.statuses[index]))
       unsafe columns.statuses[index] = UInt8(SEDIMENT_JSON_SKIPPED)
     }
     let marked = hideByteOrderMark(of: batch)
@@ -86,11 +93,9 @@ final class JSONParser: RecordParser {
       case SEDIMENT_JSON_OK:
         let fields = unsafe UnsafePointer(tokens) + index * slotCount
         let status = try unsafe encode(
-          fields, texts, batch.keys, columns.times + index)
+          fields, texts, batch, index, columns.times + index)
         unsafe columns.statuses[index] = status.rawValue
-      case SEDIMENT_JSON_SKIPPED:
-        // Only overlong lines come to a parser with another status than ok.
-        unsafe columns.statuses[index] = RecordStatus.lineTooLong.rawValue
+      case SEDIMENT_JSON_SKIPPED: break
       case SEDIMENT_JSON_NOT_AN_OBJECT:
         unsafe columns.statuses[index] = RecordStatus.notAnObject.rawValue
       case SEDIMENT_JSON_INVALID_UTF8:
@@ -100,15 +105,17 @@ final class JSONParser: RecordParser {
       default: unsafe columns.statuses[index] = RecordStatus.invalidJSON.rawValue
       }
     }
+    for (index, status) in skipped { unsafe columns.statuses[index] = status }
   }
 
   /// Encodes the key of one record and reads its time.
   @inline(__always)
   private func encode(
-    _ fields: UnsafePointer<sediment_json_token>, _ texts: JSONTexts, _ keys: KeyBatch,
-    _ time: UnsafeMutablePointer<Int64>
+    _ fields: UnsafePointer<sediment_json_token>, _ texts: JSONTexts, _ batch: RecordBatch,
+    _ index: Int, _ time: UnsafeMutablePointer<Int64>
   ) throws(FormatError) -> RecordStatus {
-    var sink = try KeySink(keys)
+    var sink = try KeySink(batch.keys)
+    if hasBesideKey { sink.appendBesideKey(of: index, in: batch) }
     for slot in keySlots {
       let status = unsafe texts.append(fields[slot], to: &sink.writer)
       if status != .ok { return status }
@@ -137,9 +144,9 @@ final class JSONParser: RecordParser {
 
   /// Moves the start of a source's first record behind its byte order mark.
   private func hideByteOrderMark(of batch: RecordBatch) -> Bool {
-    guard batch.count > 0, batch.offset(0) == 0 else { return false }
+    guard batch.count > 0, batch.beginsFile else { return false }
     let record = unsafe batch.record(0)
-    let length = unsafe withoutByteOrderMark(record, at: 0).count
+    let length = unsafe withoutByteOrderMark(record, isFirst: true).count
     guard length < record.count else { return false }
     unsafe batch.columns.starts[0] += 3
     unsafe batch.columns.lengths[0] -= 3

@@ -20,6 +20,13 @@ struct KeySink {
     }
   }
 
+  /// Appends the key that comes beside record `index` as one field, a string of bytes.
+  @inline(__always)
+  mutating func appendBesideKey(of index: Int, in batch: RecordBatch) {
+    let key = unsafe batch.besideKeys.view.key(at: index)
+    unsafe writer.appendString(key.bindMemory(to: UInt8.self))
+  }
+
   /// Takes the fields written as a key; false when they did not fit.
   @inline(__always)
   func commit() throws(FormatError) -> Bool {

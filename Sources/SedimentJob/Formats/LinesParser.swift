@@ -6,19 +6,32 @@ final class LinesParser: RecordParser {
     let columns = unsafe batch.columns
     for index in 0..<batch.count where unsafe columns.statuses[index] == RecordStatus.ok.rawValue {
       var sink = try KeySink(batch.keys)
-      let text = unsafe withoutByteOrderMark(batch.record(index), at: batch.offset(index))
+      let isFirst = index == 0 && batch.beginsFile
+      let text = unsafe withoutByteOrderMark(batch.record(index), isFirst: isFirst)
       unsafe sink.writer.appendString(text)
       if try !sink.commit() { unsafe columns.statuses[index] = RecordStatus.keyTooLong.rawValue }
     }
   }
 }
 
-/// The record without the UTF-8 byte order mark that a source may begin with. The mark stays in
-/// what is passed on; only the parser does not see it.
+/// Keys that come beside the records, which may be anything.
+final class BesideKeyParser: RecordParser {
+  func parse(_ batch: RecordBatch) throws(FormatError) {
+    let columns = unsafe batch.columns
+    for index in 0..<batch.count where unsafe columns.statuses[index] == RecordStatus.ok.rawValue {
+      var sink = try KeySink(batch.keys)
+      sink.appendBesideKey(of: index, in: batch)
+      if try !sink.commit() { unsafe columns.statuses[index] = RecordStatus.keyTooLong.rawValue }
+    }
+  }
+}
+
+/// The record without the UTF-8 byte order mark that a source's first may begin with. The mark
+/// stays in what is passed on; only the parser does not see it.
 func withoutByteOrderMark(
-  _ record: UnsafeBufferPointer<UInt8>, at offset: UInt64
+  _ record: UnsafeBufferPointer<UInt8>, isFirst: Bool
 ) -> UnsafeBufferPointer<UInt8> {
-  guard offset == 0, record.count >= 3 else { return unsafe record }
+  guard isFirst, record.count >= 3 else { return unsafe record }
   guard unsafe record[0] == 0xEF, unsafe record[1] == 0xBB, unsafe record[2] == 0xBF else {
     return unsafe record
   }

@@ -1,3 +1,22 @@
+/// Where the key of a record is.
+package enum KeySource: Sendable, Equatable {
+  /// In the record itself.
+  case value
+  /// Beside the record, as topics have it: the whole key.
+  case recordKey
+  /// In a header of the record: the value of the last one with this name.
+  case header(String)
+
+  /// As the command line names it.
+  package var text: String {
+    switch self {
+    case .value: "value"
+    case .recordKey: "key"
+    case .header(let name): "header:" + name
+    }
+  }
+}
+
 /// How records are told apart and what their keys are.
 package struct RecordFormat: Sendable, Equatable {
   /// The syntax of records.
@@ -15,6 +34,10 @@ package struct RecordFormat: Sendable, Equatable {
   /// The event time: a JSON path, a CSV column, or a group of `keyRegex` by name or number.
   package var timeField: String?
   package var timeUnit: TimeUnit
+  /// Where keys are; in files always in the record.
+  package var keySource: KeySource = .value
+  /// The event time is the one that comes beside a record; there is no time field then.
+  package var usesRecordTime = false
   /// The longest record, its line end not counted.
   package var recordBytesMax: Int
 
@@ -39,11 +62,15 @@ package struct RecordFormat: Sendable, Equatable {
     return name.hasSuffix(".csv") ? .csv : .ndjson
   }
 
+  /// Whether times are those of events, and not of the clock.
+  package var hasEventTime: Bool { timeField != nil || usesRecordTime }
+
   /// A parser of this format, for one thread at a time.
   package func makeParser() throws(FormatError) -> any RecordParser {
     switch kind {
     case .ndjson: try JSONParser(self)
     case .csv: try CSVParser(self)
+    case .lines where keySource != .value: BesideKeyParser()
     case .lines: keyRegex == nil ? LinesParser() : try RegexParser(self)
     }
   }

@@ -108,7 +108,8 @@ final class RegexParser: RecordParser {
   func parse(_ batch: RecordBatch) throws(FormatError) {
     let columns = unsafe batch.columns
     for index in 0..<batch.count where unsafe columns.statuses[index] == RecordStatus.ok.rawValue {
-      let line = unsafe withoutByteOrderMark(batch.record(index), at: batch.offset(index))
+      let isFirst = index == 0 && batch.beginsFile
+      let line = unsafe withoutByteOrderMark(batch.record(index), isFirst: isFirst)
       let status = try unsafe parse(line, batch, index)
       unsafe columns.statuses[index] = status.rawValue
     }

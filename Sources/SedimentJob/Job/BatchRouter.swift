@@ -199,7 +199,7 @@ final class BatchRouter {
       case .fail:
         throw JobError(
           .failed,
-          "\(path), line \(batch.lineNumber(index)): the record has no key (\(status.name)); "
+          "\(batch.place(of: index, path: path)): the record has no key (\(status.name)); "
             + "--on-missing-key reject or keep goes on")
       }
     }
@@ -213,7 +213,7 @@ final class BatchRouter {
     guard writesRejects else { return }
     let start = rejects.bytes.count
     unsafe rejects.append(
-      file: path, line: batch.lineNumber(index), offset: batch.offset(index), reason: reason,
+      batch.place(of: index, path: path), reason: reason,
       record: UnsafeRawBufferPointer(batch.record(index)),
       isOverlong: batch.status(index) == .lineTooLong)
     rejectRanges.append(RecordRange(offset: start, length: rejects.bytes.count - start))

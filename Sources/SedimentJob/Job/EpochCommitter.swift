@@ -1,6 +1,6 @@
 // Makes epochs durable beside the thread that decides.
 //
-//   sinks: prepare ─▶ store: commit ─▶ sinks: publish ─▶ now and then: a checkpoint
+//   sinks: prepare ─▶ store: commit ─▶ sinks: publish ─▶ topics: told ─▶ now and then: a checkpoint
 //
 // Invariants
 // 1. One epoch at a time; `begin` is called only when `isIdle`.
@@ -19,12 +19,15 @@ final class EpochCommitter: @unchecked Sendable {
   struct Work: Sendable {
     var epoch: PendingEpoch
     var cuts: OutputCuts
+    /// Where the input stands with it.
+    var topicPositions: TopicPositions
   }
 
   private let store: StateStore
   private let outputs: OutputSet
   private let checkpoints: CheckpointKeeper?
   private let clock: any Clock
+  private let topics: (any TopicReader)?
   private let onIdle: @Sendable () -> Void
   private let monitor = Monitor()
   private var work: Work?
@@ -34,15 +37,18 @@ final class EpochCommitter: @unchecked Sendable {
   private var failure: (any Error)?
   private var nanos: UInt64 = 0
 
-  /// - Parameter onIdle: called from the committing thread after every epoch.
+  /// - Parameters:
+  ///   - topics: told of epochs that are durable.
+  ///   - onIdle: called from the committing thread after every epoch.
   init(
-    store: StateStore, outputs: OutputSet, checkpoints: CheckpointKeeper?, clock: any Clock,
-    onIdle: @escaping @Sendable () -> Void
+    store: StateStore, outputs: OutputSet, checkpoints: CheckpointKeeper?,
+    topics: (any TopicReader)?, clock: any Clock, onIdle: @escaping @Sendable () -> Void
   ) throws {
     self.store = store
     self.outputs = outputs
     self.checkpoints = checkpoints
     self.clock = clock
+    self.topics = topics
     self.onIdle = onIdle
     let thread = try SystemThread(name: "sediment-epoch") { [self] in
       run()
@@ -125,6 +131,7 @@ final class EpochCommitter: @unchecked Sendable {
     try outputs.prepare(work.cuts)
     try store.commit(work.epoch)
     try outputs.publish(work.cuts)
+    topics?.epochCommitted(work.topicPositions)
     checkpoints?.epochCommitted()
   }
 }

@@ -7,12 +7,20 @@
 
 internal import SedimentIO
 
+/// A place in the input.
+package enum InputPosition: Sendable {
+  /// In one file.
+  case file(FilePosition)
+  /// In the partitions that are named, of this cluster.
+  case topics(TopicPositions, cluster: String)
+}
+
 /// What one step of reading gave.
-enum InputStep {
+package enum InputStep {
   /// Records, and the position behind them; none for standard input.
-  case records(FilePosition?)
-  /// A file was read to its end.
-  case fileEnded(FilePosition)
+  case records(InputPosition?)
+  /// No records, but reading stands there: a file was read to its end, say.
+  case moved(InputPosition)
   /// Nothing new at this moment.
   case idle
   /// There is no more input.
@@ -20,17 +28,24 @@ enum InputStep {
 }
 
 /// Reads the inputs of a run, one batch at a time.
-protocol InputReader: AnyObject {
+package protocol InputReader: AnyObject {
   /// Fills an empty batch.
   func next(into batch: RecordBatch) throws -> InputStep
 }
 
 /// How batches are cut.
-struct BatchLimits: Sendable {
-  var recordsMax = 4096
-  var chunkBytes = 1 << 20
+package struct BatchLimits: Sendable {
+  package var recordsMax: Int
+  package var chunkBytes: Int
   /// How far ahead the system is asked for a file that is read to its end.
-  var aheadBytes = 16 << 20
+  package var aheadBytes: Int
+
+  /// Limits, with defaults for those not given.
+  package init(recordsMax: Int = 4096, chunkBytes: Int = 1 << 20, aheadBytes: Int = 16 << 20) {
+    self.recordsMax = recordsMax
+    self.chunkBytes = chunkBytes
+    self.aheadBytes = aheadBytes
+  }
 }
 
 /// Reads one input after the other to its end.
@@ -78,10 +93,10 @@ final class SequentialReader: InputReader {
       return .idle
     }
     let place = try file.map { try position(in: $0, of: reader) }
-    if hasRecords { return .records(place) }
+    if hasRecords { return .records(place.map { .file($0) }) }
     current = nil
     next += 1
-    return place.map { .fileEnded($0) } ?? .idle
+    return place.map { .moved(.file($0)) } ?? .idle
   }
 
   /// Reads the input from its beginning when it is another one than was read before.
@@ -165,7 +180,7 @@ final class FollowingReader: InputReader {
       turn = (turn + 1) % sources.count
       batch.sourceIndex = index
       if try sources[index].next(into: batch) {
-        return .records(try sources[index].position())
+        return .records(try sources[index].position().map { .file($0) })
       }
     }
     return .idle

@@ -19,9 +19,9 @@ internal import SedimentIO
 /// What the deciding thread gets.
 enum InputItem {
   /// Parsed records, and the position behind them.
-  case records(RecordBatch, FilePosition?)
-  /// A file was read to its end.
-  case fileEnded(FilePosition)
+  case records(RecordBatch, InputPosition?)
+  /// No records, but reading stands there.
+  case moved(InputPosition)
   /// There is no more input.
   case ended
   /// The input cannot be read on.
@@ -149,7 +149,7 @@ final class InputStage: @unchecked Sendable {
         switch item {
         case .ended, .failed: hasEnded = true
         case .records(let batch, _): waitingBytes += batch.byteCount
-        case .fileEnded: break
+        case .moved: break
         }
         nextRead += 1
         return (nextRead - 1, item)
@@ -162,7 +162,7 @@ final class InputStage: @unchecked Sendable {
     do {
       switch try reader.next(into: batch) {
       case .records(let position): return .records(batch, position)
-      case .fileEnded(let position): return .fileEnded(position)
+      case .moved(let position): return .moved(position)
       case .ended: return .ended
       case .idle:
         monitor.withLock { if !isStopping { _ = monitor.wait(nanoseconds: Self.idleNanos) } }

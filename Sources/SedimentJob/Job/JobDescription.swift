@@ -2,6 +2,8 @@ package import SedimentStore
 
 /// What a job is: the options that its state was made with and that every later run must have.
 package struct JobDescription: Sendable, Equatable {
+  /// Where records come from.
+  package var origin: RecordOrigin
   /// How records are told apart, and their keys.
   package var format: RecordFormat
   /// What stands for a key in the state.
@@ -13,16 +15,17 @@ package struct JobDescription: Sendable, Equatable {
 
   /// - Parameter allowedLateness: `nil` for an eighth of the TTL.
   package init(
-    format: RecordFormat, keyMode: KeyMode = .fingerprint, timeToLive: TimeToLive,
-    allowedLateness: Int64? = nil
+    origin: RecordOrigin = .files, format: RecordFormat, keyMode: KeyMode = .fingerprint,
+    timeToLive: TimeToLive, allowedLateness: Int64? = nil
   ) {
+    self.origin = origin
     self.format = format
     self.keyMode = keyMode
     self.timeToLive = timeToLive
     switch timeToLive {
     case .forever: self.allowedLateness = 0
     case .milliseconds(let ttl):
-      self.allowedLateness = format.timeField == nil ? 0 : allowedLateness ?? ttl / 8
+      self.allowedLateness = format.hasEventTime ? allowedLateness ?? ttl / 8 : 0
     }
   }
 }
@@ -48,13 +51,17 @@ extension JobDescription {
         found.append(Difference(option: option, stored: stored, given: given))
       }
     }
+    compare("input", origin.text, other.origin.text)
     let (stored, given) = (format, other.format)
     compare("--format", stored.kind.rawValue, given.kind.rawValue)
     compare(
       "--key", KeyFieldList.join(stored.keyFields), KeyFieldList.join(given.keyFields))
+    compare("--key-from", stored.keySource.text, given.keySource.text)
     compare("--key-regex", stored.keyRegex ?? "none", given.keyRegex ?? "none")
     compare("--mode", "\(keyMode)", "\(other.keyMode)")
     compare("--time-field", stored.timeField ?? "none", given.timeField ?? "none")
+    func flag(_ isOn: Bool) -> String { isOn ? "given" : "not given" }
+    compare("--record-time", flag(stored.usesRecordTime), flag(given.usesRecordTime))
     if stored.timeField != nil, given.timeField != nil {
       compare("--time-unit", stored.timeUnit.rawValue, given.timeUnit.rawValue)
     }
@@ -99,8 +106,34 @@ extension JobDescription {
     writer.writeInt64(allowedLateness)
   }
 
+  /// Writes what a description of topics has beside that.
+  func encodeTopics(_ topics: TopicOrigin, to writer: inout ByteWriter) {
+    topics.encode(to: &writer)
+    switch format.keySource {
+    case .value: writer.writeUInt8(0)
+    case .recordKey: writer.writeUInt8(1)
+    case .header(let name):
+      writer.writeUInt8(2)
+      writer.writeString(name)
+    }
+    writer.writeUInt8(format.usesRecordTime ? 1 : 0)
+  }
+
+  /// Reads what `encodeTopics` wrote.
+  mutating func decodeTopics(from reader: inout ByteReader) throws(CodingError) {
+    origin = .topics(try TopicOrigin(from: &reader))
+    switch try reader.readUInt8() {
+    case 0: format.keySource = .value
+    case 1: format.keySource = .recordKey
+    case 2: format.keySource = .header(try reader.readString(maxBytes: 65_536))
+    case let other: throw .invalid("keys come from \(other)")
+    }
+    format.usesRecordTime = try reader.readFlag()
+  }
+
   /// Reads the encoding.
   package init(from reader: inout ByteReader) throws(CodingError) {
+    origin = .files
     guard let kind = RecordFormat.Kind(rawValue: try reader.readString(maxBytes: 64)) else {
       throw .invalid("an unknown record format")
     }

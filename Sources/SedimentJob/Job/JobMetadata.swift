@@ -1,14 +1,18 @@
 // What the store keeps of a job with every epoch: one blob in the epoch's manifest record, whose
 // checksum covers it. So positions, keys and output become durable in one step.
 //
-//     u8 format version (1)
+//     u8 format version: 1, and 2 where records come from topics
 //     description: string format, varint count × string key field, optional string key regex,
 //                  optional string time field, string time unit, u8 key mode,
 //                  i64 TTL in ms (0: forever), i64 allowed lateness in ms
+//     version 2: varint count × string topic, optional string id of the cluster, u8 where keys are
+//                (0 value, 1 key, 2 header, then its name as a string), u8 whether times are those
+//                of the records
 //     u8 whether there is a CSV header, then its line with a varint length
 //     totals: varint count × varint
 //     3 × (u8 whether there is one, commitment with a varint length): output, duplicates, rejects
 //     varint count × file position
+//     version 2: positions in topics
 //
 // Integers are little-endian, strings have a varint length. On disk: never renumber.
 
@@ -26,6 +30,8 @@ package struct JobMetadata: Sendable, Equatable {
   package var commitments: [OutputRole: SinkCommitment] = [:]
   /// Where reading of files stopped; the oldest first.
   package var positions: [FilePosition] = []
+  /// Where reading of topics stopped.
+  package var topicPositions = TopicPositions()
 
   /// Bytes of positions: of the 16 MiB that an epoch keeps, all but 1 MiB for the rest. That is
   /// room for 130,000 files with paths of 60 bytes.
@@ -38,13 +44,33 @@ package struct JobMetadata: Sendable, Equatable {
 }
 
 extension JobMetadata {
-  private static let formatVersion: UInt8 = 1
+  /// Takes the origin of a description for a state that holds no records yet. Where reading of the
+  /// same topics was to begin stays.
+  mutating func adoptOrigin(of other: JobDescription) {
+    guard description.origin.topics?.topics != other.origin.topics?.topics else { return }
+    description.origin = other.origin
+    topicPositions = TopicPositions()
+  }
+
+  /// Says which cluster the topics are of.
+  mutating func setCluster(_ cluster: String?) {
+    guard var topics = description.origin.topics else { return }
+    topics.cluster = cluster
+    description.origin = .topics(topics)
+  }
+}
+
+extension JobMetadata {
+  private static let filesVersion: UInt8 = 1
+  private static let topicsVersion: UInt8 = 2
 
   /// The bytes for the epoch.
   package func encoded() -> [UInt8] {
+    let topics = description.origin.topics
     var writer = ByteWriter(capacity: 1024 + positions.count * 160)
-    writer.writeUInt8(Self.formatVersion)
+    writer.writeUInt8(topics == nil ? Self.filesVersion : Self.topicsVersion)
     description.encode(to: &writer)
+    if let topics { description.encodeTopics(topics, to: &writer) }
     writer.writeUInt8(csvHeader == nil ? 0 : 1)
     if let csvHeader { writer.writeLengthPrefixed(csvHeader) }
     totals.encode(to: &writer)
@@ -56,6 +82,7 @@ extension JobMetadata {
     }
     writer.writeVarint(UInt64(positions.count))
     for position in positions { position.encode(to: &writer) }
+    if topics != nil { topicPositions.encode(to: &writer) }
     return writer.bytes
   }
 
@@ -74,12 +101,13 @@ extension JobMetadata {
 
   private init(from reader: inout ByteReader) throws(CodingError) {
     let version = try reader.readUInt8()
-    guard version == Self.formatVersion else {
+    guard version >= Self.filesVersion, version <= Self.topicsVersion else {
       throw .invalid(
-        "it has format version \(version), and this build reads up to \(Self.formatVersion): "
+        "it has format version \(version), and this build reads up to \(Self.topicsVersion): "
           + "use a newer version of sediment")
     }
     description = try JobDescription(from: &reader)
+    if version == Self.topicsVersion { try description.decodeTopics(from: &reader) }
     if try reader.readFlag() { csvHeader = try reader.readLengthPrefixed() }
     totals = try JobCounters(from: &reader)
     for role in OutputRole.allCases where try reader.readFlag() {
@@ -93,6 +121,7 @@ extension JobMetadata {
     let count = try reader.readCount(itemBytes: FilePosition.encodedBytesMin)
     positions.reserveCapacity(count)
     for _ in 0..<count { positions.append(try FilePosition(from: &reader)) }
+    if version == Self.topicsVersion { topicPositions = try TopicPositions(from: &reader) }
     try reader.expectEnd()
   }
 }

@@ -7,6 +7,8 @@ package struct JobOptions: Sendable {
   package var description: JobDescription
   /// What to read, in order.
   package var sources: [InputSource]
+  /// Topics to read in place of `sources`.
+  package var topics: (any TopicInput)?
   /// The state's directory.
   package var statePath: String
   /// Where records go. Roles that are missing are not written.

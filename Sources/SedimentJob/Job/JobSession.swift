@@ -46,6 +46,8 @@ struct SessionReport {
   var resumedFrom: String?
   /// Entries in the state.
   var stateKeys: UInt64
+  /// How far reading of topics was behind.
+  var lag: TopicLag?
 }
 
 /// One opening of a job's state. Used once, by one thread.
@@ -69,6 +71,10 @@ final class JobSession {
   private let totalsBefore: JobCounters
   private var positions: PositionTable
   private let plan: InputPlan
+  /// Reads topics, when there are no files.
+  private let topics: (any TopicReader)?
+  /// Where reading of topics begins is durable only with an epoch, which is cut at once.
+  private var mustKeepStart: Bool
   private var header: CSVHeader?
   private let resumedFrom: String?
 
@@ -112,6 +118,8 @@ final class JobSession {
         in: environment.inputs)
       positions = try PositionTable(
         opening.metadata.positions, inputs: plan.inputs.map(\.source.path))
+      topics = try Self.openTopics(options, environment, opening.metadata)
+      mustKeepStart = opening.metadata.topicPositions.isEmpty
     } catch {
       try? opening.store.close()
       throw error
@@ -127,7 +135,8 @@ final class JobSession {
     memory = BatchMemory(options)
     pool = RecordBatchPool(
       keptMax: memory.batchesMax, batchBytesMax: memory.chunkBytes * 4)
-    reporter = ProgressReporter(environment, inputs: options.follows ? nil : plan.inputs)
+    let isEndless = options.follows || options.topics != nil
+    reporter = ProgressReporter(environment, inputs: isEndless ? nil : plan.inputs)
   }
 
   /// Runs to the end of the input, or until the job is asked to stop.
@@ -164,6 +173,7 @@ final class JobSession {
       stages.committer.stop()
       // A worker may wait for a stream for ever; files must be let go of before a replay.
       if !readsStreams { stages.input.waitUntilStopped() }
+      topics?.close()
     }
     try cutEpoch(stages)
     // A file is not written before a durable epoch owns it.
@@ -189,7 +199,8 @@ final class JobSession {
       let output = try OutputStage(router, to: outputs, pool: pool)
       do {
         let committer = try EpochCommitter(
-          store: store, outputs: outputs, checkpoints: checkpoints, clock: environment.clock
+          store: store, outputs: outputs, checkpoints: checkpoints, topics: topics,
+          clock: environment.clock
         ) { input.wake() }
         return Stages(input: input, output: output, committer: committer)
       } catch {
@@ -202,6 +213,26 @@ final class JobSession {
     }
   }
 
+  /// The name of the input with a source index, for messages.
+  private func inputName(_ index: Int) -> String {
+    options.topics?.name ?? plan.inputs[index].source.path
+  }
+
+  private static func openTopics(
+    _ options: JobOptions, _ environment: JobEnvironment, _ metadata: JobMetadata
+  ) throws -> (any TopicReader)? {
+    guard let topics = options.topics, let origin = metadata.description.origin.topics else {
+      return nil
+    }
+    let memory = BatchMemory(options)
+    return try topics.open(
+      TopicStart(
+        origin: origin, positions: metadata.topicPositions,
+        limits: BatchLimits(recordsMax: memory.recordsMax, chunkBytes: memory.chunkBytes),
+        format: options.description.format, clock: environment.clock,
+        report: environment.report))
+  }
+
   private var readsStreams: Bool { options.sources.contains(where: \.isStream) }
 
   private func makeInputStage() throws -> InputStage {
@@ -211,7 +242,9 @@ final class JobSession {
     let report = environment.report
     let notify = { report(JobMessage(.information, $0)) }
     let reader: any InputReader
-    if options.follows {
+    if let topics {
+      reader = topics
+    } else if options.follows {
       reader = FollowingReader(
         plan.inputs, in: environment.inputs, format: format, limits: limits,
         clock: environment.clock, notify: notify)
@@ -221,7 +254,8 @@ final class JobSession {
         standardInput: environment.standardInput(), notify: notify)
     }
     return try InputStage(
-      reader, format: format, paths: plan.inputs.map(\.source.path),
+      reader, format: format,
+      paths: options.topics.map { [$0.name] } ?? plan.inputs.map(\.source.path),
       workers: options.parallelism, pool: pool, waitingBytesMax: memory.waitingBytesMax)
   }
 
@@ -237,19 +271,18 @@ final class JobSession {
       try reporter.tick(
         stages.output.counters, keys: dedup.keyspace.approximateEntryCount,
         bytes: try StateDirectory(options, environment).bytes(),
-        checkpointNanos: checkpoints?.lastNanos, resources: resources(stages))
+        checkpointNanos: checkpoints?.lastNanos, lag: topics?.lag, resources: resources(stages))
       switch stages.input.take(waitingNanos: Self.waitNanos) {
       case nil: continue
       case .records(let batch, let position):
         try decide(batch)
-        let path = plan.inputs[batch.sourceIndex].source.path
-        try stages.output.submit(batch, path: path)
-        if let position { positions.set(position) }
+        try stages.output.submit(batch, path: inputName(batch.sourceIndex))
+        if let position { move(to: position) }
         batchesSinceCut += 1
         isDirty = true
         hasDecided = true
-      case .fileEnded(let position):
-        positions.set(position)
+      case .moved(let position):
+        move(to: position)
         isDirty = true
       case .ended: return .finished
       case .failed(let error): return .failed(error)
@@ -276,10 +309,19 @@ final class JobSession {
   /// How long the deciding thread waits for input before it looks at the clock again.
   private static let waitNanos: UInt64 = 100_000_000
 
+  private func move(to position: InputPosition) {
+    switch position {
+    case .file(let position): positions.set(position)
+    case .topics(let moved, let cluster):
+      metadata.topicPositions.merge(moved)
+      metadata.setCluster(cluster)
+    }
+  }
+
   private func decide(_ batch: RecordBatch) throws {
     if let found = batch.header { try take(found, of: batch) }
     var times: UnsafePointer<Int64>?
-    if options.description.format.timeField != nil {
+    if options.description.format.hasEventTime {
       unsafe times = keyTimes.gather(batch)
     }
     _ = try unsafe dedup.process(batch.keys.view, times: times, into: batch.columns.decisions)
@@ -292,7 +334,7 @@ final class JobSession {
       do {
         try found.requireColumns(of: header)
       } catch {
-        throw SourceError.format(path: plan.inputs[batch.sourceIndex].source.path, error)
+        throw SourceError.format(path: inputName(batch.sourceIndex), error)
       }
     } else {
       metadata.csvHeader = found.line
@@ -305,6 +347,7 @@ final class JobSession {
 
   private var isEpochDue: Bool {
     if batchesSinceCut >= options.batchesPerEpochMax { return true }
+    if mustKeepStart, !metadata.topicPositions.isEmpty { return true }
     let age = environment.clock.monotonicNanos() &- lastCutNanos
     return age / 1_000_000 >= UInt64(options.epochIntervalMillis)
   }
@@ -317,7 +360,9 @@ final class JobSession {
       Cut(
         epoch: epoch.epoch, counters: router.counters, rejectReasons: router.rejectReasons))
     if self.cuts.count > 2 { self.cuts.removeFirst() }
-    stages.committer.begin(EpochCommitter.Work(epoch: epoch, cuts: cuts))
+    stages.committer.begin(
+      EpochCommitter.Work(epoch: epoch, cuts: cuts, topicPositions: metadata.topicPositions))
+    if !metadata.topicPositions.isEmpty { mustKeepStart = false }
     lastCutNanos = environment.clock.monotonicNanos()
     reporter.epochCut(at: lastCutNanos)
     batchesSinceCut = 0
@@ -374,7 +419,7 @@ extension JobSession {
       end: end, counters: cut?.counters ?? JobCounters(),
       rejectReasons: cut?.rejectReasons ?? [:], epoch: "\(durable)",
       checkpoint: checkpoints?.lastID, resumedFrom: resumedFrom,
-      stateKeys: dedup.keyspace.approximateEntryCount)
+      stateKeys: dedup.keyspace.approximateEntryCount, lag: topics?.lag)
   }
 }
 

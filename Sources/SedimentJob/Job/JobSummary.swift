@@ -16,11 +16,14 @@ package struct JobProgress: Sendable, Equatable {
   package var checkpointAgeNanos: UInt64?
   /// Bytes of all inputs from where this run began; `nil` when nobody knows.
   package var bytesTotal: UInt64?
+  /// How far reading of topics is behind; `nil` for files.
+  package var lag: TopicLag?
 
   /// Progress of a job; all as above.
   package init(
     counters: JobCounters, elapsedNanos: UInt64, eventsPerSecond: Double, stateKeys: UInt64,
-    stateBytes: UInt64, epochAgeNanos: UInt64, checkpointAgeNanos: UInt64?, bytesTotal: UInt64?
+    stateBytes: UInt64, epochAgeNanos: UInt64, checkpointAgeNanos: UInt64?, bytesTotal: UInt64?,
+    lag: TopicLag? = nil
   ) {
     self.counters = counters
     self.elapsedNanos = elapsedNanos
@@ -30,6 +33,7 @@ package struct JobProgress: Sendable, Equatable {
     self.epochAgeNanos = epochAgeNanos
     self.checkpointAgeNanos = checkpointAgeNanos
     self.bytesTotal = bytesTotal
+    self.lag = lag
   }
 
   /// Seconds to the end at the pace so far; `nil` when nobody knows.
@@ -72,6 +76,8 @@ package struct JobSummary: Sendable, Equatable {
   package var resumedFrom: String?
   /// The largest resident size of the process.
   package var peakResidentBytes: UInt64 = 0
+  /// How far reading of topics was behind at the end; `nil` for files.
+  package var lag: TopicLag?
 
   /// A summary with its counters.
   package init(end: End, counters: JobCounters, epoch: String) {
@@ -95,6 +101,7 @@ package struct JobSummary: Sendable, Equatable {
     stateKeys = report.stateKeys
     checkpoint = report.checkpoint ?? before?.checkpoint
     resumedFrom = before == nil ? report.resumedFrom : before?.resumedFrom
+    lag = report.lag
   }
 
   /// Events a second over the whole run.
@@ -105,7 +112,7 @@ package struct JobSummary: Sendable, Equatable {
   /// One JSON object in one line, with a newline.
   package var json: String {
     func quoted(_ text: String?) -> String { text.map { "\"\($0)\"" } ?? "null" }
-    let fields: [(String, String)] = [
+    var fields: [(String, String)] = [
       ("events", "\(counters.events)"), ("emitted", "\(counters.emitted)"),
       ("duplicates", "\(counters.duplicates)"), ("rejected", "\(counters.rejected)"),
       ("late", "\(counters.late)"), ("late_unprotected", "\(counters.lateUnprotected)"),
@@ -117,6 +124,9 @@ package struct JobSummary: Sendable, Equatable {
       ("checkpoint", quoted(checkpoint)),
       ("resumed_from", quoted(resumedFrom)), ("peak_rss_bytes", "\(peakResidentBytes)"),
     ]
+    if let lag {
+      fields += [("partitions", "\(lag.partitions)"), ("lag_records", "\(lag.records)")]
+    }
     return "{" + fields.map { "\"\($0.0)\":\($0.1)" }.joined(separator: ",") + "}\n"
   }
 

@@ -32,7 +32,7 @@ final class ProgressReporter {
   func tick(
     _ counters: @autoclosure () -> JobCounters, keys: @autoclosure () -> UInt64,
     bytes: @autoclosure () throws -> UInt64, checkpointNanos: @autoclosure () -> UInt64?,
-    resources: @autoclosure () -> JobStatus.Resources
+    lag: @autoclosure () -> TopicLag?, resources: @autoclosure () -> JobStatus.Resources
   ) rethrows {
     environment.status?.beat()
     guard environment.onProgress != nil || environment.status != nil else { return }
@@ -44,7 +44,7 @@ final class ProgressReporter {
       counters: counters, elapsedNanos: now - startNanos, eventsPerSecond: pace,
       stateKeys: keys(), stateBytes: try bytes(),
       epochAgeNanos: now &- epochNanos,
-      checkpointAgeNanos: checkpointNanos().map { now &- $0 }, bytesTotal: bytesTotal)
+      checkpointAgeNanos: checkpointNanos().map { now &- $0 }, bytesTotal: bytesTotal, lag: lag())
     environment.onProgress?(progress)
     if let status = environment.status { status.post(progress, resources()) }
     lastNanos = now

@@ -75,12 +75,15 @@ struct StateOpening {
       metadata.description.format = options.description.format
       metadata.csvHeader = nil
       metadata.positions = []
+      metadata.adoptOrigin(of: options.description)
     }
     try requireSameJob(metadata.description, mayChangeTimes: isUnused || options.changesTimeToLive)
     if let text = try changeTimeToLive(of: store, from: metadata.description), !isUnused {
       environment.report(JobMessage(.information, text))
     }
+    let cluster = metadata.description.origin.topics?.cluster
     metadata.description = options.description
+    metadata.setCluster(cluster)
     return OpenState(
       store: store, dedup: try makeDeduplicator(store), metadata: metadata, resumedFrom: "\(id)")
   }
@@ -88,8 +91,8 @@ struct StateOpening {
   private func makeDeduplicator(_ store: StateStore) throws -> Deduplicator {
     let description = options.description
     let time: Deduplicator.Options.Time =
-      description.format.timeField == nil
-      ? .processing : .event(maxAhead: options.maxAheadMillis.map { .milliseconds($0) })
+      description.format.hasEventTime
+      ? .event(maxAhead: options.maxAheadMillis.map { .milliseconds($0) }) : .processing
     return try Deduplicator(
       store: store,
       options: Deduplicator.Options(

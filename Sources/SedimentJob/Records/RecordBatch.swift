@@ -11,10 +11,26 @@
 //    record may be an overlong one, of which the batch holds the beginning.
 // 3. `keys` has one key for each record with status `ok`, in order, once a parser has run.
 // 4. `columns` hold `recordCapacity` elements, `bytes` `byteCapacity`.
+// 5. In a batch of a topic's records every record belongs to a stretch, `lines` count offsets from
+//    the stretch's first, and `besideKeys` has a key for every record if any.
 //
 // Concurrency: one stage of the pipeline owns a batch at a time.
 
 package import SedimentStore
+
+/// Where a record was read.
+package enum RecordPlace: Sendable, Equatable, CustomStringConvertible {
+  /// A line, from 1, and the offset of its first byte in the uncompressed file.
+  case file(String, line: UInt64, offset: UInt64)
+  case topic(TopicPartition, offset: Int64)
+
+  package var description: String {
+    switch self {
+    case .file(let path, let line, _): "\(path), line \(line)"
+    case .topic(let partition, let offset): "\(partition), offset \(offset)"
+    }
+  }
+}
 
 /// A batch of records.
 // @unchecked because a batch is handed from stage to stage and only its owner touches it.
@@ -26,7 +42,7 @@ package final class RecordBatch: @unchecked Sendable {
     package var starts: UnsafeMutablePointer<UInt32>
     package var lengths: UnsafeMutablePointer<UInt32>
     package var extents: UnsafeMutablePointer<UInt32>
-    /// Lines from `firstLine` to the record's first.
+    /// Lines from `firstLine` to the record's first; in a stretch, offsets from its first record.
     package var lines: UnsafeMutablePointer<UInt32>
     /// Raw values of `RecordStatus`.
     package var statuses: UnsafeMutablePointer<UInt8>
@@ -88,6 +104,26 @@ package final class RecordBatch: @unchecked Sendable {
   /// The source's CSV header, when it has one.
   package var header: CSVHeader?
 
+  /// Records that lie side by side in one partition of a topic.
+  package struct Stretch: Sendable {
+    /// Its first record's index in the batch.
+    package var firstRecord: Int
+    package var partition: TopicPartition
+    /// Its first record's offset in the partition.
+    package var firstOffset: Int64
+  }
+  /// Where the records of a batch of a topic come from; empty for files.
+  package private(set) var stretches: [Stretch] = []
+  /// Keys that come beside the records, one for each, where the format's keys are not in them. Its
+  /// memory is taken at the first use.
+  package var besideKeys: KeyBatch {
+    if let keys = madeBesideKeys { return keys }
+    let made = KeyBatch()
+    madeBesideKeys = made
+    return made
+  }
+  private var madeBesideKeys: KeyBatch?
+
   private var bytes: UnsafeMutablePointer<UInt8>
   private var recordCapacity: Int
 
@@ -113,6 +149,8 @@ package final class RecordBatch: @unchecked Sendable {
     count = 0
     byteCount = 0
     keys.removeAll()
+    stretches.removeAll(keepingCapacity: true)
+    madeBesideKeys?.removeAll()
     header = nil
   }
 
@@ -133,6 +171,12 @@ package final class RecordBatch: @unchecked Sendable {
     byteCount += 1
   }
 
+  /// Replaces one byte, of those there are.
+  func replaceByte(at offset: Int, by byte: UInt8) {
+    precondition(offset >= 0 && offset < byteCount, "byte \(offset) of \(byteCount)")
+    unsafe bytes[offset] = byte
+  }
+
   /// Adds a record; `start` + `extent` may lie beyond the bytes so far, which are then to follow.
   @inline(__always)
   package func addRecord(
@@ -148,6 +192,28 @@ package final class RecordBatch: @unchecked Sendable {
     unsafe columns.times[count] = 0
     count += 1
   }
+
+  /// Begins a stretch with the next record that is added; the first one makes the batch a topic's.
+  package func beginStretch(of partition: TopicPartition, at offset: Int64) {
+    if stretches.isEmpty { (firstOffset, endOffset) = (0, 0) }
+    stretches.append(Stretch(firstRecord: count, partition: partition, firstOffset: offset))
+  }
+
+  /// Whether the first record may begin with a byte order mark: it is the first of a file.
+  package var beginsFile: Bool { firstOffset == 0 && stretches.isEmpty }
+
+  /// Where record `index` was read, which must be below `count`.
+  ///
+  /// - Parameter path: the source's name, if it is a file.
+  package func place(of index: Int, path: String) -> RecordPlace {
+    guard let after = stretches.firstIndex(where: { $0.firstRecord > index }) ?? lastStretchEnd
+    else { return .file(path, line: lineNumber(index), offset: offset(index)) }
+    let stretch = stretches[after - 1]
+    return .topic(
+      stretch.partition, offset: stretch.firstOffset + Int64(unsafe columns.lines[index]))
+  }
+
+  private var lastStretchEnd: Int? { stretches.isEmpty ? nil : stretches.count }
 
   /// Counts the newline that `appendNewline` adds to the last record.
   package func extendLastRecord() {

@@ -19,6 +19,12 @@ package enum RecordStatus: UInt8, Sendable, CaseIterable {
   case noMatch = 13
   /// Whether the line matches could not be found out within the bounds of a search.
   case matchLimit = 14
+  /// A record of a topic without a value.
+  case tombstone = 15
+  /// A record of a topic with an empty value, which no line of the format stands for.
+  case emptyValue = 16
+  /// A record of a topic that would be several lines.
+  case newlineInRecord = 17
 
   /// Whether the record is sound but has no key, so that `--on-missing-key` decides.
   package var isMissingKey: Bool { self == .missingKey || self == .noMatch }
@@ -41,6 +47,9 @@ package enum RecordStatus: UInt8, Sendable, CaseIterable {
     case .keyTooLong: "keyTooLong"
     case .noMatch: "noMatch"
     case .matchLimit: "matchLimit"
+    case .tombstone: "tombstone"
+    case .emptyValue: "emptyValue"
+    case .newlineInRecord: "newlineInRecord"
     }
   }
 }

@@ -1,5 +1,6 @@
 // Bad records as NDJSON, one line each:
-// `{"file":"in.ndjson","line":12,"offset":345,"reason":"…","record":"…"}`.
+// `{"file":"in.ndjson","line":12,"offset":345,"reason":"…","record":"…"}`, and of topics
+// `{"topic":"clicks","partition":3,"offset":345,"reason":"…","record":"…"}`.
 
 /// Writes rejects into a buffer that is reused. Not thread-safe.
 package struct RejectFormatter: Sendable {
@@ -21,14 +22,20 @@ package struct RejectFormatter: Sendable {
   ///
   /// `record` is without its line end and stands as text, or base64 under `record_base64` where it
   /// is not UTF-8. Of an overlong one the first 1,024 bytes are kept, less the character that they
-  /// cut in two. `line` counts from 1, `offset` from the start of the file.
+  /// cut in two.
   package mutating func append(
-    file: String, line: UInt64, offset: UInt64, reason: String, record: UnsafeRawBufferPointer,
-    isOverlong: Bool = false
+    _ place: RecordPlace, reason: String, record: UnsafeRawBufferPointer, isOverlong: Bool = false
   ) {
-    put("{\"file\":")
-    putQuoted(Array(file.utf8).span)
-    put(",\"line\":\(line),\"offset\":\(offset),\"reason\":")
+    switch place {
+    case .file(let path, let line, let offset):
+      put("{\"file\":")
+      putQuoted(Array(path.utf8).span)
+      put(",\"line\":\(line),\"offset\":\(offset),\"reason\":")
+    case .topic(let partition, let offset):
+      put("{\"topic\":")
+      putQuoted(Array(partition.topic.utf8).span)
+      put(",\"partition\":\(partition.partition),\"offset\":\(offset),\"reason\":")
+    }
     putQuoted(Array(reason.utf8).span)
     let kept = isOverlong ? min(record.count, Self.overlongBytesMax) : record.count
     let whole = unsafe UnsafeRawBufferPointer(rebasing: record[..<kept])

@@ -122,6 +122,12 @@ extension StatusBoard {
       Metric(
         "input_bytes", "gauge", "Bytes of all inputs of this run, where they are known.",
         progress.bytesTotal.map { "\($0)" }),
+      Metric(
+        "topic_partitions", "gauge", "Partitions of topics that are read.",
+        progress.lag.map { "\($0.partitions)" }),
+      Metric(
+        "topic_lag_records", "gauge", "Offsets from where reading stands to the partitions' ends.",
+        progress.lag.map { "\($0.records)" }),
       Metric("state_keys", "gauge", "Keys in the state.", "\(progress.stateKeys)"),
       Metric("state_bytes", "gauge", "Bytes of the state's files.", "\(progress.stateBytes)"),
       Metric(
@@ -215,6 +221,7 @@ extension StatusBoard {
       ("elapsed_seconds", seconds(progress.elapsedNanos)),
       ("bytes_in", "\(counters.bytesIn)"), ("bytes_out", "\(counters.bytesOut)"),
       ("bytes_total", progress.bytesTotal.map { "\($0)" } ?? "null"),
+      ("topic_lag_records", progress.lag.map { "\($0.records)" } ?? "null"),
       ("state_keys", "\(progress.stateKeys)"), ("state_bytes", "\(progress.stateBytes)"),
       ("epoch_age_seconds", seconds(progress.epochAgeNanos)),
       ("checkpoint_age_seconds", progress.checkpointAgeNanos.map(seconds) ?? "null"),

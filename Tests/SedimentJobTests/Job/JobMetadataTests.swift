@@ -40,6 +40,63 @@ struct JobMetadataTests {
         format: RecordFormat(kind: .lines, keyFields: []), timeToLive: .forever))
   }
 
+  /// A job that reads topics.
+  private static func topics() -> JobMetadata {
+    var format = RecordFormat(kind: .ndjson, keyFields: [])
+    format.keySource = .header("id")
+    format.usesRecordTime = true
+    var metadata = JobMetadata(
+      description: JobDescription(
+        origin: .topics(TopicOrigin(["views", "clicks"], cluster: "c")), format: format,
+        timeToLive: .forever))
+    metadata.topicPositions[TopicPartition("views", 0)] = 300
+    metadata.topicPositions[TopicPartition("clicks", 1)] = .max
+    metadata.topicPositions[TopicPartition("clicks", 0)] = 0
+    return metadata
+  }
+
+  @Test func metadataOfTopicsComeBackAsTheyWere() throws {
+    var metadata = Self.topics()
+    #expect(try JobMetadata(decoding: metadata.encoded()) == metadata)
+    for source in [KeySource.value, .recordKey, .header("")] {
+      metadata.description.format.keySource = source
+      metadata.description.format.usesRecordTime.toggle()
+      #expect(try JobMetadata(decoding: metadata.encoded()) == metadata)
+    }
+    metadata.description.origin = .topics(TopicOrigin(["views"]))
+    metadata.topicPositions = TopicPositions()
+    #expect(try JobMetadata(decoding: metadata.encoded()) == metadata)
+  }
+
+  @Test func bytesOfAJobThatReadsTopicsAreGolden() {
+    var expected: [UInt8] = [2, 6] + Array("ndjson".utf8) + [0, 0, 0, 2] + Array("ms".utf8) + [0]
+    expected += [UInt8](repeating: 0, count: 16)
+    expected += [2, 6] + Array("clicks".utf8) + [5] + Array("views".utf8) + [1, 1, 0x63]
+    expected += [2, 2, 0x69, 0x64, 1]
+    expected += [0, 10] + [UInt8](repeating: 0, count: 10) + [0, 0, 0, 0]
+    expected += [2, 6] + Array("clicks".utf8) + [2, 0, 0, 1]
+    expected += [UInt8](repeating: 0xFF, count: 8) + [0x7F]
+    expected += [5] + Array("views".utf8) + [1, 0, 0xAC, 2]
+    #expect(Self.topics().encoded() == expected)
+  }
+
+  @Test func positionsOutOfOrderOrOfNoTopicAreRefused() throws {
+    func positions(_ bytes: [UInt8]) throws -> TopicPositions {
+      try ByteReader.reading(bytes) { (reader) throws(CodingError) in
+        try TopicPositions(from: &reader)
+      }
+    }
+    #expect(try positions([1, 1, 0x61, 2, 0, 5, 3, 6]).partitions.count == 2)
+    // Twice the same partition, topics out of order, a topic without partitions, a number of a
+    // partition that is too large.
+    for bytes: [UInt8] in [
+      [1, 1, 0x61, 2, 3, 5, 3, 6], [2, 1, 0x62, 1, 0, 5, 1, 0x61, 1, 0, 6], [1, 1, 0x61, 0, 0],
+      [1, 1, 0x61, 1, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F, 5],
+    ] {
+      #expect(throws: CodingError.self, "\(bytes)") { try positions(bytes) }
+    }
+  }
+
   @Test func metadataComeBackAsTheyWere() throws {
     let full = try Self.full()
     #expect(try JobMetadata(decoding: full.encoded()) == full)
@@ -103,7 +160,7 @@ struct JobMetadataTests {
   }
 
   @Test func everyTruncationAndExtensionIsATypedError() throws {
-    for bytes in [try Self.full().encoded(), Self.empty().encoded()] {
+    for bytes in [try Self.full().encoded(), Self.empty().encoded(), Self.topics().encoded()] {
       for count in 0..<bytes.count {
         #expect(throws: JobError.self, "\(count) bytes") {
           try JobMetadata(decoding: Array(bytes.prefix(count)))
@@ -115,7 +172,7 @@ struct JobMetadataTests {
 
   @Test func aNewerVersionSaysSo() throws {
     var bytes = Self.empty().encoded()
-    bytes[0] = 2
+    bytes[0] = 3
     #expect {
       try JobMetadata(decoding: bytes)
     } throws: { error in
@@ -123,9 +180,11 @@ struct JobMetadataTests {
     }
   }
 
-  @Test("bytes that are no metadata are refused or decode to what is written alike, never trap")
-  func hostileBytes() throws {
-    let bytes = try Self.full().encoded()
+  @Test(
+    "bytes that are no metadata are refused or decode to what is written alike, never trap",
+    arguments: [false, true])
+  func hostileBytes(areOfTopics: Bool) throws {
+    let bytes = areOfTopics ? Self.topics().encoded() : try Self.full().encoded()
     for bit in 0..<(8 * bytes.count) {
       var damaged = bytes
       damaged[bit / 8] ^= 1 << UInt8(bit % 8)
@@ -138,7 +197,7 @@ struct JobMetadataTests {
         damaged = (0..<Int.random(in: 0...300, using: &generator)).map { _ in
           UInt8.random(in: 0...255, using: &generator)
         }
-        if !damaged.isEmpty { damaged[0] = 1 }
+        if !damaged.isEmpty { damaged[0] = bytes[0] }
       } else {
         let start = Int.random(in: 0..<bytes.count, using: &generator)
         let end = min(start + Int.random(in: 1...10, using: &generator), bytes.count)

@@ -9,7 +9,8 @@ import Testing
     var formatter = RejectFormatter()
     unsafe record.withUnsafeBytes {
       unsafe formatter.append(
-        file: file, line: 3, offset: 40, reason: "missing key", record: $0, isOverlong: isOverlong)
+        .file(file, line: 3, offset: 40), reason: "missing key", record: $0,
+        isOverlong: isOverlong)
     }
     #expect(formatter.bytes.last == UInt8(ascii: "\n"))
     #expect(!formatter.bytes.dropLast().contains(UInt8(ascii: "\n")))
@@ -20,11 +21,19 @@ import Testing
   @Test func theFieldsAreInTheirOrder() {
     var formatter = RejectFormatter()
     unsafe Array("{}".utf8).withUnsafeBytes {
-      unsafe formatter.append(file: "a", line: 1, offset: 2, reason: "r", record: $0)
+      unsafe formatter.append(.file("a", line: 1, offset: 2), reason: "r", record: $0)
     }
     #expect(
       String(decoding: formatter.bytes, as: UTF8.self)
         == "{\"file\":\"a\",\"line\":1,\"offset\":2,\"reason\":\"r\",\"record\":\"{}\"}\n")
+    formatter.removeAll()
+    unsafe Array("{}".utf8).withUnsafeBytes {
+      unsafe formatter.append(
+        .topic(TopicPartition("a", 7), offset: 2), reason: "r", record: $0)
+    }
+    #expect(
+      String(decoding: formatter.bytes, as: UTF8.self)
+        == "{\"topic\":\"a\",\"partition\":7,\"offset\":2,\"reason\":\"r\",\"record\":\"{}\"}\n")
   }
 
   @Test func textComesBackAsItWas() throws {

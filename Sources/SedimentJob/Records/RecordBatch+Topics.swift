@@ -1,0 +1,90 @@
+// Records of topics as records of a batch.
+//
+// Outputs have a record a line, so a value gets a newline behind it and must have none within: in
+// NDJSON, where it is white space, a space takes its place; as a line the record is a reject. So is
+// what no line stands for.
+
+import SedimentStore
+
+/// How the records of a topic become those of a batch.
+package struct TopicRecordRules: Sendable {
+  /// NDJSON or lines.
+  package let kind: RecordFormat.Kind
+  /// Keys come with the records.
+  package let hasBesideKeys: Bool
+  /// Times are those of the records.
+  package let usesRecordTime: Bool
+  /// The longest value.
+  package let valueBytesMax: Int
+
+  /// The rules of a format.
+  package init(_ format: RecordFormat) {
+    kind = format.kind
+    hasBesideKeys = format.keySource != .value
+    usesRecordTime = format.usesRecordTime
+    valueBytesMax = format.recordBytesMax
+  }
+}
+
+extension RecordBatch {
+  /// Adds a record to the last stretch.
+  ///
+  /// - Parameters:
+  ///   - value: `nil` for a tombstone.
+  ///   - besideKey: the key that comes with the record, if the rules have such keys, or `nil`.
+  ///   - time: in ms since 1970; negative when the record has none. Used if the rules say so.
+  ///   - offset: from the stretch's first record.
+  /// - Throws: when the keys of the batch take too much memory.
+  package func addTopicRecord(
+    _ value: UnsafeRawBufferPointer?, besideKey: UnsafeRawBufferPointer?, time: Int64,
+    offset: UInt32, rules: TopicRecordRules
+  ) throws(FormatError) {
+    let start = byteCount
+    let whole = unsafe UnsafeBufferPointer(
+      start: value?.baseAddress?.assumingMemoryBound(to: UInt8.self), count: value?.count ?? 0)
+    let isOverlong = whole.count > rules.valueBytesMax
+    let kept = isOverlong ? min(whole.count, SourceReader.overlongBytesKept) : whole.count
+    unsafe appendBytes(UnsafeBufferPointer(rebasing: whole[..<kept]))
+    appendNewline()
+    endOffset += UInt64(whole.count + 1)
+    var status = unsafe value == nil ? RecordStatus.tombstone : .ok
+    if isOverlong { status = .lineTooLong }
+    if status == .ok { status = closeLines(from: start, rules.kind) }
+    if rules.hasBesideKeys {
+      // Every record has one, also those that are not ok.
+      var key = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
+      if let besideKey = unsafe besideKey {
+        if besideKey.count <= KeyBatch.keyBytesMax {
+          unsafe key = besideKey
+        } else if status == .ok {
+          status = .keyTooLong
+        }
+      } else if status == .ok {
+        status = .missingKey
+      }
+      do throws(KeyBatch.LimitError) {
+        try unsafe besideKeys.append(key)
+      } catch {
+        throw .batchTooLarge
+      }
+    }
+    if rules.usesRecordTime, status == .ok, time < 0 { status = .timeMissing }
+    addRecord(
+      start: start, length: kept, extent: kept + 1, line: Int(offset), status: status)
+    // SAFETY: the record was just added.
+    if rules.usesRecordTime { unsafe columns.times[count - 1] = max(time, 0) }
+  }
+
+  /// Looks for newlines in the value from `start` to the last byte but one, which is our own.
+  private func closeLines(from start: Int, _ kind: RecordFormat.Kind) -> RecordStatus {
+    let end = byteCount - 1
+    if kind == .ndjson, start == end { return .emptyValue }
+    var from = start
+    while let newline = unsafe ByteSearch.newline(in: input, from: from), newline < end {
+      if kind != .ndjson { return .newlineInRecord }
+      replaceByte(at: newline, by: UInt8(ascii: " "))
+      from = newline + 1
+    }
+    return .ok
+  }
+}

@@ -1,0 +1,67 @@
+// The seam between the job and what reads topics. The job knows no broker: it opens a reader at the
+// positions of its last durable epoch, takes batches from it as from files, and tells it which
+// positions became durable.
+
+package import SedimentIO
+
+/// Topics that a job reads. Opened anew whenever the state is.
+package protocol TopicInput: Sendable {
+  /// For messages.
+  var name: String { get }
+
+  /// Begins to read; returns before a broker was reached.
+  func open(_ start: TopicStart) throws -> any TopicReader
+}
+
+/// Where and how to begin.
+package struct TopicStart: Sendable {
+  /// The topics, and the cluster that the state's records are of, if it has any.
+  package var origin: TopicOrigin
+  /// Where reading goes on; empty for a state that never read.
+  package var positions: TopicPositions
+  package var limits: BatchLimits
+  /// Where keys and times of records are.
+  package var format: RecordFormat
+  package var clock: any Clock
+  /// Tells a person; from any thread.
+  package var report: @Sendable (JobMessage) -> Void
+
+  /// A start.
+  package init(
+    origin: TopicOrigin, positions: TopicPositions, limits: BatchLimits, format: RecordFormat,
+    clock: any Clock, report: @escaping @Sendable (JobMessage) -> Void
+  ) {
+    self.origin = origin
+    self.positions = positions
+    self.limits = limits
+    self.format = format
+    self.clock = clock
+    self.report = report
+  }
+}
+
+/// Reads topics. `next` is called by one thread at a time, all else from any.
+package protocol TopicReader: InputReader, Sendable {
+  /// How far reading is behind; `nil` before it began.
+  var lag: TopicLag? { get }
+
+  /// Told that an epoch with these positions is durable.
+  func epochCommitted(_ positions: TopicPositions)
+
+  /// Leaves the cluster; `next` is not called any more. As often as you like.
+  func close()
+}
+
+/// How far reading of topics is behind what was written.
+package struct TopicLag: Sendable, Equatable {
+  /// Partitions that are read.
+  package var partitions: Int
+  /// Offsets from where reading stands to the partitions' ends, in all: about as many records.
+  package var records: UInt64
+
+  /// A lag.
+  package init(partitions: Int, records: UInt64) {
+    self.partitions = partitions
+    self.records = records
+  }
+}

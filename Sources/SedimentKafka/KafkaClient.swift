@@ -1,0 +1,252 @@
+// One consumer of librdkafka: the calls that we make, with Swift's types and errors.
+//
+// Concurrency: `consume`, `assign` and `close` are the reader's, one thread at a time; librdkafka
+// takes all other calls from any thread. Nothing is called after `close`.
+
+internal import CRdKafka
+internal import SedimentIO
+internal import SedimentJob
+
+/// A consumer of one cluster.
+// @unchecked because librdkafka is thread-safe and the addresses never change.
+@safe
+final class KafkaClient: @unchecked Sendable {
+  /// Pointers to messages that belong to us until they are destroyed.
+  typealias Messages = UnsafeMutablePointer<UnsafeMutablePointer<rd_kafka_message_t>?>
+
+  let events: KafkaEvents
+  private let client: OpaquePointer
+  private let queue: OpaquePointer
+
+  /// Connects to nothing yet.
+  ///
+  /// - Throws: `KafkaError.usage` for a property that there is not or that has a wrong value.
+  init(
+    _ address: KafkaAddress, group: String, properties: KafkaProperties, events: KafkaEvents
+  ) throws(KafkaError) {
+    let configuration = try unsafe Self.configuration(address, group: group, properties)
+    unsafe events.register(in: configuration)
+    var reason = [CChar](repeating: 0, count: Self.reasonBytes)
+    guard
+      let client = unsafe rd_kafka_new(RD_KAFKA_CONSUMER, configuration, &reason, reason.count)
+    else {
+      unsafe rd_kafka_conf_destroy(configuration)
+      throw .usage("these properties do not go together: \(Self.text(reason))")
+    }
+    self.events = events
+    unsafe self.client = client
+    // Errors of the client come with the messages, too.
+    _ = unsafe rd_kafka_poll_set_consumer(client)
+    guard let queue = unsafe rd_kafka_queue_get_consumer(client) else {
+      unsafe rd_kafka_destroy(client)
+      throw .failed("librdkafka has no queue of messages: out of memory")
+    }
+    unsafe self.queue = queue
+  }
+
+  deinit {
+    unsafe ClientEnd(client: client, queue: queue, events: events).destroy()
+  }
+
+  private static let reasonBytes = 512
+
+  /// Checks properties without making a client.
+  static func check(
+    _ address: KafkaAddress, group: String, _ properties: KafkaProperties
+  ) throws(KafkaError) {
+    unsafe rd_kafka_conf_destroy(try configuration(address, group: group, properties))
+  }
+
+  private static func configuration(
+    _ address: KafkaAddress, group: String, _ properties: KafkaProperties
+  ) throws(KafkaError) -> OpaquePointer {
+    guard let configuration = unsafe rd_kafka_conf_new() else { throw .failed("out of memory") }
+    typealias Property = KafkaProperties.Property
+    func ours(_ name: String, _ value: String) -> Property {
+      Property(name: name, value: value, origin: name)
+    }
+    // What a user may change stands before the user's, what is ours behind.
+    let first = [
+      // A killed instance holds up its successor for as long.
+      ours("session.timeout.ms", "10000"), ours("heartbeat.interval.ms", "2000"),
+      ours("client.id", "sediment"),
+      // What is fetched ahead is beside --memory.
+      ours("queued.max.messages.kbytes", "32768"),
+    ]
+    let last = [
+      ours("bootstrap.servers", address.brokers.joined(separator: ",")), ours("group.id", group),
+      ours("enable.auto.commit", "false"), ours("enable.auto.offset.store", "false"),
+      ours("auto.offset.reset", "error"), ours("enable.partition.eof", "true"),
+      ours("partition.assignment.strategy", "range"),
+    ]
+    for property in first + properties.all + last {
+      var reason = [CChar](repeating: 0, count: reasonBytes)
+      let result = unsafe rd_kafka_conf_set(
+        configuration, property.name, property.value, &reason, reason.count)
+      guard result == RD_KAFKA_CONF_OK else {
+        unsafe rd_kafka_conf_destroy(configuration)
+        throw .usage("\(property.origin): \(text(reason))")
+      }
+    }
+    return unsafe configuration
+  }
+
+  private static func text(_ characters: [CChar]) -> String {
+    String(
+      decoding: characters.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  // MARK: - Questions to brokers
+
+  /// What the cluster calls itself; empty for brokers that have no name for it.
+  func clusterID(timeoutMillis: Int32) -> String {
+    guard let name = unsafe rd_kafka_clusterid(client, timeoutMillis) else { return "" }
+    defer { unsafe rd_kafka_mem_free(client, name) }
+    return unsafe String(cString: name)
+  }
+
+  /// How many partitions a topic has.
+  ///
+  /// - Returns: the count, or what the brokers say of the topic.
+  /// - Throws: `KafkaError.unreachable` when there was no answer.
+  func partitionCount(
+    of topic: String, timeoutMillis: Int32
+  ) throws(KafkaError) -> Result<Int, KafkaTopicError> {
+    guard let handle = unsafe rd_kafka_topic_new(client, topic, nil) else {
+      throw .failed("\(topic): \(KafkaFault(rd_kafka_last_error()))")
+    }
+    defer { unsafe rd_kafka_topic_destroy(handle) }
+    var answer: UnsafePointer<rd_kafka_metadata>?
+    let code = unsafe rd_kafka_metadata(client, 0, handle, &answer, timeoutMillis)
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let answer = unsafe answer else {
+      throw Self.error(KafkaFault(code, topic))
+    }
+    defer { unsafe rd_kafka_metadata_destroy(answer) }
+    for index in unsafe 0..<Int(answer.pointee.topic_cnt) {
+      // SAFETY: the answer has `topic_cnt` topics.
+      let found = unsafe answer.pointee.topics[index]
+      guard unsafe String(cString: found.topic) == topic else { continue }
+      let code = unsafe found.err
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+        return .failure(KafkaTopicError(topic: topic, fault: KafkaFault(code)))
+      }
+      return .success(unsafe Int(found.partition_cnt))
+    }
+    return .failure(
+      KafkaTopicError(topic: topic, fault: KafkaFault(RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC)))
+  }
+
+  /// Where a partition begins and ends.
+  func ends(
+    of partition: TopicPartition, timeoutMillis: Int32
+  ) throws(KafkaError) -> PartitionEnds {
+    var (low, high): (Int64, Int64) = (0, 0)
+    let code = unsafe rd_kafka_query_watermark_offsets(
+      client, partition.topic, partition.partition, &low, &high, timeoutMillis)
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+      throw Self.error(KafkaFault(code, "\(partition)"))
+    }
+    return PartitionEnds(low: low, high: high)
+  }
+
+  /// The offset of the first record with a time of `millis` or later; `nil` if there is none.
+  func offset(
+    in partition: TopicPartition, at millis: Int64, timeoutMillis: Int32
+  ) throws(KafkaError) -> Int64? {
+    let list = unsafe Self.list([(partition, millis)])
+    defer { unsafe rd_kafka_topic_partition_list_destroy(list) }
+    var code = unsafe rd_kafka_offsets_for_times(client, list, timeoutMillis)
+    // SAFETY: the list has the one element that was added.
+    let element = unsafe list.pointee.elems[0]
+    if code == RD_KAFKA_RESP_ERR_NO_ERROR { code = unsafe element.err }
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+      throw Self.error(KafkaFault(code, "\(partition)"))
+    }
+    return unsafe element.offset >= 0 ? element.offset : nil
+  }
+
+  /// The end of a partition as it was told last; `nil` before.
+  func lastHigh(of partition: TopicPartition) -> Int64? {
+    var (low, high): (Int64, Int64) = (0, 0)
+    let code = unsafe rd_kafka_get_watermark_offsets(
+      client, partition.topic, partition.partition, &low, &high)
+    return code == RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0 ? high : nil
+  }
+
+  private static func error(_ fault: KafkaFault) -> KafkaError {
+    fault.meaning == .fatal ? .failed(fault.description) : .unreachable(fault.description)
+  }
+
+  // MARK: - The group and its messages
+
+  /// Joins the group.
+  func subscribe(to topics: [String]) throws(KafkaError) {
+    let list = unsafe Self.list(topics.map { (TopicPartition($0, Self.anyPartition), 0) })
+    defer { unsafe rd_kafka_topic_partition_list_destroy(list) }
+    let code = unsafe rd_kafka_subscribe(client, list)
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+      throw .failed("the topics cannot be subscribed to: \(KafkaFault(code))")
+    }
+  }
+
+  private static let anyPartition: Int32 = -1
+
+  /// Begins to fetch from these offsets, and nothing else.
+  func assign(_ starts: [StartPlan.TopicPosition]) throws(KafkaError) {
+    let list = unsafe Self.list(starts.map { ($0.partition, $0.offset) })
+    defer { unsafe rd_kafka_topic_partition_list_destroy(list) }
+    let code = unsafe rd_kafka_assign(client, list)
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+      throw .failed("the partitions cannot be read: \(KafkaFault(code))")
+    }
+  }
+
+  /// Takes up to `count` messages, which the caller destroys, and calls back what is to be told.
+  ///
+  /// - Returns: how many; 0 when there were none in time.
+  func consume(into messages: Messages, count: Int, timeoutMillis: Int32) -> Int {
+    max(0, unsafe rd_kafka_consume_batch_queue(queue, timeoutMillis, messages, count))
+  }
+
+  /// Sends offsets to the group, for monitors; nobody waits for an answer.
+  func commit(_ positions: TopicPositions) {
+    let list = unsafe Self.list(positions.partitions.map { ($0, positions[$0] ?? 0) })
+    defer { unsafe rd_kafka_topic_partition_list_destroy(list) }
+    _ = unsafe rd_kafka_commit(client, list, 1)
+  }
+
+  /// Leaves the group, so that another instance has the partitions at once; for at most
+  /// `timeoutMillis`. Commits that were sent go first.
+  func close(clock: any Clock, timeoutMillis: Int64) {
+    let end = clock.monotonicNanos() &+ UInt64(timeoutMillis) * 1_000_000
+    if let error = unsafe rd_kafka_consumer_close_queue(client, queue) {
+      unsafe rd_kafka_error_destroy(error)
+      return
+    }
+    let message = Messages.allocate(capacity: 1)
+    defer { unsafe message.deallocate() }
+    while unsafe rd_kafka_consumer_closed(client) == 0, clock.monotonicNanos() < end {
+      guard unsafe consume(into: message, count: 1, timeoutMillis: 50) == 1 else { continue }
+      unsafe rd_kafka_message_destroy(message.pointee)
+    }
+  }
+
+  private static func list(
+    _ elements: [(TopicPartition, Int64)]
+  ) -> UnsafeMutablePointer<rd_kafka_topic_partition_list_t> {
+    let list = unsafe rd_kafka_topic_partition_list_new(Int32(elements.count))
+    guard let list = unsafe list else { preconditionFailure("out of memory") }
+    for (partition, offset) in elements {
+      let element = unsafe rd_kafka_topic_partition_list_add(
+        list, partition.topic, partition.partition)
+      unsafe element?.pointee.offset = offset
+    }
+    return unsafe list
+  }
+}
+
+/// What the brokers say of a topic.
+struct KafkaTopicError: Error {
+  var topic: String
+  var fault: KafkaFault
+}

@@ -1,0 +1,108 @@
+// What librdkafka tells by callbacks. The group's are called by the thread that consumes, logs by
+// any.
+//
+// An assignment is answered at once with none of its partitions, which ends the group's step: the
+// offsets at which to begin take requests, and are assigned later. A revocation is answered at
+// once, too: where reading stands is the reader's to know.
+
+internal import CRdKafka
+internal import SedimentIO
+internal import SedimentJob
+
+/// What was told and not taken yet.
+// @unchecked because everything that changes is touched only with `monitor` held.
+final class KafkaEvents: @unchecked Sendable {
+  /// What the group said last.
+  enum Group: Equatable {
+    case assigned(Set<TopicPartition>)
+    case revoked
+  }
+
+  private let monitor = Monitor()
+  private let report: @Sendable (JobMessage) -> Void
+  private var group: Group?
+  private var faults: [KafkaFault] = []
+
+  /// Faults that may wait: later ones say nothing new.
+  private static let faultsMax = 64
+
+  init(report: @escaping @Sendable (JobMessage) -> Void) {
+    self.report = report
+  }
+
+  /// What the group said since this was called last.
+  func takeGroup() -> Group? {
+    monitor.withLock {
+      defer { group = nil }
+      return group
+    }
+  }
+
+  /// Errors that concern no partition, since this was called last.
+  func takeFaults() -> [KafkaFault] {
+    monitor.withLock {
+      defer { faults.removeAll() }
+      return faults
+    }
+  }
+
+  private func add(_ fault: KafkaFault) {
+    monitor.withLock { if faults.count < Self.faultsMax { faults.append(fault) } }
+  }
+
+  private func set(_ told: Group) {
+    monitor.withLock { group = told }
+  }
+
+  // MARK: - Callbacks
+
+  /// Makes a configuration call this object, which must live as long as its client.
+  func register(in configuration: OpaquePointer) {
+    unsafe rd_kafka_conf_set_opaque(configuration, Unmanaged.passUnretained(self).toOpaque())
+    unsafe rd_kafka_conf_set_rebalance_cb(configuration) { client, code, list, opaque in
+      unsafe KafkaEvents.from(opaque)?.rebalance(client, code, list)
+    }
+    unsafe rd_kafka_conf_set_error_cb(configuration) { _, code, reason, opaque in
+      let text = unsafe reason.map { unsafe String(cString: $0) }
+      unsafe KafkaEvents.from(opaque)?.add(KafkaFault(rd_kafka_resp_err_t(rawValue: code), text))
+    }
+    unsafe rd_kafka_conf_set_log_cb(configuration) { client, _, facility, text in
+      guard let client = unsafe client, let text = unsafe text else { return }
+      let line = unsafe String(cString: text)
+      let facility = unsafe facility.map { unsafe String(cString: $0) } ?? "log"
+      unsafe KafkaEvents.from(rd_kafka_opaque(client))?
+        .report(JobMessage(.detail, "librdkafka \(facility): \(line)"))
+    }
+  }
+
+  /// SAFETY: the opaque of every client is an object that its owner keeps (`register`).
+  private static func from(_ opaque: UnsafeMutableRawPointer?) -> KafkaEvents? {
+    guard let opaque = unsafe opaque else { return nil }
+    return unsafe Unmanaged<KafkaEvents>.fromOpaque(opaque).takeUnretainedValue()
+  }
+
+  private func rebalance(
+    _ client: OpaquePointer?, _ code: rd_kafka_resp_err_t,
+    _ list: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>?
+  ) {
+    guard let client = unsafe client else { return }
+    guard code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS else {
+      unsafe rd_kafka_assign(client, nil)
+      set(.revoked)
+      return
+    }
+    var assigned: Set<TopicPartition> = []
+    if let list = unsafe list {
+      for index in unsafe 0..<Int(list.pointee.cnt) {
+        // SAFETY: the list has `cnt` elements.
+        let element = unsafe list.pointee.elems[index]
+        assigned.insert(
+          TopicPartition(unsafe String(cString: element.topic), unsafe element.partition))
+      }
+    }
+    let none = unsafe rd_kafka_topic_partition_list_new(0)
+    unsafe rd_kafka_assign(client, none)
+    unsafe rd_kafka_topic_partition_list_destroy(none)
+    set(.assigned(assigned))
+  }
+}

@@ -1,0 +1,428 @@
+// Reads the topics of a job: a machine of phases, whose every step is short, so that whoever stops
+// the job waits for one request at the most.
+//
+//   connecting ─▶ joining ◀─▶ reading ─▶ ended
+//
+//   connecting  asks for the cluster's id and the topics; then joins the group
+//   joining     waits until the group gives this instance all partitions, and finds out where each
+//               begins: at its position, if that is there
+//   reading     copies messages into batches
+//
+// The group's part is to say which partitions are ours, which must be all. Where reading begins is
+// never the group's to say.
+//
+// Invariants
+// 1. `positions` says of every partition that was ever read where its next record is: it moves when
+//    records are handed over, and over a gap that was allowed.
+// 2. Nothing is read but of all partitions.
+//
+// Concurrency: one thread at a time calls `next`; `shared` guards what others look at.
+
+internal import SedimentIO
+internal import SedimentJob
+internal import Synchronization
+
+/// Reads topics with one client.
+// @unchecked because all but `shared` belongs to the thread that calls `next`.
+final class KafkaReader: TopicReader, @unchecked Sendable {
+  private enum Phase {
+    case connecting
+    case joining
+    case reading
+    case ended
+  }
+
+  /// What other threads look at.
+  private struct Shared {
+    var cursors: [MessageCopier.Cursor] = []
+    /// This instance is a member of the group: a commit of anybody else would make it join anew.
+    var isMember = false
+    var isClosed = false
+    var lastLag: TopicLag?
+  }
+
+  let input: KafkaInput
+  let start: TopicStart
+  let client: KafkaClient
+  private var copier: MessageCopier
+  private let shared = Mutex(Shared())
+
+  private var phase = Phase.connecting
+  private var cluster = ""
+  private var positions: TopicPositions
+  /// Where reading ends, if it does.
+  private var endOffsets: [TopicPartition: Int64]?
+  /// What the group gave last, and when; `nil` while it gives out anew.
+  private var assigned: (partitions: Set<TopicPartition>, sinceMillis: Int64)?
+  private var hadAll = false
+  private var outage = Outage()
+  /// Since when the brokers say that a topic is not there.
+  private var doubtMillis: Int64?
+  /// Which topic is asked for next, and when.
+  private var nextCheck: (millis: Int64, index: Int)
+  /// Requests rest until then.
+  private var restMillis: Int64 = 0
+  /// Since when the group has given nothing, and whether that was told.
+  private var waiting: (sinceMillis: Int64, isTold: Bool)
+
+  /// How long messages are waited for.
+  static let pollMillis: Int32 = 100
+  /// How long one answer is waited for.
+  static let requestMillis: Int32 = 2000
+  /// From one attempt to the next.
+  static let retryMillis: Int64 = 500
+  /// How long a topic may be unknown while it is read: brokers learn of topics one by one.
+  static let topicPatienceMillis: Int64 = 10_000
+  /// From one topic that is asked for to the next.
+  static let checkMillis: Int64 = 5000
+  /// When waiting for the group is worth a message.
+  static let groupPatienceMillis: Int64 = 5000
+  /// How long leaving the group may take.
+  static let closeMillis: Int64 = 5000
+
+  init(_ input: KafkaInput, _ start: TopicStart) throws {
+    self.input = input
+    self.start = start
+    positions = start.positions
+    client = try KafkaClient(
+      input.address, group: input.group, properties: input.properties,
+      events: KafkaEvents(report: start.report))
+    copier = MessageCopier(start.format, limits: start.limits)
+    waiting = (Self.millis(start.clock), false)
+    nextCheck = (Self.millis(start.clock) + Self.checkMillis, 0)
+  }
+
+  deinit {
+    copier.removeAll()
+  }
+
+  private static func millis(_ clock: any Clock) -> Int64 {
+    Int64(clock.monotonicNanos() / 1_000_000)
+  }
+
+  private var nowMillis: Int64 { Self.millis(start.clock) }
+
+  private func tell(_ level: JobMessage.Level, _ text: String) {
+    start.report(JobMessage(level, text))
+  }
+
+  // MARK: - Steps
+
+  func next(into batch: RecordBatch) throws -> InputStep {
+    do throws(KafkaError) {
+      switch phase {
+      case .connecting:
+        try connect()
+        return .idle
+      case .joining, .reading: return try serve(batch)
+      case .ended: return .ended
+      }
+    } catch {
+      switch error {
+      case .usage, .failed: throw error
+      case .unreachable(let text): tellOutage(text)
+      case .doubtful(let text):
+        if outage.isNews(atMillis: nowMillis) { tell(.warning, "\(text); asking again") }
+      }
+      restMillis = nowMillis + Self.retryMillis
+      return .idle
+    }
+  }
+
+  private func tellOutage(_ text: String) {
+    guard outage.isNews(atMillis: nowMillis) else { return }
+    tell(
+      .warning,
+      "no broker of \(input.address.brokers.joined(separator: ",")) can be reached, trying again: "
+        + text)
+  }
+
+  private func tellRestored() {
+    if outage.end() { tell(.information, "the brokers can be reached again, and know the topics") }
+  }
+
+  private var isResting: Bool { nowMillis < restMillis }
+
+  private func connect() throws(KafkaError) {
+    guard !isResting else { return }
+    try takeFaults()
+    _ = try allPartitions()
+    let id = client.clusterID(timeoutMillis: Self.requestMillis)
+    if let known = start.origin.cluster, known != id {
+      throw .failed(
+        "the state was made with topics of the cluster \"\(known)\", and these brokers are of "
+          + "\"\(id)\": give its brokers, or another --state, or --fresh for a new job")
+    }
+    cluster = id
+    try client.subscribe(to: input.address.topics)
+    waiting = (nowMillis, false)
+    phase = .joining
+  }
+
+  /// Takes what came: messages, and what the group says.
+  private func serve(_ batch: RecordBatch) throws(KafkaError) -> InputStep {
+    if phase == .reading { try checkTopics() }
+    copier.fill(from: client, timeoutMillis: Self.pollMillis)
+    let told = client.events.takeGroup()
+    try takeFaults()
+    if let told { take(told) }
+    let moved = try copy(into: batch)
+    if batch.count > 0 {
+      tellRestored()
+      return .records(.topics(moved, cluster: cluster))
+    }
+    if !moved.isEmpty { return .moved(.topics(moved, cluster: cluster)) }
+    if phase == .joining { return try settle() }
+    if isAtEnds {
+      phase = .ended
+      return .ended
+    }
+    return .idle
+  }
+
+  /// Copies what is held until the batch is full; what the positions moved to.
+  private func copy(into batch: RecordBatch) throws(KafkaError) -> TopicPositions {
+    var moved = TopicPositions()
+    while true {
+      let stop: MessageCopier.Stop
+      do throws(FormatError) {
+        stop = try copier.copy(into: batch)
+      } catch {
+        throw .failed("\(input.name): \(error)")
+      }
+      moved.merge(takeMoves())
+      guard case .fault(let cursor, let offset, let fault) = stop else { return moved }
+      try take(fault, of: cursor, at: offset)
+    }
+  }
+
+  /// What the cursors have moved by since the last time.
+  private func takeMoves() -> TopicPositions {
+    var moved = TopicPositions()
+    for cursor in copier.cursors where positions[cursor.partition] != cursor.next {
+      moved[cursor.partition] = cursor.next
+    }
+    guard !moved.isEmpty else { return moved }
+    positions.merge(moved)
+    let cursors = copier.cursors
+    shared.withLock { $0.cursors = cursors }
+    return moved
+  }
+
+  private var isAtEnds: Bool {
+    guard let endOffsets, phase == .reading else { return false }
+    return endOffsets.allSatisfy { positions[$0.key] ?? 0 >= $0.value }
+  }
+
+  // MARK: - The group
+
+  private func take(_ told: KafkaEvents.Group) {
+    copier.removeAll()
+    phase = .joining
+    restMillis = 0
+    shared.withLock { $0.isMember = told != .revoked }
+    switch told {
+    case .assigned(let partitions): assigned = (partitions, nowMillis)
+    case .revoked:
+      assigned = nil
+      waiting = (nowMillis, false)
+      tell(.detail, "the group \(input.group) gives out its partitions anew")
+    }
+  }
+
+  /// Begins to read once all partitions are ours.
+  private func settle() throws(KafkaError) -> InputStep {
+    guard let assigned else {
+      tellWaiting()
+      return .idle
+    }
+    guard !isResting else { return .idle }
+    let all = try allPartitions()
+    let verdict = GroupShare(assigned: assigned.partitions, all: all).verdict(
+      group: input.group, hadAll: hadAll, waitedMillis: nowMillis - assigned.sinceMillis)
+    switch verdict {
+    case .whole: break
+    case .wait:
+      if !waiting.isTold {
+        waiting.isTold = true
+        tell(
+          .warning,
+          "the group \(input.group) gave this instance \(assigned.partitions.count) of "
+            + "\(all.count) partitions: waiting for the others")
+      }
+      restMillis = nowMillis + Self.retryMillis
+      return .idle
+    case .refuse(let text): throw .failed(text)
+    }
+    return try begin(all.sorted())
+  }
+
+  private func tellWaiting() {
+    guard !waiting.isTold, nowMillis - waiting.sinceMillis >= Self.groupPatienceMillis else {
+      return
+    }
+    waiting.isTold = true
+    tell(
+      .information,
+      "waiting for the group \(input.group) to give out its partitions; an instance that was "
+        + "killed is in it until its session ends (session.timeout.ms)")
+  }
+
+  /// Finds out where each partition begins, and reads on from there.
+  private func begin(_ partitions: [TopicPartition]) throws(KafkaError) -> InputStep {
+    var ends: [TopicPartition: PartitionEnds] = [:]
+    var found: [TopicPartition: Int64] = [:]
+    for partition in partitions {
+      ends[partition] = try client.ends(of: partition, timeoutMillis: Self.requestMillis)
+      if positions.isEmpty, case .timestamp(let millis) = input.startPoint {
+        found[partition] = try client.offset(
+          in: partition, at: millis, timeoutMillis: Self.requestMillis)
+      }
+    }
+    let plan = try StartPlan(
+      ends: ends, positions: positions, startPoint: input.startPoint, found: found,
+      allowsGaps: input.allowsGaps)
+    try client.assign(plan.starts)
+    for message in plan.messages { start.report(message) }
+    if !hadAll {
+      if input.endsAtEnds { endOffsets = ends.mapValues(\.high) }
+      tell(.information, "reading \(partitions.count) partitions of \(input.name)")
+    }
+    for place in plan.starts { tell(.detail, "\(place.partition): reading from \(place.offset)") }
+    hadAll = true
+    waiting.isTold = false
+    phase = .reading
+    tellRestored()
+    copier.cursors = plan.starts.map {
+      MessageCopier.Cursor(partition: $0.partition, next: $0.offset)
+    }
+    let cursors = copier.cursors
+    shared.withLock { $0.cursors = cursors }
+    let moved = takeMoves()
+    return moved.isEmpty ? .idle : .moved(.topics(moved, cluster: cluster))
+  }
+
+  // MARK: - Topics
+
+  /// All partitions of all topics.
+  private func allPartitions() throws(KafkaError) -> Set<TopicPartition> {
+    var all: Set<TopicPartition> = []
+    for topic in input.address.topics {
+      let answer = try client.partitionCount(of: topic, timeoutMillis: Self.requestMillis)
+      switch answer {
+      case .success(let count):
+        guard all.count + count <= TopicPartition.countMax else {
+          throw .failed("the topics have more than \(TopicPartition.countMax) partitions")
+        }
+        for number in 0..<count { all.insert(TopicPartition(topic, Int32(number))) }
+      case .failure(let error): try take(error)
+      }
+    }
+    doubtMillis = nil
+    return all
+  }
+
+  /// What is done about a topic that the brokers say something of.
+  private func take(_ error: KafkaTopicError) throws(KafkaError) -> Never {
+    let text = "topic \(error.topic): \(error.fault)"
+    switch error.fault.meaning {
+    case .fatal: throw .failed(text)
+    case .unknownTopic:
+      let now = nowMillis
+      let since = doubtMillis ?? now
+      doubtMillis = since
+      guard hadAll else { throw .failed("\(text); topics are not created by reading") }
+      guard now - since < Self.topicPatienceMillis else {
+        throw .failed("\(text): it was deleted while it was read")
+      }
+    default: break
+    }
+    throw .doubtful(text)
+  }
+
+  /// Asks now and then for one topic in turn, and for all when one seemed to be gone. librdkafka
+  /// tells of a deleted topic late or not at all, and what it learns by the way of partitions that
+  /// were added makes the group give out its partitions anew.
+  private func checkTopics() throws(KafkaError) {
+    guard !isResting else { return }
+    if doubtMillis != nil {
+      _ = try allPartitions()
+    } else if nowMillis >= nextCheck.millis {
+      let topic = input.address.topics[nextCheck.index]
+      nextCheck.millis = nowMillis + Self.checkMillis
+      nextCheck.index = (nextCheck.index + 1) % input.address.topics.count
+      let answer = try client.partitionCount(of: topic, timeoutMillis: Self.requestMillis)
+      if case .failure(let error) = answer { try take(error) }
+    } else {
+      return
+    }
+    tellRestored()
+  }
+
+  // MARK: - Faults
+
+  private func takeFaults() throws(KafkaError) {
+    for fault in client.events.takeFaults() {
+      switch fault.meaning {
+      case .fatal: throw .failed("\(input.name): \(fault)")
+      case .allBrokersDown: tellOutage(fault.description)
+      default: tell(.detail, "librdkafka: \(fault)")
+      }
+    }
+  }
+
+  /// Takes what came in place of a record.
+  private func take(
+    _ fault: KafkaFault, of cursor: Int?, at offset: Int64
+  ) throws(KafkaError) {
+    let name = cursor.map { copier.cursors[$0].partition.description } ?? input.name
+    switch fault.meaning {
+    case .endOfPartition:
+      // Behind the last record there may be markers of transactions.
+      if let cursor { copier.cursors[cursor].next = max(copier.cursors[cursor].next, offset) }
+    case .outOfRange:
+      // Where the partition begins and ends now is asked again.
+      copier.removeAll()
+      phase = .joining
+    case .unknownTopic: doubtMillis = doubtMillis ?? nowMillis
+    case .allBrokersDown: tellOutage(fault.description)
+    case .fatal:
+      throw .failed(offset >= 0 ? "\(name), offset \(offset): \(fault)" : "\(name): \(fault)")
+    case .nothing: tell(.detail, "\(name): \(fault)")
+    }
+  }
+
+  // MARK: - What other threads call
+
+  var lag: TopicLag? {
+    shared.withLock { shared in
+      if !shared.isClosed { shared.lastLag = lag(shared.cursors) ?? shared.lastLag }
+      return shared.lastLag
+    }
+  }
+
+  private func lag(_ cursors: [MessageCopier.Cursor]) -> TopicLag? {
+    guard !cursors.isEmpty else { return nil }
+    let records = cursors.reduce(UInt64(0)) { sum, cursor in
+      guard let high = client.lastHigh(of: cursor.partition) else { return sum }
+      return sum + UInt64(max(0, high - cursor.next))
+    }
+    return TopicLag(partitions: cursors.count, records: records)
+  }
+
+  func epochCommitted(_ positions: TopicPositions) {
+    shared.withLock { if $0.isMember, !$0.isClosed { client.commit(positions) } }
+  }
+
+  func close() {
+    _ = lag
+    let wasOpen = shared.withLock { shared in
+      defer { shared.isClosed = true }
+      return !shared.isClosed
+    }
+    guard wasOpen else { return }
+    // Before the client goes, what it lent goes back.
+    copier.removeAll()
+    client.close(clock: start.clock, timeoutMillis: Self.closeMillis)
+  }
+}
