@@ -92,7 +92,7 @@ import Testing
         "ok", "invalidJSON", "notAnObject", "invalidUTF8", "nulByte", "missingKey", "wrongType",
         "lineTooLong", "timeMissing", "timeInvalid", "timeTooFarAhead", "malformedCSV",
         "keyTooLong",
-        "noMatch", "matchLimit",
+        "noMatch", "matchLimit", "tombstone", "emptyValue", "newlineInRecord",
       ])
     for (index, status) in RecordStatus.allCases.enumerated() { #expect(status.rawValue == index) }
   }
