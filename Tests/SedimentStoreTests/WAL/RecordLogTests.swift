@@ -1,6 +1,7 @@
 import SedimentIO
 import SedimentStore
 import SedimentTestKit
+import Synchronization
 import Testing
 
 @Suite("Record log")
@@ -108,6 +109,52 @@ struct RecordLogTests {
     }
     other.close()
     log.close()
+  }
+
+  /// Records come to lie behind where the reader found the end, with room ahead of them: what was
+  /// bad before an acknowledgement is looked at again.
+  @Test func aReaderBesideAWriterFindsNoDamage() throws {
+    let directory = try MemoryFileSystem().openDirectory(at: "/logs", creating: true)
+    let isDone = Atomic(false)
+    let progress = Atomic(0)
+    let writer = try JoinedThread {
+      var number = 0
+      while !isDone.load(ordering: .acquiring) {
+        guard
+          let log = try? RecordLogWriter(
+            directory: directory, name: "\(number).log", kind: .writes, fileID: 9)
+        else { return }
+        progress.store(number + 1, ordering: .releasing)
+        for _ in 0..<200 {
+          log.append(type: 3, ByteWriter())
+          try? log.synchronize()
+          log.acknowledge()
+          log.reserve()
+        }
+        log.close()
+        number += 1
+        if number > 2 { try? directory.remove("\(number - 3).log") }
+      }
+    }
+    defer {
+      isDone.store(true, ordering: .releasing)
+      writer.join()
+    }
+    var readings = 0
+    while readings < 3_000 {
+      let newest = progress.load(ordering: .acquiring) - 1
+      guard newest >= 0 else { continue }
+      readings += 1
+      do {
+        var reader = try RecordLogReader(
+          directory: directory, name: "\(newest).log", kind: .writes, fileID: 9)
+        while try reader.next(committedLength: 0) != nil {}
+      } catch let error as Corruption where error.what != "record" {
+        // The header is not there yet.
+      } catch let error as FileError where error.code == .notFound {
+        // It is gone by now.
+      }
+    }
   }
 
   @Test func aRecordThatNoReaderWouldTakeIsRefused() throws {
