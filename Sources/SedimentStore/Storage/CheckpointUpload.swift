@@ -28,19 +28,22 @@ package struct CheckpointUpload: Sendable {
   /// The state's directory.
   let source: any Directory
   let state: StoreState
-  let writer: StoreIdentity
+  let writer: StorageWriter
+  /// Whether it counts whatever others have published.
+  let supersedes: Bool
   let clock: any Clock
   /// How many objects are uploaded at once.
   let transfers: Int
 
   package init(
-    area: CheckpointArea, source: any Directory, state: StoreState, writer: StoreIdentity,
-    clock: any Clock, transfers: Int
+    area: CheckpointArea, source: any Directory, state: StoreState, writer: StorageWriter,
+    supersedes: Bool, clock: any Clock, transfers: Int
   ) {
     self.area = area
     self.source = source
     self.state = state
     self.writer = writer
+    self.supersedes = supersedes
     self.clock = clock
     self.transfers = transfers
   }
@@ -81,8 +84,8 @@ package struct CheckpointUpload: Sendable {
     let intent = area.keys.intent(id)
     try area.storage.put(
       StorageRecord.encode(.intent, for: intent) { record in
-        record.writeUInt64(writer.high)
-        record.writeUInt64(writer.low)
+        record.writeUInt64(writer.directory.high)
+        record.writeUInt64(writer.directory.low)
       }, as: intent)
     guard var plan = try look(id) else { return nil }
     if plan.base == nil { try announce() }
@@ -133,19 +136,22 @@ package struct CheckpointUpload: Sendable {
     let sequences = try area.sequences()
     var plan = Plan(id: id, head: sequences.last ?? 0)
     guard let base = try area.newest(of: sequences) else { return plan }
-    try checkIsNotSuperseded(by: base.checkpoint)
+    try checkIsNotSuperseded(by: base.checkpoint, at: base.sequence)
     guard let manifest = try area.manifest(base.checkpoint.place) else { return nil }
     plan.base = base
     plan.stored = Dictionary(manifest.objects.map { ($0.name, $0) }) { first, _ in first }
     return plan
   }
 
-  private func checkIsNotSuperseded(by other: PublishedCheckpoint) throws(StoreError) {
-    guard other.writer != writer, other.id.writerEpoch >= state.writerEpoch else { return }
+  private func checkIsNotSuperseded(
+    by other: PublishedCheckpoint, at sequence: UInt64
+  ) throws(StoreError) {
+    let mayFollow = writer.mayFollow(other, at: sequence, writerEpoch: state.writerEpoch)
+    guard !supersedes, !mayFollow else { return }
     throw StoreError(
       .superseded,
       "another store has published \(other.id) in \(area.storage.location): what this one did "
-        + "since no longer counts")
+        + "since does not count; restore that one, or supersede it")
   }
 
   /// Finds objects that are wanted in uploads that were cut short.
@@ -225,7 +231,7 @@ package struct CheckpointUpload: Sendable {
         // One that is gone was followed by a checkpoint, and what it said is not known.
         guard let entry = try area.entry(head + 1) else { return false }
         switch entry {
-        case .published(let other): try checkIsNotSuperseded(by: other)
+        case .published(let other): try checkIsNotSuperseded(by: other, at: head + 1)
         case .fence(let fence): if !uses.isDisjoint(with: fence.uploads) { return false }
         }
         head += 1

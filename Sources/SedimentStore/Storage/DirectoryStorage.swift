@@ -23,14 +23,17 @@ public struct DirectoryStorage: CheckpointStorage {
   /// How often a directory is made again that a collection of garbage removed.
   private static let triesMax = 8
 
-  /// Opens a directory of its own for checkpoints, and makes it when missing.
+  /// Opens a directory of its own for checkpoints.
+  ///
+  /// - Parameter creating: whether to make it when it is missing.
+  /// - Throws: `notFound` when it is missing and is not to be made.
   public init(
-    at path: String, fileSystem: any FileSystem = PosixFileSystem(),
+    at path: String, creating: Bool = true, fileSystem: any FileSystem = PosixFileSystem(),
     clock: any Clock = SystemClock()
   ) throws(StoreError) {
     location = path
     self.clock = clock
-    root = try wrapping { try fileSystem.openNamed(path, creating: true) }
+    root = try wrapping { try fileSystem.openNamed(path, creating: creating) }
   }
 
   public func put(_ file: any File, bytes: UInt64, as key: String) throws(StoreError) {

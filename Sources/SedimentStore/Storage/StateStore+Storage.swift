@@ -11,20 +11,25 @@ extension StateStore {
   /// - Parameters:
   ///   - storage: several stores may share it; each has its keys below its identity.
   ///   - committing: as for `checkpoint(to:)` with a path.
+  ///   - supersedes: whether this store's checkpoint counts although another one has published:
+  ///     after it the other one is refused.
   ///   - transfers: how many objects are uploaded at once, from 1 to 64.
-  /// - Throws: `superseded` when another store of the same identity has published since this one
-  ///   was opened: this one must stop; what the storage throws; and as `checkpoint(to:)` does.
+  /// - Throws: `superseded` when another store of the same identity, in another directory, has
+  ///   published since this one was restored: this one must stop; what the storage throws; and as
+  ///   `checkpoint(to:)` does.
   @discardableResult
   public func checkpoint(
-    to storage: any CheckpointStorage, committing: Bool = true, transfers: Int = 4
+    to storage: any CheckpointStorage, committing: Bool = true, supersedes: Bool = false,
+    transfers: Int = 4
   ) throws(StoreError) -> CheckpointInfo {
     try wrapping {
       try Self.check(transfers: transfers)
       let start = core.options.clock.monotonicNanos()
+      let writer = try StorageWriter.read(in: core.directory, opening: opening)
       let info = try capture(committing: committing) { state in
         try CheckpointUpload(
           area: CheckpointArea(storage, of: identity), source: core.directory, state: state,
-          writer: writer, clock: core.options.clock, transfers: transfers
+          writer: writer, supersedes: supersedes, clock: core.options.clock, transfers: transfers
         ).run()
       }
       core.options.onEvent?(

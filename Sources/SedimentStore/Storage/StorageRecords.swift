@@ -3,9 +3,10 @@
 //   record     magic u32 │ kind u8 │ version u8 │ payload │ checksum u64
 //
 //   published  checkpoint id (epoch, writer epoch, content u64 each) │ created i64 (ms)
-//              │ writer (two u64) │ upload │ manifest's bytes u64 │ manifest's SHA-256 (32 bytes)
+//              │ directory, opening (two u64 each) │ upload
+//              │ of the manifest: bytes u64, SHA-256 (32 bytes)
 //   fence      nonce (two u64) │ created i64 (ms) │ count u32, then uploads
-//   intent     writer (two u64)
+//   intent     directory (two u64)
 //   lease      renewed i64 (ms) │ count u32, then uploads │ count u32, then (upload, checkpoint id)
 //   manifest   count u32, then objects: name (varint length, UTF-8) │ upload │ bytes u64 │ SHA-256
 //              │ payload of a checkpoint's manifest (ARCHITECTURE.md §3.4), varint length
@@ -144,20 +145,22 @@ package enum LogEntry: Hashable, Sendable {
 package struct PublishedCheckpoint: Hashable, Sendable {
   package var id: CheckpointID
   package var createdMillis: Int64
-  /// Drawn by an open store: it alone may publish behind itself under one writer epoch.
-  package var writer: StoreIdentity
+  /// Who wrote it: `StorageWriter`.
+  package var directory: StoreIdentity
+  package var opening: StoreIdentity
   /// Where its manifest is.
   package var upload: UploadID
   package var manifestBytes: UInt64
   package var manifestDigest: SHA256.Digest
 
   package init(
-    id: CheckpointID, createdMillis: Int64, writer: StoreIdentity, upload: UploadID,
+    id: CheckpointID, createdMillis: Int64, writer: StorageWriter, upload: UploadID,
     manifest: [UInt8]
   ) {
     self.id = id
     self.createdMillis = createdMillis
-    self.writer = writer
+    directory = writer.directory
+    opening = writer.opening
     self.upload = upload
     manifestBytes = UInt64(manifest.count)
     manifestDigest = SHA256.digest(of: manifest)
@@ -166,7 +169,8 @@ package struct PublishedCheckpoint: Hashable, Sendable {
   fileprivate init(_ reader: inout ByteReader) throws(CodingError) {
     id = try CheckpointID(&reader)
     createdMillis = try reader.readInt64()
-    writer = StoreIdentity(high: try reader.readUInt64(), low: try reader.readUInt64())
+    directory = StoreIdentity(high: try reader.readUInt64(), low: try reader.readUInt64())
+    opening = StoreIdentity(high: try reader.readUInt64(), low: try reader.readUInt64())
     upload = try UploadID(&reader)
     manifestBytes = try reader.readUInt64()
     manifestDigest = SHA256.Digest(bytes: try reader.readArray(32))
@@ -175,8 +179,10 @@ package struct PublishedCheckpoint: Hashable, Sendable {
   fileprivate func write(to record: inout ByteWriter) {
     id.write(to: &record)
     record.writeInt64(createdMillis)
-    record.writeUInt64(writer.high)
-    record.writeUInt64(writer.low)
+    for identity in [directory, opening] {
+      record.writeUInt64(identity.high)
+      record.writeUInt64(identity.low)
+    }
     upload.write(to: &record)
     record.writeUInt64(manifestBytes)
     record.writeBytes(manifestDigest.bytes)

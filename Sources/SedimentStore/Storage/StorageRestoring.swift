@@ -4,15 +4,16 @@
 //   2. write RESTORING, which names it, into the directory
 //   3. download the objects, several at a time: each under a temporary name, in pieces; when all of
 //      it is there, synchronised and held against its SHA-256, it gets its name
-//   4. synchronise the directory, write and publish a manifest, remove RESTORING and the lease
+//   4. synchronise the directory, write WRITER, write and publish a manifest, remove RESTORING and
+//      the lease
 //
 // A restore that was cut short goes on with what is there. Until step 4 there is no CURRENT, and
 // with RESTORING `StateStore.open` refuses the directory even when it holds temporaries alone.
 //
 // Invariants
 // 1. A file under the name of a table or log has been held against its sum.
-// 2. The restored state has the largest writer epoch that was ever published, so that its own
-//    checkpoints supersede those of whoever had the state before.
+// 2. The restored state goes on from the last entry of the log, with the largest writer epoch that
+//    is published: its checkpoints supersede those of whoever had the state before.
 //
 // Concurrency: objects are downloaded by threads of its own; everything else is one thread's.
 
@@ -114,6 +115,8 @@ private struct StorageRestoring: Sendable {
     let number = FileNumber(state.nextFileNumber)
     state.nextFileNumber += 1
     try removeUnknown(names)
+    try StorageWriter(directory: .random(), opening: .random(), base: sequences.last ?? 0)
+      .write(in: target)
     try ManifestWriter(directory: target, number: number, state: state).abandon()
     try target.remove(StateStore.restoringName)
     try target.synchronize()

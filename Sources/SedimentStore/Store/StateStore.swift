@@ -27,7 +27,7 @@ public final class StateStore: Sendable {
   let core: StoreCore
   let seed: HashSeed
   /// Drawn when it was opened: tells this opening from every other, on whatever machine.
-  let writer = StoreIdentity.random()
+  let opening = StoreIdentity.random()
   private let lock: any DirectoryLock
   private let life: Mutex<Life>
   var commitLock: Monitor { core.commitLock }

@@ -85,6 +85,19 @@ import Testing
       #expect(throws: StoreError.self) { try third.checkpoint(to: storage) }?.code == .superseded)
     try second.checkpoint(to: storage)
     for store in [first, second, third] { try store.close() }
+    // However often it is opened, until it is told to.
+    for _ in 0..<5 { try Harness.open(disk, clock).close() }
+    let again = try Harness.open(disk, clock)
+    #expect(
+      #expect(throws: StoreError.self) { try again.checkpoint(to: storage) }?.code == .superseded)
+    try again.checkpoint(to: storage, supersedes: true)
+    try again.checkpoint(to: storage)
+    try again.close()
+    let reopened = try Harness.open(machines[0], clock)
+    #expect(
+      #expect(throws: StoreError.self) { try reopened.checkpoint(to: storage) }?.code == .superseded
+    )
+    try reopened.close()
     // Whoever goes back to an older checkpoint is later than all.
     let oldest = try #require(try StoredCheckpoints(in: storage).list().last)
     let machine = MemoryFileSystem()
@@ -93,6 +106,27 @@ import Testing
     let fourth = try Harness.open(machine, clock)
     try fourth.checkpoint(to: storage)
     try fourth.close()
+  }
+
+  @Test func whoMayFollowWhom() {
+    let mine = StoreIdentity(high: 1, low: 1)
+    let other = StoreIdentity(high: 2, low: 2)
+    let writer = StorageWriter(directory: mine, opening: mine, base: 5)
+    func mayFollow(
+      _ directory: StoreIdentity, _ opening: StoreIdentity, _ epoch: UInt64, at sequence: UInt64
+    ) -> Bool {
+      let published = PublishedCheckpoint(
+        id: CheckpointID(epoch: 1, writerEpoch: epoch, content: 1), createdMillis: 0,
+        writer: StorageWriter(directory: directory, opening: opening, base: 0),
+        upload: UploadID(millis: 0), manifest: [])
+      return writer.mayFollow(published, at: sequence, writerEpoch: 7)
+    }
+    #expect(mayFollow(other, other, 9, at: 5))
+    #expect(!mayFollow(other, other, 1, at: 6))
+    #expect(mayFollow(mine, mine, 7, at: 6))
+    #expect(mayFollow(mine, other, 6, at: 6))
+    // A copy of the directory, or an opening that was later.
+    #expect(!mayFollow(mine, other, 7, at: 6))
   }
 
   @Test func storesShareAStorageAndNoKeys() throws {

@@ -62,7 +62,11 @@ private final class StorageModel: Sendable {
   private let disk = MemoryFileSystem()
   private let identity = StoreIdentity(high: 7, low: 7)
   private let state: Mutex<State>
-  private let writers = (0..<40).map { StoreIdentity(high: 1, low: UInt64($0)) }
+  private let writers = (0..<40).map {
+    StorageWriter(
+      directory: StoreIdentity(high: 2, low: 2), opening: StoreIdentity(high: 1, low: UInt64($0)),
+      base: 0)
+  }
   private let hour = StorageHarness.hour
 
   private var area: CheckpointArea { CheckpointArea(storage, of: identity) }
@@ -132,7 +136,7 @@ private final class StorageModel: Sendable {
       do {
         let info = try CheckpointUpload(
           area: CheckpointArea(storage, of: identity), source: directory, state: state,
-          writer: writer, clock: clock, transfers: 1
+          writer: writer, supersedes: false, clock: clock, transfers: 1
         ).run()
         note("published")
         if info.newFiles < info.logCount { note("used again") }

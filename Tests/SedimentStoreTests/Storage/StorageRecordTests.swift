@@ -35,10 +35,13 @@ import Testing
 
   private static var manifestID: CheckpointID { manifest.checkpoint.encoded().id }
 
+  private static let writer = StorageWriter(
+    directory: StoreIdentity(high: 8, low: 9), opening: StoreIdentity(high: 10, low: 11), base: 4)
+
   private static var published: LogEntry {
     .published(
       PublishedCheckpoint(
-        id: id, createdMillis: 5, writer: StoreIdentity(high: 8, low: 9), upload: upload,
+        id: id, createdMillis: 5, writer: writer, upload: upload,
         manifest: [1, 2, 3]))
   }
 
@@ -86,7 +89,7 @@ import Testing
     }
     #expect(
       found == [
-        "published 118 22c497a1f29d529b", "fence 58 312a84a0f73951c0",
+        "published 134 1d29d791d51480cd", "fence 58 312a84a0f73951c0",
         "lease 86 17dfa2618a90f289", "manifest 249 82cfc42293d45cae",
       ])
     let bytes = Self.fence.encoded(for: Self.key)
