@@ -24,7 +24,8 @@ final class KafkaClient: @unchecked Sendable {
   init(
     _ address: KafkaAddress, group: String, properties: KafkaProperties, events: KafkaEvents
   ) throws(KafkaError) {
-    let configuration = try unsafe Self.configuration(address, group: group, properties)
+    let configuration = try unsafe Self.configuration(
+      address, group: group, properties, isCooperative: events.isCooperative)
     unsafe events.register(in: configuration)
     let client = try unsafe KafkaConfiguration.client(RD_KAFKA_CONSUMER, configuration)
     self.events = events
@@ -50,7 +51,8 @@ final class KafkaClient: @unchecked Sendable {
   }
 
   private static func configuration(
-    _ address: KafkaAddress, group: String, _ properties: KafkaProperties
+    _ address: KafkaAddress, group: String, _ properties: KafkaProperties,
+    isCooperative: Bool = false
   ) throws(KafkaError) -> OpaquePointer {
     typealias Configuration = KafkaConfiguration
     // What a user may change stands before the user's, what is ours behind.
@@ -69,7 +71,8 @@ final class KafkaClient: @unchecked Sendable {
         Configuration.ours("enable.auto.offset.store", "false"),
         Configuration.ours("auto.offset.reset", "error"),
         Configuration.ours("enable.partition.eof", "true"),
-        Configuration.ours("partition.assignment.strategy", "range"),
+        Configuration.ours(
+          "partition.assignment.strategy", isCooperative ? "cooperative-sticky" : "range"),
       ]
     return unsafe try Configuration.make(first + properties.all + last)
   }
@@ -188,6 +191,25 @@ final class KafkaClient: @unchecked Sendable {
     let code = unsafe rd_kafka_assign(client, list)
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
       throw .failed("the partitions cannot be read: \(KafkaFault(code))")
+    }
+  }
+
+  /// Adds partitions to those that are read, of a cooperative group.
+  func addAssignment(_ starts: [StartPlan.TopicPosition]) throws(KafkaError) {
+    let list = unsafe KafkaList.make(starts.map { ($0.partition, $0.offset) })
+    defer { unsafe rd_kafka_topic_partition_list_destroy(list) }
+    if let error = unsafe rd_kafka_incremental_assign(client, list) {
+      throw .failed("partitions cannot be read: \(unsafe TransactionFault(consuming: error).fault)")
+    }
+  }
+
+  /// Takes partitions from those that are read, which answers a revocation.
+  func removeAssignment(_ partitions: [TopicPartition]) {
+    let list = unsafe KafkaList.make(partitions.map { ($0, 0) })
+    defer { unsafe rd_kafka_topic_partition_list_destroy(list) }
+    if let error = unsafe rd_kafka_incremental_unassign(client, list) {
+      // The group has moved on meanwhile, and says so itself.
+      unsafe rd_kafka_error_destroy(error)
     }
   }
 

@@ -3,7 +3,8 @@
 //
 // An assignment is answered at once with none of its partitions, which ends the group's step: the
 // offsets at which to begin take requests, and are assigned later. A revocation is answered at
-// once, too: where reading stands is the reader's to know.
+// once, too, where one instance has all partitions: where reading stands is its to know. In a
+// cooperative group it is answered when the job has committed what it read.
 
 internal import CRdKafka
 internal import SedimentIO
@@ -21,13 +22,29 @@ final class KafkaEvents: @unchecked Sendable {
   private let monitor = Monitor()
   private let report: @Sendable (JobMessage) -> Void
   private var group: Group?
+  /// Whether partitions come and go one by one.
+  let isCooperative: Bool
+  private var answersAtOnce = false
+  private var changes: [(GroupChange, membership: [UInt8])] = []
   private var faults: [KafkaFault] = []
 
   /// Faults that may wait: later ones say nothing new.
   private static let faultsMax = 64
 
-  init(report: @escaping @Sendable (JobMessage) -> Void) {
+  /// - Parameter isCooperative: whether partitions come and go one by one.
+  init(report: @escaping @Sendable (JobMessage) -> Void, isCooperative: Bool = false) {
     self.report = report
+    self.isCooperative = isCooperative
+  }
+
+  /// What a cooperative group did next, and this member's place in it then.
+  func takeChange() -> (GroupChange, membership: [UInt8])? {
+    monitor.withLock { changes.isEmpty ? nil : changes.removeFirst() }
+  }
+
+  /// From here on nobody commits anything any more: revocations are answered by the callback.
+  func answerAtOnce() {
+    monitor.withLock { answersAtOnce = true }
   }
 
   /// What the group said since this was called last.
@@ -86,23 +103,59 @@ final class KafkaEvents: @unchecked Sendable {
     _ list: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>?
   ) {
     guard let client = unsafe client else { return }
+    if isCooperative { return unsafe change(client, code, list) }
     guard code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS else {
       unsafe rd_kafka_assign(client, nil)
       set(.revoked)
       return
     }
-    var assigned: Set<TopicPartition> = []
-    if let list = unsafe list {
-      for index in unsafe 0..<Int(list.pointee.cnt) {
-        // SAFETY: the list has `cnt` elements.
-        let element = unsafe list.pointee.elems[index]
-        assigned.insert(
-          TopicPartition(unsafe String(cString: element.topic), unsafe element.partition))
-      }
-    }
+    let assigned = Set(unsafe Self.partitions(list))
     let none = unsafe rd_kafka_topic_partition_list_new(0)
     unsafe rd_kafka_assign(client, none)
     unsafe rd_kafka_topic_partition_list_destroy(none)
     set(.assigned(assigned))
+  }
+
+  private static func partitions(
+    _ list: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>?
+  ) -> [TopicPartition] {
+    guard let list = unsafe list else { return [] }
+    return (unsafe 0..<Int(list.pointee.cnt)).map { index in
+      // SAFETY: the list has `cnt` elements.
+      let element = unsafe list.pointee.elems[index]
+      return TopicPartition(unsafe String(cString: element.topic), unsafe element.partition)
+    }
+  }
+
+  /// Takes what a cooperative group does.
+  private func change(
+    _ client: OpaquePointer, _ code: rd_kafka_resp_err_t,
+    _ list: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>?
+  ) {
+    let partitions = unsafe Self.partitions(list)
+    if code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+      let none = unsafe rd_kafka_topic_partition_list_new(0)
+      unsafe Self.forget(rd_kafka_incremental_assign(client, none))
+      unsafe rd_kafka_topic_partition_list_destroy(none)
+      unsafe add(.assigned(partitions), client)
+    } else if unsafe rd_kafka_assignment_lost(client) != 0 {
+      unsafe rd_kafka_assign(client, nil)
+      unsafe add(.lost, client)
+    } else if monitor.withLock({ answersAtOnce }) {
+      unsafe rd_kafka_assign(client, nil)
+    } else {
+      unsafe add(.revoked(partitions), client)
+    }
+  }
+
+  private func add(_ change: GroupChange, _ client: OpaquePointer) {
+    let metadata = unsafe rd_kafka_consumer_group_metadata(client)
+    let membership = unsafe GroupMembership.bytes(of: metadata)
+    unsafe GroupMembership.destroy(metadata)
+    monitor.withLock { changes.append((change, membership)) }
+  }
+
+  private static func forget(_ error: OpaquePointer?) {
+    if let error = unsafe error { unsafe rd_kafka_error_destroy(error) }
   }
 }

@@ -39,4 +39,8 @@ package struct KafkaInput: TopicInput {
   package func open(_ start: TopicStart) throws -> any TopicReader {
     try KafkaReader(self, start)
   }
+
+  package func openShare(_ start: TopicStart) throws -> any GroupReader {
+    try KafkaShareReader(self, start)
+  }
 }

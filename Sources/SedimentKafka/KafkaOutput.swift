@@ -57,7 +57,7 @@ package struct KafkaOutput: TopicOutput {
     self.properties = properties
     self.partitioner = partitioner
     self.writesAuditHeaders = writesAuditHeaders
-    unsafe rd_kafka_conf_destroy(try configuration(epochMillis: 30_000))
+    unsafe rd_kafka_conf_destroy(try configuration(epochMillis: 30_000, instance: nil))
     unsafe rd_kafka_conf_destroy(try offsetsConfiguration())
   }
 
@@ -78,7 +78,9 @@ package struct KafkaOutput: TopicOutput {
   }
 
   /// Of the producer; the caller's.
-  func configuration(epochMillis: Int64) throws(KafkaError) -> OpaquePointer {
+  func configuration(
+    epochMillis: Int64, instance: String?
+  ) throws(KafkaError) -> OpaquePointer {
     typealias Configuration = KafkaConfiguration
     let first = [
       Configuration.ours("client.id", "sediment"),
@@ -92,7 +94,8 @@ package struct KafkaOutput: TopicOutput {
     ]
     let last =
       Configuration.common(brokers) + [
-        Configuration.ours("transactional.id", "sediment-\(group)"),
+        Configuration.ours(
+          "transactional.id", "sediment-\(group)" + (instance.map { "-\($0)" } ?? "")),
         Configuration.ours("delivery.report.only.error", "true"),
         Configuration.ours("partitioner", partitioner.property),
       ]

@@ -10,11 +10,13 @@
 //    to stop while no broker answers: then the next opening asks.
 // 2. After an error the producer is only closed.
 //
-// Concurrency: one thread at a time calls, as `TopicProducer` says; callbacks run within `poll`.
+// Concurrency: one thread at a time calls, as `TopicProducer` says, but `committed` may come from
+// another one; callbacks run within `poll`.
 
 internal import CRdKafka
 internal import SedimentIO
 internal import SedimentJob
+internal import Synchronization
 
 /// See the file's header.
 // @unchecked because librdkafka is thread-safe, and what changes is the calling thread's.
@@ -25,7 +27,7 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
   private let start: TopicOutputStart
   private let client: OpaquePointer
   private let faults: DeliveryFaults
-  private var outage = Outage()
+  private let outage = Mutex(Outage())
   private var topics: [OutputRole: WrittenTopic] = [:]
   private var headers = AuditHeaders()
   private let life = Monitor()
@@ -50,7 +52,8 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
     self.output = output
     self.start = start
     faults = DeliveryFaults(report: start.report)
-    let configuration = try unsafe output.configuration(epochMillis: start.epochMillis)
+    let configuration = try unsafe output.configuration(
+      epochMillis: start.epochMillis, instance: start.instance)
     unsafe faults.register(in: configuration)
     unsafe client = try KafkaConfiguration.client(RD_KAFKA_PRODUCER, configuration)
   }
@@ -246,7 +249,7 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
   ) throws(SinkError) {
     let group: OpaquePointer?
     if let reader {
-      guard let member = unsafe (reader as? KafkaReader)?.groupMetadata() else {
+      guard let member = unsafe (reader as? any GroupMember)?.groupMetadata() else {
         throw .epochAborted("the group \(output.group) gives out its partitions anew")
       }
       unsafe group = member
@@ -335,7 +338,8 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
   }
 
   private func tellOutage(_ reason: String) {
-    guard outage.isNews(atMillis: now) else { return }
+    let now = now
+    guard outage.withLock({ $0.isNews(atMillis: now) }) else { return }
     start.report(
       JobMessage(
         .warning,
@@ -343,7 +347,7 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
   }
 
   private func tellRestored() {
-    if outage.end() {
+    if outage.withLock({ $0.end() }) {
       start.report(JobMessage(.information, "the brokers answer again"))
     }
   }

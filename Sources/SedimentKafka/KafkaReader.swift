@@ -22,9 +22,15 @@ internal import SedimentIO
 internal import SedimentJob
 internal import Synchronization
 
+/// A reader that is a member of a group.
+protocol GroupMember: Sendable {
+  /// This member's place in the group, which the caller destroys; `nil` while it is none.
+  func groupMetadata() -> OpaquePointer?
+}
+
 /// Reads topics with one client.
 // @unchecked because all but `shared` belongs to the thread that calls `next`.
-final class KafkaReader: TopicReader, @unchecked Sendable {
+final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
   private enum Phase {
     case connecting
     case joining
@@ -414,7 +420,6 @@ final class KafkaReader: TopicReader, @unchecked Sendable {
     shared.withLock { if $0.isMember, !$0.isClosed { client.commit(positions) } }
   }
 
-  /// This member's place in the group, which the caller destroys; `nil` while it is none.
   func groupMetadata() -> OpaquePointer? {
     let isMember = shared.withLock { $0.isMember && !$0.isClosed }
     return isMember ? unsafe client.groupMetadata() : nil

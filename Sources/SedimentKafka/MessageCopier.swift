@@ -41,6 +41,7 @@ struct MessageCopier: ~Copyable {
   private var count = 0
 
   private let rules: TopicRecordRules
+  private let isOfOnePartition: Bool
   /// The name of the header with the key, with a zero behind it, where the key is in one.
   private let headerName: UnsafeMutablePointer<CChar>?
   private let chunkBytes: Int
@@ -52,8 +53,13 @@ struct MessageCopier: ~Copyable {
     var partition: Int32
   }
 
-  /// - Parameter passesOn: whether keys, headers and times are copied, too.
-  init(_ format: RecordFormat, limits: BatchLimits, passesOn: Bool) {
+  /// - Parameters:
+  ///   - passesOn: whether keys, headers and times are copied, too.
+  ///   - isOfOnePartition: whether a batch ends where another partition begins.
+  init(
+    _ format: RecordFormat, limits: BatchLimits, passesOn: Bool, isOfOnePartition: Bool = false
+  ) {
+    self.isOfOnePartition = isOfOnePartition
     rules = TopicRecordRules(format, passesOn: passesOn)
     if case .header(let name) = format.keySource {
       let made = UnsafeMutablePointer<CChar>.allocate(capacity: name.utf8.count + 1)
@@ -92,6 +98,12 @@ struct MessageCopier: ~Copyable {
     known.removeAll(keepingCapacity: true)
   }
 
+  /// Forgets the cursors of partitions that are not kept; their messages are dropped when met.
+  mutating func keep(_ isKept: (TopicPartition) -> Bool) {
+    cursors.removeAll { !isKept($0.partition) }
+    known.removeAll(keepingCapacity: true)
+  }
+
   /// Copies held messages into `batch` until it is full or something else is met.
   mutating func copy(into batch: RecordBatch) throws(FormatError) -> Stop {
     while first < count {
@@ -116,6 +128,11 @@ struct MessageCopier: ~Copyable {
         unsafe rd_kafka_message_destroy(message)
         first += 1
         continue
+      }
+      if isOfOnePartition, let last = batch.stretches.last,
+        last.partition != cursors[cursor].partition
+      {
+        return .full
       }
       try copyRun(of: cursor, into: batch)
     }

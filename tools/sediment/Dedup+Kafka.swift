@@ -4,6 +4,7 @@ import ArgumentParser
 import Foundation
 import SedimentJob
 import SedimentKafka
+import SedimentStore
 
 struct KafkaOptions: ParsableArguments {
   @Option(
@@ -36,6 +37,19 @@ struct KafkaOptions: ParsableArguments {
 
   @Flag(help: "Stop where the partitions end at the start, instead of reading for ever.")
   var untilEnd = false
+
+  @Flag(
+    help: ArgumentHelp(
+      "Records with one key are in one partition of each topic that is read, and instances share "
+        + "the partitions: each has the state of those that the group gives it. Needs --handover, "
+        + "and topics as outputs."))
+  var partitionedByKey = false
+
+  @Option(
+    help: ArgumentHelp(
+      "Where states of partitions go from one instance to another: a directory that all reach, or "
+        + "s3://bucket/prefix.", valueName: "place"))
+  var handover: String?
 
   @Option(
     help: ArgumentHelp(
@@ -133,8 +147,39 @@ extension Dedup {
     return properties
   }
 
+  /// How the topics are shared with other instances.
+  func partitioning() throws -> Partitioning? {
+    guard kafka.partitionedByKey else {
+      guard kafka.handover == nil else {
+        throw ValidationError("--handover is for --partitioned-by-key.")
+      }
+      return nil
+    }
+    guard let place = kafka.handover else {
+      throw ValidationError("--partitioned-by-key needs --handover: a place all instances reach.")
+    }
+    guard !state.fresh, state.checkpoint == nil else {
+      throw ValidationError(
+        "--fresh and --from are for one instance: with several, give another --group.")
+    }
+    guard outputWords.contains(where: { $0.0 == .output }),
+      outputWords.allSatisfy({ KafkaAddress.isMeant(by: $0.1) })
+    else {
+      throw ValidationError(
+        "--partitioned-by-key needs topics as outputs, all of them: kafka://broker/topic.")
+    }
+    do {
+      return Partitioning(
+        storage: StorageArgument.isOne(place)
+          ? try StorageArgument.storage(place, creating: true) : try DirectoryStorage(at: place))
+    } catch let error as StoreError {
+      throw JobError(.failed, "--handover \(place): \(error.message)")
+    }
+  }
+
   private func refuseTopicOptions() throws {
     var given: [(String, Bool)] = [
+      ("--partitioned-by-key", kafka.partitionedByKey), ("--handover", kafka.handover != nil),
       ("--start", kafka.start != nil), ("--allow-gap", kafka.allowGap),
       ("--until-end", kafka.untilEnd), ("--key-from", records.keyFrom != .value),
       ("--record-time", times.recordTime),

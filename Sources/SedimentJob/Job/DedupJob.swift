@@ -75,7 +75,7 @@ package struct DedupJob: Sendable {
     while true {
       let failure: JobError
       do {
-        let report = try JobSession(options, in: environment, control: control).run()
+        let report = try session()
         summary = JobSummary(report, after: summary)
         // It went on in between.
         if report.counters.events > 0 { failingSince = nil }
@@ -103,6 +103,16 @@ package struct DedupJob: Sendable {
       }
       if control.isStopping { throw failure }
     }
+  }
+
+  /// One opening of the state, or of those of the partitions that the group gives.
+  private func session() throws -> SessionReport {
+    if let partitioning = options.partitioning {
+      return try PartitionedSession(
+        options, partitioning, in: environment, control: control
+      ).run()
+    }
+    return try JobSession(options, in: environment, control: control).run()
   }
 
   /// What is done about a failure that may pass.

@@ -17,25 +17,13 @@ internal import SedimentStore
 /// The committing thread of one opening of a state.
 // @unchecked because everything that changes is touched only with `monitor` held.
 final class EpochCommitter: @unchecked Sendable {
-  /// What is to be made durable together.
-  struct Work: Sendable {
-    var epoch: PendingEpoch
-    var cuts: OutputCuts
-    /// Where the input stands with it.
-    var topicPositions: TopicPositions
-    /// What the brokers are to keep of it, where outputs are topics.
-    var offsets: [TopicPartition: CommittedOffset] = [:]
-  }
+  /// What makes one epoch durable and shows its outputs.
+  typealias Commit = @Sendable () throws -> Void
 
-  private let store: StateStore
-  private let outputs: OutputSet
-  private let checkpoints: CheckpointKeeper?
   private let clock: any Clock
-  private let topics: (any TopicReader)?
-  private let transactions: TransactionWriter?
   private let onIdle: @Sendable () -> Void
   private let monitor = Monitor()
-  private var work: Work?
+  private var work: (epoch: UInt64, commit: Commit)?
   private var isBusy = false
   private var isStopping = false
   private var hasThread = false
@@ -43,21 +31,9 @@ final class EpochCommitter: @unchecked Sendable {
   private var nanos: UInt64 = 0
   private var committed: UInt64 = 0
 
-  /// - Parameters:
-  ///   - topics: told of epochs that are durable.
-  ///   - transactions: of the outputs that are topics.
-  ///   - onIdle: called from the committing thread after every epoch.
-  init(
-    store: StateStore, outputs: OutputSet, checkpoints: CheckpointKeeper?,
-    topics: (any TopicReader)?, transactions: TransactionWriter?, clock: any Clock,
-    onIdle: @escaping @Sendable () -> Void
-  ) throws {
-    self.store = store
-    self.outputs = outputs
-    self.checkpoints = checkpoints
+  /// - Parameter onIdle: called from the committing thread after every epoch.
+  init(clock: any Clock, onIdle: @escaping @Sendable () -> Void) throws {
     self.clock = clock
-    self.topics = topics
-    self.transactions = transactions
     self.onIdle = onIdle
     let thread = try SystemThread(name: "sediment-epoch") { [self] in
       run()
@@ -85,11 +61,13 @@ final class EpochCommitter: @unchecked Sendable {
   var committedEpoch: UInt64 { monitor.withLock { committed } }
 
   /// Begins to make an epoch durable.
-  func begin(_ work: Work) {
+  ///
+  /// - Parameter epoch: its number, for `committedEpoch`.
+  func begin(_ epoch: UInt64, _ commit: @escaping Commit) {
     monitor.withLock {
       precondition(!isBusy, "the epoch before has not ended")
       isBusy = true
-      self.work = work
+      work = (epoch, commit)
       monitor.broadcast()
     }
   }
@@ -116,14 +94,14 @@ final class EpochCommitter: @unchecked Sendable {
       var failure: (any Error)?
       let start = clock.monotonicNanos()
       do {
-        try commit(work)
+        try work.commit()
       } catch {
         failure = error
       }
       monitor.withLock {
         isBusy = false
         self.failure = failure
-        if failure == nil { committed = work.epoch.epoch }
+        if failure == nil { committed = work.epoch }
         nanos = clock.monotonicNanos() &- start
         monitor.broadcast()
       }
@@ -132,23 +110,41 @@ final class EpochCommitter: @unchecked Sendable {
     }
   }
 
-  private func next() -> Work? {
+  private func next() -> (epoch: UInt64, commit: Commit)? {
     monitor.withLock {
       while work == nil, !isStopping { monitor.wait() }
       defer { work = nil }
       return work
     }
   }
+}
 
-  private func commit(_ work: Work) throws {
-    try outputs.prepare(work.cuts)
+/// What was cut of a job with one state, on its way to durability.
+struct EpochWork: Sendable {
+  let store: StateStore
+  let outputs: OutputSet
+  let checkpoints: CheckpointKeeper?
+  /// Told of epochs that are durable.
+  let topics: (any TopicReader)?
+  /// Of the outputs that are topics.
+  let transactions: TransactionWriter?
+
+  let epoch: PendingEpoch
+  let cuts: OutputCuts
+  /// Where the input stands with it.
+  let topicPositions: TopicPositions
+  /// What the brokers are to keep of it, where outputs are topics.
+  let offsets: [TopicPartition: CommittedOffset]
+
+  func commit() throws {
+    try outputs.prepare(cuts)
     try transactions?.flush()
-    try store.commit(work.epoch)
-    try transactions?.commit(work.offsets, readBy: topics)
+    try store.commit(epoch)
+    try transactions?.commit(offsets, readBy: topics)
     try store.confirmEpoch()
-    try outputs.publish(work.cuts)
+    try outputs.publish(cuts)
     // Where there are transactions, only they commit offsets.
-    if transactions == nil { topics?.epochCommitted(work.topicPositions) }
+    if transactions == nil { topics?.epochCommitted(topicPositions) }
     checkpoints?.epochCommitted()
   }
 }

@@ -7,7 +7,7 @@
 //
 // The text that goes with the offsets (at the brokers: never change what it means):
 //
-//     sediment:1:<job, 32 hexadecimal digits>:<tag, 32 hexadecimal digits>
+//     sediment:1:<job, 32 hexadecimal digits>:<tag, 32 hexadecimal digits>[:<checkpoint>]
 
 internal import SedimentStore
 
@@ -87,27 +87,34 @@ package struct OffsetMark: Sendable, Equatable, CustomStringConvertible {
   /// The job's identity, which its state keeps.
   package var job: String
   package var tag: EpochTag
+  /// The checkpoint that holds it, in storage that all instances reach; `nil` for a job of one
+  /// instance.
+  package var checkpoint: String?
 
   /// A mark.
-  package init(job: String, tag: EpochTag) {
+  package init(job: String, tag: EpochTag, checkpoint: String? = nil) {
     self.job = job
     self.tag = tag
+    self.checkpoint = checkpoint
   }
 
   private static let prefix = "sediment:1:"
 
   /// What goes with the offsets.
-  package var description: String { "\(Self.prefix)\(job):\(tag)" }
+  package var description: String {
+    "\(Self.prefix)\(job):\(tag)" + (checkpoint.map { ":\($0)" } ?? "")
+  }
 
   /// Reads what goes with offsets; `nil` when it is nobody's of ours.
   package init?(_ text: String) {
     guard text.hasPrefix(Self.prefix) else { return nil }
     let words = text.dropFirst(Self.prefix.count).split(
       separator: ":", omittingEmptySubsequences: false)
-    guard words.count == 2, EpochTag(words[0]) != nil, let tag = EpochTag(words[1]) else {
-      return nil
-    }
-    self.init(job: String(words[0]), tag: tag)
+    guard words.count == 2 || (words.count == 3 && !words[2].isEmpty),
+      EpochTag(words[0]) != nil, let tag = EpochTag(words[1])
+    else { return nil }
+    self.init(
+      job: String(words[0]), tag: tag, checkpoint: words.count == 3 ? String(words[2]) : nil)
   }
 }
 

@@ -25,6 +25,8 @@ package enum InputStep {
   case idle
   /// There is no more input.
   case ended
+  /// The group gives partitions or takes them.
+  case group(GroupChange)
 }
 
 /// Reads the inputs of a run, one batch at a time.

@@ -22,6 +22,8 @@ enum InputItem {
   case records(RecordBatch, InputPosition?)
   /// No records, but reading stands there.
   case moved(InputPosition)
+  /// The group gives partitions or takes them.
+  case group(GroupChange)
   /// There is no more input.
   case ended
   /// The input cannot be read on.
@@ -149,7 +151,7 @@ final class InputStage: @unchecked Sendable {
         switch item {
         case .ended, .failed: hasEnded = true
         case .records(let batch, _): waitingBytes += batch.byteCount
-        case .moved: break
+        case .moved, .group: break
         }
         nextRead += 1
         return (nextRead - 1, item)
@@ -164,6 +166,7 @@ final class InputStage: @unchecked Sendable {
       case .records(let position): return .records(batch, position)
       case .moved(let position): return .moved(position)
       case .ended: return .ended
+      case .group(let change): return .group(change)
       case .idle:
         monitor.withLock { if !isStopping { _ = monitor.wait(nanoseconds: Self.idleNanos) } }
         return nil

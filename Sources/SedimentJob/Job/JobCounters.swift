@@ -38,6 +38,13 @@ package struct JobCounters: Sendable, Equatable {
     for field in Self.fields { self[keyPath: field] &+= other[keyPath: field] }
   }
 
+  /// What was counted since `before`, which is of the same run.
+  func since(_ before: JobCounters) -> JobCounters {
+    var counters = self
+    for field in Self.fields { counters[keyPath: field] &-= before[keyPath: field] }
+    return counters
+  }
+
   /// Writes the number of counters and each as a varint.
   package func encode(to writer: inout ByteWriter) {
     writer.writeVarint(UInt64(Self.fields.count))

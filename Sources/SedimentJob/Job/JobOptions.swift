@@ -17,6 +17,8 @@ package struct JobOptions: Sendable {
   package var topicOutput: (any TopicOutput)?
   /// What to take for true where the brokers cannot say what was committed.
   package var commitAssumption: CommitAssumption?
+  /// How the job shares its topics with other instances; `nil` for one that has them all.
+  package var partitioning: Partitioning?
 
   /// A record further ahead of the clock, in ms, is a reject; `nil` for no limit.
   package var maxAheadMillis: Int64? = 3_600_000
@@ -35,6 +37,8 @@ package struct JobOptions: Sendable {
 
   /// Threads that parse, and shards of the state.
   package var parallelism = ProcessStatistics.processorCount
+  /// Threads that flush and merge, of each state.
+  package var backgroundThreads = 2
   /// Of the store, in bytes.
   package var memoryBudget = StoreOptions.defaultMemoryBudget
   /// From one epoch to the next.

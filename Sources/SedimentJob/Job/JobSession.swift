@@ -219,12 +219,9 @@ final class JobSession {
   private func startStages() throws -> Stages {
     let input = try makeInputStage()
     do {
-      let output = try OutputStage(router, to: outputs, pool: pool)
+      let output = try OutputStage(to: outputs, pool: pool)
       do {
-        let committer = try EpochCommitter(
-          store: store, outputs: outputs, checkpoints: checkpoints, topics: topics,
-          transactions: transactions, clock: environment.clock
-        ) { input.wake() }
+        let committer = try EpochCommitter(clock: environment.clock) { input.wake() }
         self.committer = committer
         return Stages(input: input, output: output, committer: committer)
       } catch {
@@ -302,7 +299,7 @@ final class JobSession {
       case .records(let batch, let position):
         if mustCommitPlace { try commitPlace(stages) }
         try decide(batch)
-        try stages.output.submit(batch, path: inputName(batch.sourceIndex))
+        try stages.output.submit(batch, router: router, path: inputName(batch.sourceIndex))
         if let position { try move(to: position) }
         batchesSinceCut += 1
         isDirty = true
@@ -310,6 +307,7 @@ final class JobSession {
       case .moved(let position):
         try move(to: position)
         isDirty = true
+      case .group: preconditionFailure("a reader of all partitions tells of no others")
       case .ended: return .finished
       case .failed(let error): return .failed(error)
       }
@@ -401,9 +399,11 @@ final class JobSession {
       Cut(
         epoch: epoch.epoch, counters: router.counters, rejectReasons: router.rejectReasons))
     if self.cuts.count > 2 { self.cuts.removeFirst() }
-    stages.committer.begin(
-      EpochCommitter.Work(
-        epoch: epoch, cuts: cuts, topicPositions: metadata.topicPositions, offsets: offsets))
+    let work = EpochWork(
+      store: store, outputs: outputs, checkpoints: checkpoints, topics: topics,
+      transactions: transactions, epoch: epoch, cuts: cuts,
+      topicPositions: metadata.topicPositions, offsets: offsets)
+    stages.committer.begin(epoch.epoch) { try work.commit() }
     if !metadata.topicPositions.isEmpty { mustKeepStart = false }
     lastCutNanos = environment.clock.monotonicNanos()
     reporter.epochCut(at: lastCutNanos)
@@ -519,39 +519,5 @@ extension SinkRecovery {
         JobMessage(.detail, "\(sink.path): \(bytesCut) bytes of a lost epoch cut off"))
     }
     return notices
-  }
-}
-
-/// The times of the records that have keys; its memory is kept from batch to batch.
-@safe
-private final class KeyTimes {
-  private var times: UnsafeMutablePointer<Int64>
-  private var capacity = 1
-
-  init() {
-    unsafe times = .allocate(capacity: 1)
-  }
-
-  deinit {
-    unsafe times.deallocate()
-  }
-
-  /// Gathers the times of the batch's records with keys; good until the next call.
-  func gather(_ batch: RecordBatch) -> UnsafePointer<Int64> {
-    let count = batch.count
-    if count > capacity {
-      capacity = max(count, capacity * 2)
-      unsafe times.deallocate()
-      unsafe times = .allocate(capacity: capacity)
-    }
-    let columns = unsafe batch.columns
-    let times = unsafe times
-    var key = 0
-    for index in 0..<count {
-      // SAFETY: the columns have `count` elements, `times` as many or more, and `key <= index`.
-      unsafe times[key] = unsafe columns.times[index]
-      key &+= unsafe columns.statuses[index] == RecordStatus.ok.rawValue ? 1 : 0
-    }
-    return unsafe UnsafePointer(times)
   }
 }

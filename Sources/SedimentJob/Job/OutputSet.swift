@@ -66,6 +66,19 @@ struct OutputSet: Sendable {
     }
   }
 
+  /// Opens outputs all of which are topics.
+  init(topics targets: [OutputRole: OutputTarget], transactions: TransactionWriter) throws {
+    for role in OutputRole.allCases {
+      switch targets[role] {
+      case .topic(let name): sinks.append((role, TopicSink(name, role: role, in: transactions)))
+      case nil: continue
+      case .directory, .file, .standardOutput:
+        throw JobError(
+          .failed, "\(role.option): with several instances outputs are topics, all of them")
+      }
+    }
+  }
+
   subscript(role: OutputRole) -> (any Sink)? {
     sinks.first { $0.role == role }?.sink
   }

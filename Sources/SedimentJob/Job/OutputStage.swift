@@ -11,7 +11,7 @@
 // 2. After a failure nothing more is written, and every later call throws it.
 // 3. At most `waitingMax` decided batches wait.
 //
-// Concurrency: `monitor` guards all that changes but the router, which is the thread's own while
+// Concurrency: `monitor` guards all that changes but the routers, which are the thread's own while
 // batches are under way, and the deciding thread's when drained.
 
 internal import SedimentIO
@@ -21,10 +21,10 @@ internal import SedimentIO
 final class OutputStage: @unchecked Sendable {
   private struct Work {
     var batch: RecordBatch
+    var router: BatchRouter
     var path: String
   }
 
-  private let router: BatchRouter
   private let outputs: OutputSet
   private let pool: RecordBatchPool
   private let monitor = Monitor()
@@ -39,8 +39,7 @@ final class OutputStage: @unchecked Sendable {
   /// Decided batches that may wait to be written.
   static let waitingMax = 3
 
-  init(_ router: BatchRouter, to outputs: OutputSet, pool: RecordBatchPool) throws {
-    self.router = router
+  init(to outputs: OutputSet, pool: RecordBatchPool) throws {
     self.outputs = outputs
     self.pool = pool
     waiting.reserveCapacity(Self.waitingMax)
@@ -60,13 +59,15 @@ final class OutputStage: @unchecked Sendable {
 
   /// Hands over a decided batch; waits while too many wait already.
   ///
-  /// - Parameter path: the source's name, for rejects.
+  /// - Parameters:
+  ///   - router: finds out what goes where, and counts.
+  ///   - path: the source's name, for rejects.
   /// - Throws: what an earlier batch failed with.
-  func submit(_ batch: RecordBatch, path: String) throws {
+  func submit(_ batch: RecordBatch, router: BatchRouter, path: String) throws {
     try monitor.withLock {
       while failure == nil, waiting.count >= Self.waitingMax { monitor.wait() }
       if let failure { throw failure }
-      waiting.append(Work(batch: batch, path: path))
+      waiting.append(Work(batch: batch, router: router, path: path))
       monitor.broadcast()
     }
   }
@@ -98,17 +99,18 @@ final class OutputStage: @unchecked Sendable {
   private func run() {
     while let work = next() {
       var failure: (any Error)?
+      let before = work.router.counters
       do {
-        try unsafe router.route(
+        try unsafe work.router.route(
           work.batch, decisions: UnsafePointer(work.batch.columns.decisions), path: work.path)
-        try router.write(work.batch, to: outputs, path: work.path)
+        try work.router.write(work.batch, to: outputs, path: work.path)
       } catch {
         failure = error
       }
       pool.give(work.batch)
       monitor.withLock {
         isBusy = false
-        countersSoFar = router.counters
+        countersSoFar.add(work.router.counters.since(before))
         self.failure = failure
         monitor.broadcast()
       }

@@ -26,11 +26,20 @@ struct StateDirectory {
     }
   }
 
-  /// Bytes of the state's files, checkpoints not counted.
+  /// Bytes of the state's files, checkpoints not counted; of all states of a job that has one a
+  /// partition.
   func bytes() throws -> UInt64 {
     let directory = try environment.fileSystem.openDirectory(
       at: options.statePath, creating: false)
+    guard options.partitioning != nil else { return try Self.bytes(in: directory) }
     return try directory.entries().reduce(0) { sum, entry in
+      guard entry.kind == .directory else { return sum }
+      return sum + (try Self.bytes(in: directory.subdirectory(entry.name, creating: false)))
+    }
+  }
+
+  private static func bytes(in directory: any Directory) throws -> UInt64 {
+    try directory.entries().reduce(0) { sum, entry in
       guard entry.kind == .file else { return sum }
       return sum + (try directory.metadata(of: entry.name)?.size ?? 0)
     }
@@ -132,10 +141,15 @@ struct StateDirectory {
 
   /// Removes what an interrupted restoring left.
   private func removeRestoring(_ path: String) throws {
-    guard let directory = try existing(path) else { return }
+    try Self.remove(path, in: environment.fileSystem)
+  }
+
+  /// Removes a state without checkpoints of its own, if it is there.
+  static func remove(_ path: String, in fileSystem: any FileSystem) throws {
+    guard let directory = try fileSystem.existingDirectory(at: path) else { return }
     for entry in try directory.entries() { try directory.remove(entry.name) }
     let (parentPath, name) = OutputTarget.split(path)
-    try environment.fileSystem.openDirectory(at: parentPath, creating: false).removeDirectory(name)
+    try fileSystem.openDirectory(at: parentPath, creating: false).removeDirectory(name)
   }
 
   /// Renames the state to `DIR.old-N`, with its lock held so that no running job loses it.

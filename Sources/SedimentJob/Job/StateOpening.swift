@@ -31,7 +31,8 @@ struct StateOpening {
   func open(at choice: EpochChoice?) throws -> OpenState {
     try StateDirectory(options, environment).refuseForeign()
     var storeOptions = StoreOptions(
-      memoryBudget: options.memoryBudget, shards: options.parallelism, clock: environment.clock)
+      memoryBudget: options.memoryBudget, shards: options.parallelism,
+      backgroundThreads: options.backgroundThreads, clock: environment.clock)
     // Waiting any longer than the job does would keep it from giving up.
     storeOptions.fullDiskPatience = min(
       storeOptions.fullDiskPatience, .milliseconds(options.fullDiskPatienceMillis))

@@ -42,7 +42,8 @@ struct TransactionOpening {
         isStopping: { [control] in control.isStopping }))
     do {
       let committed = try producer.committed(options.committedTopics)
-      let epochs = try localEpochs()
+      let epochs = try Self.localEpochs(
+        options, environment, positions: options.committedPositions(of:))
       let choice = try EpochChoice.decide(
         epochs: epochs, committed: committed, group: output.group,
         assumption: options.commitAssumption)
@@ -72,8 +73,13 @@ struct TransactionOpening {
     try JobMetadata(decoding: bytes).requireSettled(options.statePath)
   }
 
-  /// The epochs that the state can be opened at.
-  private func localEpochs() throws -> [LocalEpoch] {
+  /// The epochs that a state can be opened at.
+  ///
+  /// - Parameter positions: the offsets that stand for what an epoch has read.
+  static func localEpochs(
+    _ options: JobOptions, _ environment: JobEnvironment,
+    positions: (JobMetadata) -> TopicPositions
+  ) throws -> [LocalEpoch] {
     guard try environment.fileSystem.existingDirectory(at: options.statePath) != nil else {
       return []
     }
@@ -84,7 +90,7 @@ struct TransactionOpening {
       let metadata = try JobMetadata(decoding: epoch.metadata)
       return LocalEpoch(
         number: epoch.number, mark: metadata.mark, events: metadata.totals.events,
-        positions: options.committedPositions(of: metadata))
+        positions: positions(metadata))
     }
   }
 

@@ -27,6 +27,9 @@ package protocol TopicOutput: Sendable {
 package struct TopicOutputStart: Sendable {
   /// How long a transaction is open as a rule, in ms.
   package var epochMillis: Int64
+  /// Tells one instance of the job from the others; `nil` for the only one. A producer fences those
+  /// of the same instance.
+  package var instance: String?
   /// Tells a person; from any thread.
   package var report: @Sendable (JobMessage) -> Void
   /// Whether the job is asked to stop, so that nothing is waited for any more.
@@ -34,10 +37,12 @@ package struct TopicOutputStart: Sendable {
 
   /// A start.
   package init(
-    epochMillis: Int64, report: @escaping @Sendable (JobMessage) -> Void,
+    epochMillis: Int64, instance: String? = nil,
+    report: @escaping @Sendable (JobMessage) -> Void,
     isStopping: @escaping @Sendable () -> Bool
   ) {
     self.epochMillis = epochMillis
+    self.instance = instance
     self.report = report
     self.isStopping = isStopping
   }

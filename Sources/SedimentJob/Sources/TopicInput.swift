@@ -9,8 +9,11 @@ package protocol TopicInput: Sendable {
   /// For messages.
   var name: String { get }
 
-  /// Begins to read; returns before a broker was reached.
+  /// Begins to read all partitions; returns before a broker was reached.
   func open(_ start: TopicStart) throws -> any TopicReader
+
+  /// Begins to read those partitions that the group gives; the start has no positions.
+  func openShare(_ start: TopicStart) throws -> any GroupReader
 }
 
 /// Where and how to begin.

@@ -28,20 +28,28 @@ final class ModelBrokers: Sendable {
     var tag: EpochTag
   }
 
-  fileprivate struct State {
-    var producerEpoch = 0
-    var committed: [Record] = []
-    var offsets: [TopicPartition: CommittedOffset] = [:]
+  /// Of one transactional id.
+  fileprivate struct Transactional {
+    var epoch = 0
     /// Of the open transaction.
     var open: [Record]?
-    var openOffsets: [TopicPartition: CommittedOffset] = [:]
+    var offsets: [TopicPartition: CommittedOffset] = [:]
     /// A commit that was sent by a process which died.
-    var delayed = false
+    var isDelayed = false
+  }
+
+  fileprivate struct State {
+    var committed: [Record] = []
+    var offsets: [TopicPartition: CommittedOffset] = [:]
+    /// By the name of their instance.
+    var transactionals: [String: Transactional] = [:]
     var moment = 0
     var script: (moment: Int, event: Event)?
     var isAlive: @Sendable () -> Bool = { true }
     var onDeath: (@Sendable () -> Void)?
     var onCommit: (@Sendable () -> Void)?
+    /// Called with every commit that took effect.
+    var checkCommit: (@Sendable ([Record], [TopicPartition: CommittedOffset]) -> Void)?
     var isDead = false
     var transactions = 0
   }
@@ -67,6 +75,13 @@ final class ModelBrokers: Sendable {
   var onCommit: (@Sendable () -> Void)? {
     get { state.withLock { $0.onCommit } }
     set { state.withLock { $0.onCommit = newValue } }
+  }
+
+  /// Called with all that is committed, whenever more is.
+  func checkCommits(
+    _ check: @escaping @Sendable ([Record], [TopicPartition: CommittedOffset]) -> Void
+  ) {
+    state.withLock { $0.checkCommit = check }
   }
 
   /// A new process begins, to which an event happens at a moment.
@@ -98,37 +113,28 @@ final class ModelBrokers: Sendable {
     let group = "g"
 
     func open(_ start: TopicOutputStart) throws -> any TopicProducer {
-      try brokers.step { state in
+      let name = start.instance ?? ""
+      var epoch = 0
+      try brokers.step(name) { state in
         // A request of a process that died may be looked at until now.
-        if state.delayed { Self.commit(&state) }
-        state.delayed = false
-        state.open = nil
-        state.openOffsets = [:]
-        state.producerEpoch += 1
+        if state.transactionals[name]?.isDelayed == true { state.commit(name) }
+        state.abort(name)
+        epoch = state.transactionals[name]?.epoch ?? 0
       }
-      return Producer(brokers, epoch: brokers.state.withLock { $0.producerEpoch })
-    }
-
-    fileprivate static func commit(_ state: inout State) {
-      guard let records = state.open else { return }
-      state.committed += records
-      state.offsets.merge(state.openOffsets) { _, new in new }
-      state.open = nil
-      state.openOffsets = [:]
-      state.transactions += 1
+      return Producer(brokers, name: name, epoch: epoch)
     }
   }
 
   /// Takes a step with its two moments.
   fileprivate func step(
-    isCommit: Bool = false, _ effect: (inout State) throws(SinkError) -> Void
+    _ name: String, isCommit: Bool = false, _ effect: (inout State) throws(SinkError) -> Void
   ) throws(SinkError) {
-    try moment(isCommit: isCommit)
+    try moment(name, isCommit: isCommit)
     try state.withLock { (state) throws(SinkError) in try effect(&state) }
-    try moment(isCommit: false)
+    try moment(name, isCommit: false)
   }
 
-  private func moment(isCommit: Bool) throws(SinkError) {
+  private func moment(_ name: String, isCommit: Bool) throws(SinkError) {
     let (event, onDeath) = try state.withLock { (state) throws(SinkError) in
       guard !state.isDead, state.isAlive() else { throw .topic("the process is dead") }
       defer { state.moment += 1 }
@@ -139,11 +145,8 @@ final class ModelBrokers: Sendable {
       case .death: state.isDead = true
       case .deathWithRequestOnItsWay:
         state.isDead = true
-        state.delayed = isCommit
-      case .abort:
-        state.open = nil
-        state.openOffsets = [:]
-        state.producerEpoch += 1
+        state.transactionals[name]?.isDelayed = isCommit
+      case .abort: state.abort(name)
       }
       return (script.event, state.onDeath)
     }
@@ -157,32 +160,39 @@ final class ModelBrokers: Sendable {
 
   final class Producer: TopicProducer {
     let brokers: ModelBrokers
+    let name: String
     let epoch: Int
     var cluster: String { brokers.cluster }
 
-    init(_ brokers: ModelBrokers, epoch: Int) {
+    init(_ brokers: ModelBrokers, name: String, epoch: Int) {
       self.brokers = brokers
+      self.name = name
       self.epoch = epoch
     }
 
-    private func require(_ state: State) throws(SinkError) {
-      guard state.producerEpoch == epoch else { throw .epochAborted("fenced") }
+    private func step(
+      isCommit: Bool = false, _ effect: (inout State) throws(SinkError) -> Void
+    ) throws(SinkError) {
+      try brokers.step(name, isCommit: isCommit) { (state) throws(SinkError) in
+        guard state.transactionals[name]?.epoch == epoch else { throw .epochAborted("fenced") }
+        try effect(&state)
+      }
     }
 
     func committed(_ topics: [String]) throws -> [TopicPartition: CommittedOffset] {
       var found: [TopicPartition: CommittedOffset] = [:]
-      try brokers.step { (state) throws(SinkError) in
-        try require(state)
+      try step { (state) throws(SinkError) in
         found = state.offsets.filter { topics.contains($0.key.topic) }
       }
       return found
     }
 
     func begin() throws(SinkError) {
-      try brokers.step { (state) throws(SinkError) in
-        try require(state)
-        guard state.open == nil else { throw .topic("a transaction is open") }
-        state.open = []
+      try step { (state) throws(SinkError) in
+        guard state.transactionals[name]?.open == nil else {
+          throw .topic("a transaction is open")
+        }
+        state.transactionals[name]?.open = []
       }
     }
 
@@ -190,33 +200,58 @@ final class ModelBrokers: Sendable {
       let made = (0..<(unsafe records.indices.count)).map { place in
         unsafe Record(records, Int(records.indices[place]))
       }
-      try brokers.step { (state) throws(SinkError) in
-        try require(state)
-        guard state.open != nil else { throw .topic("no transaction is open") }
-        state.open?.append(contentsOf: made)
+      try step { (state) throws(SinkError) in
+        guard state.transactionals[name]?.open != nil else {
+          throw .topic("no transaction is open")
+        }
+        state.transactionals[name]?.open?.append(contentsOf: made)
       }
     }
 
-    func flush() throws(SinkError) {
-      try brokers.step { (state) throws(SinkError) in try require(state) }
-    }
+    func flush() throws(SinkError) { try step { _ in } }
 
     func commit(
       _ offsets: [TopicPartition: CommittedOffset], readBy reader: (any TopicReader)?
     ) throws(SinkError) {
-      try brokers.step { (state) throws(SinkError) in
-        try require(state)
-        state.openOffsets = offsets
+      try step { (state) throws(SinkError) in
+        // The group's generation fences who is not its member any more.
+        if let reader = reader as? ModelGroup.Reader, !reader.mayCommit(Set(offsets.keys)) {
+          throw .epochAborted("not a member of this generation")
+        }
+        state.transactionals[name]?.offsets = offsets
       }
       brokers.onCommit?()
-      try brokers.step(isCommit: true) { (state) throws(SinkError) in
-        try require(state)
-        guard state.open != nil else { throw .topic("no transaction is open") }
-        Output.commit(&state)
+      try step(isCommit: true) { (state) throws(SinkError) in
+        guard state.transactionals[name]?.open != nil else {
+          throw .topic("no transaction is open")
+        }
+        state.commit(name)
       }
     }
 
     func close() {}
+  }
+}
+
+extension ModelBrokers.State {
+  fileprivate mutating func commit(_ name: String) {
+    guard let transaction = transactionals[name], let records = transaction.open else { return }
+    committed += records
+    offsets.merge(transaction.offsets) { _, new in new }
+    transactions += 1
+    transactionals[name]?.open = nil
+    transactionals[name]?.offsets = [:]
+    checkCommit?(committed, offsets)
+  }
+
+  /// Ends what is open, and fences its producer.
+  fileprivate mutating func abort(_ name: String) {
+    var transaction = transactionals[name] ?? ModelBrokers.Transactional()
+    transaction.open = nil
+    transaction.offsets = [:]
+    transaction.isDelayed = false
+    transaction.epoch += 1
+    transactionals[name] = transaction
   }
 }
 

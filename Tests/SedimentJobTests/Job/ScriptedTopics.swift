@@ -41,6 +41,10 @@ final class ScriptedTopics: TopicInput, Sendable {
   /// What readers were told to be durable.
   var committed: [TopicPositions] { state.withLock { $0.committed } }
 
+  func openShare(_ start: TopicStart) throws -> any GroupReader {
+    throw JobError(.failed, "scripted topics are read whole")
+  }
+
   func open(_ start: TopicStart) throws -> any TopicReader {
     if let known = start.origin.cluster, known != cluster {
       throw JobError(.failed, "the cluster is \(cluster), and was \(known)")

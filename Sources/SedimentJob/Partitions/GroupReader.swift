@@ -1,0 +1,41 @@
+// The seam between a job that shares topics with other instances and its reader. The group says
+// which partitions are this instance's; the job opens their states, and only then they are read.
+//
+//     assigned ─▶ the job restores the state ─▶ begin ─▶ records … ─▶ revoked ─▶ what was read is
+//                                                                    committed ─▶ release
+//     lost: the partitions are another's already, and what was read of them must not be committed
+
+/// What the group did.
+package enum GroupChange: Sendable, Equatable {
+  /// Partitions are this instance's, to begin with.
+  case assigned([TopicPartition])
+  /// Partitions are to go; nothing more is read of them. They stay this instance's until `release`.
+  case revoked([TopicPartition])
+  /// All partitions went to others without a word.
+  case lost
+}
+
+/// Reads those partitions of topics that its group gives it.
+package protocol GroupReader: TopicReader {
+  /// How many partitions the topics have, whoever reads them; 0 while that is not known.
+  var partitionCount: Int { get }
+
+  /// Told by the deciding thread that it takes a change into account from here on. Commits are made
+  /// in the name of the last change that was taken: of one that it does not know, the partitions
+  /// may be another's.
+  func took(_ change: GroupChange)
+
+  /// Begins to read a partition that was assigned. Any thread may call; blocks while brokers are
+  /// asked where the partition begins and ends.
+  ///
+  /// - Parameters:
+  ///   - position: the offset to go on at; `nil` for a state that never read.
+  ///   - ready: called with the offset of the first record, before any record is read.
+  /// - Returns: false when the partition has gone in between.
+  func begin(
+    _ partition: TopicPartition, at position: Int64?, ready: (Int64) -> Void
+  ) throws -> Bool
+
+  /// Lets go of partitions that were revoked: another instance may have them from here on.
+  func release(_ partitions: [TopicPartition])
+}

@@ -1,0 +1,354 @@
+// One opening of a job that shares its topics with other instances: a state a partition, which
+// comes and goes as the group gives the partition and takes it.
+//
+//   reader ─▶ batches of one partition each ─▶ decide by the unit of the partition ─▶ output
+//     │ assigned ─▶ PartitionOpening ─▶ unit     epoch: all units that changed, one transaction
+//     │ revoked  ─▶ an epoch of all that changed ─▶ units are closed ─▶ release
+//     │ lost     ─▶ the session fails as after an abort: nothing that was read may be committed
+//
+// Invariants
+// 1. A record is decided by the state of its partition, which was opened at the epoch that the
+//    committed offsets name.
+// 2. What the offsets of an epoch name can be read by every instance before they are committed.
+// 3. A partition is released when nothing of it is undecided, unwritten or uncommitted.
+//
+// Concurrency: one thread runs a session and decides.
+
+internal import SedimentDedup
+internal import SedimentIO
+internal import SedimentStore
+
+/// See the file's header. Used once, by one thread.
+final class PartitionedSession {
+  private let options: JobOptions
+  private let partitioning: Partitioning
+  private let environment: JobEnvironment
+  private let control: JobControl
+  private let directory: InstanceDirectory
+  private let producer: any TopicProducer
+  private let transactions: TransactionWriter
+  private let outputs: OutputSet
+  private let reader: any GroupReader
+  private let pool: RecordBatchPool
+  private let memory: BatchMemory
+  private let keyTimes = KeyTimes()
+  private let reporter: ProgressReporter
+
+  private var units: [TopicPartition: PartitionUnit] = [:]
+  private var tag = EpochTag.random()
+  private var lastCutNanos: UInt64 = 0
+  private var batchesSinceCut = 0
+  private var epochs: UInt64 = 0
+  private var stages: Stages?
+
+  /// What was counted when an epoch was cut, and which it was.
+  private var cuts: [(epoch: UInt64, counters: JobCounters, rejectReasons: [String: UInt64])] = []
+  /// Of units that were closed.
+  private var closed = (counters: JobCounters(), rejectReasons: [String: UInt64]())
+
+  /// The threads beside the deciding one.
+  private struct Stages {
+    let input: InputStage
+    let output: OutputStage
+    let committer: EpochCommitter
+    let opening: PartitionOpening
+  }
+
+  init(
+    _ options: JobOptions, _ partitioning: Partitioning, in environment: JobEnvironment,
+    control: JobControl
+  ) throws {
+    guard let output = options.topicOutput, let topics = options.topics else {
+      throw JobError(.failed, "several instances need topics as input and as outputs")
+    }
+    self.partitioning = partitioning
+    self.environment = environment
+    self.control = control
+    environment.status?.enter(.starting)
+    directory = try InstanceDirectory(options.statePath, in: environment.fileSystem)
+    do {
+      producer = try output.open(
+        TopicOutputStart(
+          epochMillis: options.epochIntervalMillis, instance: directory.name,
+          report: environment.report, isStopping: { control.isStopping }))
+    } catch {
+      directory.close()
+      throw error
+    }
+    transactions = TransactionWriter(producer, tag: tag)
+    memory = BatchMemory(options)
+    pool = RecordBatchPool(
+      keptMax: memory.batchesMax, batchBytesMax: memory.chunkBytes * 4)
+    reporter = ProgressReporter(environment, inputs: nil)
+    do {
+      outputs = try OutputSet(topics: options.targets, transactions: transactions)
+      reader = try topics.openShare(
+        TopicStart(
+          origin: options.description.origin.topics ?? TopicOrigin([]),
+          positions: TopicPositions(),
+          limits: BatchLimits(recordsMax: memory.recordsMax, chunkBytes: memory.chunkBytes),
+          format: options.description.format, passesOn: true, clock: environment.clock,
+          report: environment.report))
+    } catch {
+      producer.close()
+      directory.close()
+      throw error
+    }
+    // Each state has its share of what there is.
+    var shared = options
+    shared.parallelism = 1
+    shared.backgroundThreads = 1
+    shared.retainedCheckpoints = 0
+    self.options = shared
+  }
+
+  /// Runs to the end of the input, or until the job is asked to stop. As `JobSession.run`.
+  func run() -> SessionReport {
+    do {
+      return report(ending: try runToEnd())
+    } catch {
+      return report(ending: .failed(error))
+    }
+  }
+
+  private func runToEnd() throws -> SessionReport.End {
+    let stages = try startStages()
+    self.stages = stages
+    control.setWake { stages.input.wake() }
+    defer {
+      control.setWake(nil)
+      stages.input.stop()
+      stages.opening.stop()
+      stages.output.stop()
+      stages.committer.stop()
+      transactions.close()
+      stages.input.waitUntilStopped()
+      reader.close()
+      for unit in units.values { try? unit.close() }
+      directory.close()
+    }
+    environment.status?.enter(.running)
+    let end = try decideAll(stages)
+    environment.status?.enter(.ending)
+    stages.input.stop()
+    try commitAll(stages)
+    return end
+  }
+
+  private func startStages() throws -> Stages {
+    let input = try InputStage(
+      reader, format: options.description.format, paths: [options.topics?.name ?? ""],
+      workers: ProcessStatistics.processorCount, pool: pool,
+      waitingBytesMax: memory.waitingBytesMax)
+    do {
+      let output = try OutputStage(to: outputs, pool: pool)
+      do {
+        let committer = try EpochCommitter(clock: environment.clock) { input.wake() }
+        let opening = try PartitionOpening(
+          options, environment, partitioning, group: options.topicOutput?.group ?? "",
+          producer: producer, reader: reader
+        ) { input.wake() }
+        return Stages(input: input, output: output, committer: committer, opening: opening)
+      } catch {
+        output.stop()
+        throw error
+      }
+    } catch {
+      input.stop()
+      throw error
+    }
+  }
+
+  // MARK: - The deciding thread
+
+  private static let waitNanos: UInt64 = 100_000_000
+
+  private func decideAll(_ stages: Stages) throws -> SessionReport.End {
+    while true {
+      if control.isStopping { return .stopped }
+      try stages.output.requireSound()
+      for unit in try stages.opening.takeOpened() { units[unit.partition] = unit }
+      if batchesSinceCut >= options.batchesPerEpochMax { try stages.committer.waitUntilIdle() }
+      if try stages.committer.isIdle(), isEpochDue { try cutEpoch(stages) }
+      try tick(stages)
+      switch stages.input.take(waitingNanos: Self.waitNanos) {
+      case nil: continue
+      case .records(let batch, let position): try take(batch, position, stages)
+      case .moved(let position): try move(to: position)
+      case .group(let change): try take(change, stages)
+      case .ended: return .finished
+      case .failed(let error): return .failed(error)
+      }
+    }
+  }
+
+  /// Decides a batch, whose records are of one partition.
+  private func take(
+    _ batch: RecordBatch, _ position: InputPosition?, _ stages: Stages
+  ) throws {
+    guard let partition = batch.stretches.first?.partition else {
+      return pool.give(batch)
+    }
+    // It is there before its first record, and may not have been looked at yet.
+    for unit in try stages.opening.takeOpened() { units[unit.partition] = unit }
+    guard let unit = units[partition] else {
+      throw JobError(.epochAborted, "records came of \(partition), whose state is not open")
+    }
+    if unit.mustCommitPlace {
+      unit.isDirty = true
+      try commitAll(stages)
+    }
+    var times: UnsafePointer<Int64>?
+    if options.description.format.hasEventTime { unsafe times = keyTimes.gather(batch) }
+    _ = try unsafe unit.dedup.process(
+      batch.keys.view, times: times, into: batch.columns.decisions)
+    try stages.output.submit(batch, router: unit.router, path: options.topics?.name ?? "")
+    unit.isDirty = true
+    if let position { try move(to: position) }
+    batchesSinceCut += 1
+  }
+
+  private func move(to position: InputPosition) throws {
+    guard case .topics(let moved, let cluster) = position else { return }
+    guard producer.cluster == cluster else {
+      throw JobError(
+        .failed,
+        "topics are read from the cluster \"\(cluster)\" and written to \"\(producer.cluster)\": "
+          + "a transaction is within one cluster")
+    }
+    for partition in moved.partitions {
+      guard let unit = units[partition] else { continue }
+      unit.metadata.setCluster(cluster)
+      unit.position = moved[partition]
+    }
+  }
+
+  private func take(_ change: GroupChange, _ stages: Stages) throws {
+    reader.took(change)
+    switch change {
+    case .assigned(let partitions):
+      tell(partitions, "assigned")
+      stages.opening.want(partitions)
+    case .revoked(let partitions):
+      tell(partitions, "revoked")
+      stages.opening.forget(partitions)
+      for unit in try stages.opening.takeOpened() { units[unit.partition] = unit }
+      try commitAll(stages)
+      for partition in partitions {
+        guard let unit = units.removeValue(forKey: partition) else { continue }
+        closed.counters.add(unit.router.counters)
+        closed.rejectReasons.merge(unit.router.rejectReasons, uniquingKeysWith: +)
+        try unit.close()
+      }
+      reader.release(partitions)
+    case .lost:
+      throw JobError(
+        .epochAborted,
+        "the group gave this instance's partitions to others, for it was not heard of in time")
+    }
+  }
+
+  private func tell(_ partitions: [TopicPartition], _ what: String) {
+    guard !partitions.isEmpty else { return }
+    let names = partitions.sorted().map(\.description).joined(separator: ", ")
+    environment.report(JobMessage(.information, "\(what): \(names)"))
+  }
+
+  // MARK: - Epochs
+
+  private var isEpochDue: Bool {
+    guard units.values.contains(where: \.isDirty) else { return false }
+    if batchesSinceCut >= options.batchesPerEpochMax { return true }
+    if units.values.contains(where: { $0.isDirty && $0.mustCommitPlace }) { return true }
+    let age = environment.clock.monotonicNanos() &- lastCutNanos
+    return age / 1_000_000 >= UInt64(options.epochIntervalMillis)
+  }
+
+  /// Commits all that was decided, and waits for it.
+  private func commitAll(_ stages: Stages) throws {
+    try stages.committer.waitUntilIdle()
+    guard units.values.contains(where: \.isDirty) else { return }
+    try cutEpoch(stages)
+    try stages.committer.waitUntilIdle()
+  }
+
+  /// One unit's part of an epoch.
+  private struct UnitCut: Sendable {
+    var unit: PartitionUnit
+    var epoch: PendingEpoch
+    var position: Int64
+  }
+
+  private func cutEpoch(_ stages: Stages) throws {
+    try stages.output.drain()
+    let (tag, next) = (tag, EpochTag.random())
+    var parts: [UnitCut] = []
+    for unit in units.values.sorted(by: { $0.partition < $1.partition }) where unit.isDirty {
+      guard let position = unit.position else { continue }
+      parts.append(UnitCut(unit: unit, epoch: try unit.cut(tag), position: position))
+    }
+    guard !parts.isEmpty else { return }
+    try transactions.cut(next: next, hasOffsets: true)
+    self.tag = next
+    epochs += 1
+    cuts.append((epochs, counters, rejectReasons))
+    if cuts.count > 2 { cuts.removeFirst() }
+    let (transactions, reader, storage) = (transactions, reader, partitioning.storage)
+    stages.committer.begin(epochs) { [parts] in
+      try transactions.flush()
+      var offsets: [TopicPartition: CommittedOffset] = [:]
+      for part in parts {
+        offsets[part.unit.partition] = try part.unit.commit(
+          part.epoch, tag: tag, position: part.position, to: storage)
+      }
+      try transactions.commit(offsets, readBy: reader)
+      for part in parts { try part.unit.store.confirmEpoch() }
+    }
+    lastCutNanos = environment.clock.monotonicNanos()
+    reporter.epochCut(at: lastCutNanos)
+    batchesSinceCut = 0
+  }
+
+  // MARK: - What people are told
+
+  /// Of this session, when the output is drained.
+  private var counters: JobCounters {
+    units.values.reduce(into: closed.counters) { $0.add($1.router.counters) }
+  }
+
+  private var rejectReasons: [String: UInt64] {
+    units.values.reduce(into: closed.rejectReasons) {
+      $0.merge($1.router.rejectReasons, uniquingKeysWith: +)
+    }
+  }
+
+  private var stateKeys: UInt64 {
+    units.values.reduce(0) { $0 + $1.dedup.keyspace.approximateEntryCount }
+  }
+
+  private func tick(_ stages: Stages) throws {
+    try reporter.tick(
+      stages.output.counters, keys: stateKeys,
+      bytes: try StateDirectory(options, environment).bytes(), checkpointNanos: nil,
+      lag: reader.lag, resources: resources(stages))
+  }
+
+  private func resources(_ stages: Stages) -> JobStatus.Resources {
+    var resources = JobStatus.Resources()
+    resources.rejectReasons = cuts.last?.rejectReasons ?? [:]
+    resources.epoch = "\(epochs)"
+    resources.epochNanos = stages.committer.lastNanos
+    resources.memoryBytesMax = UInt64(options.memoryBudget)
+    resources.residentBytes = ProcessStatistics.residentBytes
+    return resources
+  }
+
+  private func report(ending end: SessionReport.End) -> SessionReport {
+    let last = stages?.committer.committedEpoch ?? 0
+    let cut = cuts.last { $0.epoch <= last }
+    return SessionReport(
+      end: end, counters: cut?.counters ?? JobCounters(),
+      rejectReasons: cut?.rejectReasons ?? [:], epoch: "\(last)", checkpoint: nil,
+      resumedFrom: nil, stateKeys: stateKeys, lag: reader.lag)
+  }
+}

@@ -1,0 +1,379 @@
+// Reads those partitions that the group gives this instance, cooperatively: what stays is read on
+// while others come and go.
+//
+//   assigned ─▶ told to the job ─▶ its state is opened ─▶ begin: where? ─▶ incremental assign
+//   revoked  ─▶ nothing more is given ─▶ told ─▶ the job commits ─▶ release: incremental unassign
+//
+// librdkafka waits for the answer to a revocation, and so do the instances that the partitions go
+// to: they read the committed offsets only then. An assignment is answered at once with none of its
+// partitions, which are added one by one as their states are open.
+//
+// A commit is in the name of the generation that the deciding thread knows (`took`). The present
+// one is not good enough: a member that was paused, and has joined anew, would commit what it read
+// when the partitions were its own.
+//
+// Invariants
+// 1. Records come of partitions only that were begun and not revoked since.
+// 2. A batch holds records of one partition.
+//
+// Concurrency: one thread at a time calls `next`; `begin` and `release` are any thread's, and what
+// they share with it is in `shared`.
+
+internal import CRdKafka
+internal import SedimentIO
+internal import SedimentJob
+internal import Synchronization
+
+/// See the file's header.
+// @unchecked because all but `shared` belongs to the thread that calls `next`.
+final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
+  private struct Shared {
+    /// The group says that they are ours.
+    var assigned: Set<TopicPartition> = []
+    /// Of those the ones that librdkafka reads.
+    var begun: Set<TopicPartition> = []
+    /// Begun, and not looked at by the reading thread yet.
+    var started: [(cursor: MessageCopier.Cursor, end: Int64)] = []
+    var cursors: [MessageCopier.Cursor] = []
+    /// Changes that were handed over and not taken yet, and this member's place in the group then.
+    var untaken: [(change: GroupChange, membership: [UInt8])] = []
+    /// The place as of the last change that was taken.
+    var membership: [UInt8] = []
+    var partitionCount = 0
+    var hasJoined = false
+    var isClosed = false
+    var lastLag: TopicLag?
+  }
+
+  private enum Phase {
+    case connecting
+    case reading
+    case ended
+  }
+
+  private let input: KafkaInput
+  private let start: TopicStart
+  private let client: KafkaClient
+  private var copier: MessageCopier
+  private let shared = Mutex(Shared())
+  private var phase = Phase.connecting
+  private var cluster = ""
+  private var positions = TopicPositions()
+  /// Where reading ends, if it does.
+  private var ends: [TopicPartition: Int64] = [:]
+  private let outage = Mutex(Outage())
+  private var restMillis: Int64 = 0
+  private let waiting = Monitor()
+
+  /// How long a commit waits for the job to know of a change.
+  private static let membershipMillis: Int64 = 5000
+
+  init(_ input: KafkaInput, _ start: TopicStart) throws {
+    self.input = input
+    self.start = start
+    client = try KafkaClient(
+      input.address, group: input.group, properties: input.properties,
+      events: KafkaEvents(report: start.report, isCooperative: true))
+    copier = MessageCopier(
+      start.format, limits: start.limits, passesOn: start.passesOn, isOfOnePartition: true)
+  }
+
+  deinit {
+    copier.removeAll()
+  }
+
+  private var nowMillis: Int64 { Int64(start.clock.monotonicNanos() / 1_000_000) }
+
+  private func tell(_ level: JobMessage.Level, _ text: String) {
+    start.report(JobMessage(level, text))
+  }
+
+  // MARK: - Steps
+
+  func next(into batch: RecordBatch) throws -> InputStep {
+    guard nowMillis >= restMillis else { return .idle }
+    do throws(KafkaError) {
+      switch phase {
+      case .connecting:
+        try connect()
+        return .idle
+      case .reading: return try serve(batch)
+      case .ended: return .ended
+      }
+    } catch {
+      switch error {
+      case .usage, .failed: throw error
+      case .unreachable(let text), .doubtful(let text): tellOutage(text)
+      }
+      restMillis = nowMillis + KafkaReader.retryMillis
+      return .idle
+    }
+  }
+
+  private func connect() throws(KafkaError) {
+    try takeFaults()
+    var count = 0
+    for topic in input.address.topics {
+      switch try client.partitionCount(of: topic, timeoutMillis: KafkaReader.requestMillis) {
+      case .success(let found): count += found
+      case .failure(let error):
+        throw .failed("topic \(error.topic): \(error.fault); topics are not created by reading")
+      }
+    }
+    cluster = client.clusterID(timeoutMillis: KafkaReader.requestMillis)
+    shared.withLock { $0.partitionCount = count }
+    try client.subscribe(to: input.address.topics)
+    phase = .reading
+  }
+
+  private func serve(_ batch: RecordBatch) throws(KafkaError) -> InputStep {
+    copier.fill(from: client, timeoutMillis: KafkaReader.pollMillis)
+    try takeFaults()
+    if let (change, membership) = client.events.takeChange() {
+      shared.withLock { $0.untaken.append((change, membership)) }
+      take(change)
+      return .group(change)
+    }
+    adoptStarted()
+    let moved = try copy(into: batch)
+    if batch.count > 0 {
+      tellRestored()
+      return .records(.topics(moved, cluster: cluster))
+    }
+    if !moved.isEmpty { return .moved(.topics(moved, cluster: cluster)) }
+    if isAtEnds {
+      phase = .ended
+      return .ended
+    }
+    return .idle
+  }
+
+  private func take(_ change: GroupChange) {
+    shared.withLock { shared in
+      switch change {
+      case .assigned(let partitions):
+        shared.assigned.formUnion(partitions)
+        shared.hasJoined = true
+      case .revoked(let partitions): shared.assigned.subtract(partitions)
+      case .lost: shared.assigned.removeAll()
+      }
+      shared.started.removeAll { !shared.assigned.contains($0.cursor.partition) }
+    }
+    let assigned = shared.withLock { $0.assigned }
+    copier.keep { assigned.contains($0) }
+    show()
+  }
+
+  /// Takes over the partitions that were begun.
+  private func adoptStarted() {
+    let started = shared.withLock { shared in
+      defer { shared.started.removeAll() }
+      return shared.started
+    }
+    guard !started.isEmpty else { return }
+    for (cursor, end) in started {
+      copier.cursors.append(cursor)
+      positions[cursor.partition] = cursor.next
+      ends[cursor.partition] = end
+    }
+    show()
+  }
+
+  /// Lets other threads see where reading stands.
+  private func show() {
+    let cursors = copier.cursors
+    shared.withLock { $0.cursors = cursors }
+  }
+
+  private func copy(into batch: RecordBatch) throws(KafkaError) -> TopicPositions {
+    while true {
+      let stop: MessageCopier.Stop
+      do throws(FormatError) {
+        stop = try copier.copy(into: batch)
+      } catch {
+        throw .failed("\(input.name): \(error)")
+      }
+      guard case .fault(let cursor, let offset, let fault) = stop else { return takeMoves() }
+      try take(fault, of: cursor, at: offset)
+    }
+  }
+
+  /// What the cursors have moved by since the last time.
+  private func takeMoves() -> TopicPositions {
+    var moved = TopicPositions()
+    for cursor in copier.cursors where positions[cursor.partition] != cursor.next {
+      moved[cursor.partition] = cursor.next
+    }
+    guard !moved.isEmpty else { return moved }
+    positions.merge(moved)
+    show()
+    return moved
+  }
+
+  /// All that is ours was read to where it ended when it was begun.
+  private var isAtEnds: Bool {
+    guard input.endsAtEnds else { return false }
+    let isWhole = shared.withLock { $0.hasJoined && $0.assigned.count == copier.cursors.count }
+    return isWhole && copier.cursors.allSatisfy { $0.next >= ends[$0.partition] ?? .max }
+  }
+
+  // MARK: - Faults
+
+  private func takeFaults() throws(KafkaError) {
+    for fault in client.events.takeFaults() {
+      switch fault.meaning {
+      case .fatal: throw .failed("\(input.name): \(fault)")
+      case .allBrokersDown: tellOutage(fault.description)
+      default: tell(.detail, "librdkafka: \(fault)")
+      }
+    }
+  }
+
+  private func take(
+    _ fault: KafkaFault, of cursor: Int?, at offset: Int64
+  ) throws(KafkaError) {
+    let name = cursor.map { copier.cursors[$0].partition.description } ?? input.name
+    switch fault.meaning {
+    case .endOfPartition:
+      if let cursor { copier.cursors[cursor].next = max(copier.cursors[cursor].next, offset) }
+    case .outOfRange:
+      throw .failed("\(name): offset \(offset) is gone while it was read; start again")
+    case .unknownTopic, .fatal:
+      throw .failed(offset >= 0 ? "\(name), offset \(offset): \(fault)" : "\(name): \(fault)")
+    case .allBrokersDown: tellOutage(fault.description)
+    case .nothing: tell(.detail, "\(name): \(fault)")
+    }
+  }
+
+  private func tellOutage(_ text: String) {
+    let now = nowMillis
+    guard outage.withLock({ $0.isNews(atMillis: now) }) else { return }
+    tell(
+      .warning,
+      "no broker of \(input.address.brokers.joined(separator: ",")) can be reached, trying again: "
+        + text)
+  }
+
+  private func tellRestored() {
+    if outage.withLock({ $0.end() }) { tell(.information, "the brokers can be reached again") }
+  }
+
+  // MARK: - What other threads call
+
+  var partitionCount: Int { shared.withLock { $0.partitionCount } }
+
+  func took(_ change: GroupChange) {
+    shared.withLock { shared in
+      guard let told = shared.untaken.first, told.change == change else { return }
+      shared.untaken.removeFirst()
+      shared.membership = told.membership
+    }
+  }
+
+  func begin(
+    _ partition: TopicPartition, at position: Int64?, ready: (Int64) -> Void
+  ) throws -> Bool {
+    while shared.withLock({ $0.assigned.contains(partition) && !$0.isClosed }) {
+      do throws(KafkaError) {
+        let (place, end) = try place(of: partition, position)
+        return try begin(place, end: end, ready: ready)
+      } catch {
+        switch error {
+        case .usage, .failed: throw error
+        case .unreachable(let text), .doubtful(let text): tellOutage(text)
+        }
+      }
+    }
+    return false
+  }
+
+  /// Where reading begins, and where the partition ends.
+  private func place(
+    of partition: TopicPartition, _ position: Int64?
+  ) throws(KafkaError) -> (StartPlan.TopicPosition, end: Int64) {
+    let ends = try client.ends(of: partition, timeoutMillis: KafkaReader.requestMillis)
+    var found: [TopicPartition: Int64] = [:]
+    if position == nil, case .timestamp(let millis) = input.startPoint {
+      found[partition] = try client.offset(
+        in: partition, at: millis, timeoutMillis: KafkaReader.requestMillis)
+    }
+    var known = TopicPositions()
+    known[partition] = position
+    let plan = try StartPlan(
+      ends: [partition: ends], positions: known, startPoint: input.startPoint, found: found,
+      allowsGaps: input.allowsGaps)
+    for message in plan.messages { start.report(message) }
+    return (plan.starts.first ?? StartPlan.TopicPosition(partition, ends.low), ends.high)
+  }
+
+  private func begin(
+    _ place: StartPlan.TopicPosition, end: Int64, ready: (Int64) -> Void
+  ) throws(KafkaError) -> Bool {
+    let isOurs = shared.withLock { shared in
+      guard shared.assigned.contains(place.partition), !shared.isClosed else { return false }
+      // Before it is assigned, so that its first message finds it.
+      shared.started.append(
+        (MessageCopier.Cursor(partition: place.partition, next: place.offset), end))
+      shared.begun.insert(place.partition)
+      return true
+    }
+    guard isOurs else { return false }
+    ready(place.offset)
+    try client.addAssignment([place])
+    return true
+  }
+
+  func release(_ partitions: [TopicPartition]) {
+    let begun = shared.withLock { shared in
+      defer { shared.begun.subtract(partitions) }
+      return shared.isClosed ? nil : shared.begun.intersection(partitions)
+    }
+    // What was never begun is not librdkafka's to take back; it waits for an answer all the same.
+    if let begun { client.removeAssignment(begun.sorted()) }
+  }
+
+  var lag: TopicLag? {
+    shared.withLock { shared in
+      if !shared.isClosed, !shared.cursors.isEmpty {
+        let records = shared.cursors.reduce(UInt64(0)) { sum, cursor in
+          guard let high = client.lastHigh(of: cursor.partition) else { return sum }
+          return sum + UInt64(max(0, high - cursor.next))
+        }
+        shared.lastLag = TopicLag(partitions: shared.cursors.count, records: records)
+      }
+      return shared.lastLag
+    }
+  }
+
+  /// Only transactions commit offsets.
+  func epochCommitted(_ positions: TopicPositions) {}
+
+  /// The place in the group that the job knows of. When the group has gone on, what the job does
+  /// not know yet may be that partitions are another's: it is waited for to know, for a while.
+  func groupMetadata() -> OpaquePointer? {
+    let end = nowMillis + Self.membershipMillis
+    repeat {
+      let (isClosed, known) = shared.withLock { ($0.isClosed, $0.membership) }
+      guard !isClosed, let metadata = unsafe client.groupMetadata() else { return nil }
+      if unsafe GroupMembership.bytes(of: metadata) == known { return unsafe metadata }
+      unsafe GroupMembership.destroy(metadata)
+      pause()
+    } while nowMillis < end
+    return nil
+  }
+
+  private func pause() { waiting.withLock { _ = waiting.wait(nanoseconds: 20_000_000) } }
+
+  func close() {
+    _ = lag
+    let wasOpen = shared.withLock { shared in
+      defer { shared.isClosed = true }
+      return !shared.isClosed
+    }
+    guard wasOpen else { return }
+    // Before the client goes, what it lent goes back.
+    copier.removeAll()
+    client.events.answerAtOnce()
+    client.close(clock: start.clock, timeoutMillis: KafkaReader.closeMillis)
+  }
+}

@@ -1,0 +1,158 @@
+import Foundation
+import SedimentIO
+import SedimentJob
+import SedimentStore
+import SedimentTestKit
+import Synchronization
+import Testing
+
+/// Several instances of a job that share topics, each on a disk of its own, with one storage
+/// between them. With every commit the committed records are the first ones of just the prefixes
+/// that the committed offsets name.
+@Suite struct PartitionedJobTests {
+  private static let partitions = 5
+
+  /// The input, and what the brokers have.
+  private final class World: Sendable {
+    let input: [[String]]
+    let group: ModelGroup
+    let brokers = ModelBrokers()
+    let shared = MemoryFileSystem()
+    let storage: DirectoryStorage
+    private let complaints = Mutex<[String]>([])
+
+    init(records: Int, seed: UInt64) throws {
+      var generator = SeededGenerator(seed: seed)
+      input = (0..<PartitionedJobTests.partitions).map { partition in
+        (0..<records).map { number in
+          let key = Int.random(in: 0..<records / 2, using: &generator)
+          return "{\"k\":\(key * PartitionedJobTests.partitions + partition),\"n\":\(number)}"
+        }
+      }
+      group = ModelGroup(input)
+      storage = try DirectoryStorage(at: "/handover", fileSystem: shared)
+      brokers.checkCommits { [weak self] records, offsets in self?.check(records, offsets) }
+    }
+
+    private func check(
+      _ records: [ModelBrokers.Record], _ offsets: [TopicPartition: CommittedOffset]
+    ) {
+      let counts = input.indices.map { Int(offsets[TopicPartition("t", Int32($0))]?.offset ?? 0) }
+      if records.map(\.value).sorted() != firsts(counts) {
+        complaints.withLock { $0.append("not the first ones of \(counts)") }
+      }
+    }
+
+    /// What was wrong with commits.
+    var wrong: [String] { complaints.withLock { $0 } }
+
+    func firsts(_ counts: [Int]) -> [String] {
+      var seen: Set<Substring> = []
+      var found: [String] = []
+      for (values, count) in zip(input, counts) {
+        for value in values.prefix(count) where seen.insert(value.prefix { $0 != "," }).inserted {
+          found.append(value)
+        }
+      }
+      return found.sorted()
+    }
+
+    var isAtEnd: Bool {
+      input.indices.allSatisfy {
+        brokers.offsets[TopicPartition("t", Int32($0))]?.offset == Int64(input[$0].count)
+      }
+    }
+  }
+
+  /// One instance, which is started, killed and started again.
+  private final class Instance: Sendable {
+    private let world: World
+    private let disk: Mutex<MemoryFileSystem>
+    let failures = Mutex<[String]>([])
+
+    init(_ world: World) {
+      self.world = world
+      disk = Mutex(MemoryFileSystem())
+    }
+
+    /// The process dies; the disk keeps what it has, or loses what was not durable.
+    func kill() { disk.withLock { $0.stopAfterMutations = 0 } }
+
+    func revive(losingPower: Bool) {
+      disk.withLock { $0 = losingPower ? $0.crashed(.nothing) : $0.clone() }
+    }
+
+    /// Runs until all is read or it is killed.
+    func run() {
+      let disk = disk.withLock { $0 }
+      var harness = JobHarness(disk)
+      harness.options.description = JobDescription(
+        origin: .topics(TopicOrigin(["t"])),
+        format: RecordFormat(kind: .ndjson, keyFields: ["k"]), timeToLive: .forever)
+      harness.options.topics = world.group
+      harness.options.topicOutput = world.brokers.output()
+      harness.options.targets = [.output: .topic("out")]
+      harness.options.partitioning = Partitioning(storage: world.storage)
+      harness.options.batchRecordsMax = 3
+      harness.options.batchesPerEpochMax = 4
+      harness.options.abortedRetryMillis = 0
+      do {
+        _ = try harness.run()
+      } catch {
+        // Death is no failure.
+        if !disk.isStopped { failures.withLock { $0.append("\(error)") } }
+      }
+    }
+  }
+
+  @Test func oneInstanceHasAllPartitions() throws {
+    let world = try World(records: 60, seed: 1)
+    let instance = Instance(world)
+    world.group.finish()
+    instance.run()
+    #expect(instance.failures.withLock { $0 } == [])
+    #expect(world.isAtEnd && world.wrong == [])
+    #expect(world.brokers.committed.map(\.value).sorted() == world.firsts(world.input.map(\.count)))
+  }
+
+  @Test(.timeLimit(.minutes(10)), arguments: 0..<24 as Range<UInt64>)
+  func instancesComeAndGoAndDieAndAreGivenUp(seed: UInt64) async throws {
+    let world = try World(records: 400, seed: seed)
+    let instances = (0..<3).map { _ in Instance(world) }
+    var generator = SeededGenerator(seed: seed)
+    var threads: [Int: Thread] = [:]
+    func start(_ number: Int) {
+      let thread = Thread { instances[number].run() }
+      thread.start()
+      threads[number] = thread
+    }
+    start(0)
+    start(1)
+    for turn in 0... where !world.isAtEnd {
+      try await Task.sleep(nanoseconds: UInt64.random(in: 0...3_000_000, using: &generator))
+      let number = Int.random(in: 0..<3, using: &generator)
+      // In the end nothing happens any more, so that it comes.
+      switch turn < 400 ? Int.random(in: 0..<12, using: &generator) : 12 {
+      case 0:
+        instances[number].kill()
+        world.group.expel(number)
+      case 1: world.group.expel(Int.random(in: 0..<3, using: &generator))
+      case 2: world.group.shuffle()
+      default: break
+      }
+      for (number, thread) in threads where thread.isFinished {
+        instances[number].revive(losingPower: Bool.random(using: &generator))
+        start(number)
+      }
+      if threads[2] == nil, turn > 10 { start(2) }
+    }
+    world.group.finish()
+    while threads.values.contains(where: { !$0.isFinished }) {
+      try await Task.sleep(nanoseconds: 1_000_000)
+    }
+    #expect(world.wrong == [], "seed \(seed)")
+    #expect(instances.flatMap { $0.failures.withLock { $0 } } == [], "seed \(seed)")
+    let values = world.brokers.committed.map(\.value).sorted()
+    #expect(values == world.firsts(world.input.map(\.count)), "seed \(seed)")
+  }
+}
