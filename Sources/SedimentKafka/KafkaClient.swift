@@ -72,6 +72,8 @@ final class KafkaClient: @unchecked Sendable {
       ours("client.id", "sediment"),
       // What is fetched ahead is beside --memory.
       ours("queued.max.messages.kbytes", "32768"),
+      // Only this question makes the group give out partitions that were added.
+      ours("topic.metadata.refresh.interval.ms", "10000"),
     ]
     let last = [
       ours("bootstrap.servers", address.brokers.joined(separator: ",")), ours("group.id", group),
