@@ -81,6 +81,15 @@ extension AsyncStateStore {
     try await call(.maintaining) { _ throws(StoreError) in try epoch.commit() }
   }
 
+  /// Says that an epoch stands; those before it may go.
+  ///
+  /// - Throws: as `StateStore.confirmEpoch`, and `cancelled`.
+  public nonisolated(nonsending) func confirmEpoch(
+    _ number: UInt64? = nil
+  ) async throws(StoreError) {
+    try await call(.maintaining) { store throws(StoreError) in try store.confirmEpoch(number) }
+  }
+
   // MARK: - Maintenance
 
   /// Makes a checkpoint in a directory that other checkpoints may be in.

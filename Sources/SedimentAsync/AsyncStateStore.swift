@@ -59,11 +59,13 @@ public final class AsyncStateStore: Sendable {
   /// - Throws: as `StateStore.open`, and `cancelled`.
   public nonisolated(nonsending) static func open(
     at path: String, options: StoreOptions = StoreOptions(), seed: HashSeed? = nil,
-    threads: StoreThreads = StoreThreads(), fileSystem: any FileSystem = PosixFileSystem()
+    epoch: UInt64? = nil, threads: StoreThreads = StoreThreads(),
+    fileSystem: any FileSystem = PosixFileSystem()
   ) async throws(StoreError) -> AsyncStateStore {
     let maintainers = makeMaintainers()
     let store = try await maintainers.run { () throws(StoreError) in
-      try StateStore.open(at: path, options: options, seed: seed, fileSystem: fileSystem)
+      try StateStore.open(
+        at: path, options: options, seed: seed, epoch: epoch, fileSystem: fileSystem)
     }
     return AsyncStateStore(store, threads, maintainers: maintainers)
   }

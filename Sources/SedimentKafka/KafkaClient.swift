@@ -26,13 +26,7 @@ final class KafkaClient: @unchecked Sendable {
   ) throws(KafkaError) {
     let configuration = try unsafe Self.configuration(address, group: group, properties)
     unsafe events.register(in: configuration)
-    var reason = [CChar](repeating: 0, count: Self.reasonBytes)
-    guard
-      let client = unsafe rd_kafka_new(RD_KAFKA_CONSUMER, configuration, &reason, reason.count)
-    else {
-      unsafe rd_kafka_conf_destroy(configuration)
-      throw .usage("these properties do not go together: \(Self.text(reason))")
-    }
+    let client = try unsafe KafkaConfiguration.client(RD_KAFKA_CONSUMER, configuration)
     self.events = events
     unsafe self.client = client
     // Errors of the client come with the messages, too.
@@ -48,8 +42,6 @@ final class KafkaClient: @unchecked Sendable {
     unsafe ClientEnd(client: client, queue: queue, events: events).destroy()
   }
 
-  private static let reasonBytes = 512
-
   /// Checks properties without making a client.
   static func check(
     _ address: KafkaAddress, group: String, _ properties: KafkaProperties
@@ -60,48 +52,39 @@ final class KafkaClient: @unchecked Sendable {
   private static func configuration(
     _ address: KafkaAddress, group: String, _ properties: KafkaProperties
   ) throws(KafkaError) -> OpaquePointer {
-    guard let configuration = unsafe rd_kafka_conf_new() else { throw .failed("out of memory") }
-    typealias Property = KafkaProperties.Property
-    func ours(_ name: String, _ value: String) -> Property {
-      Property(name: name, value: value, origin: name)
-    }
+    typealias Configuration = KafkaConfiguration
     // What a user may change stands before the user's, what is ours behind.
     let first = [
       // A killed instance holds up its successor for as long.
-      ours("session.timeout.ms", "10000"), ours("heartbeat.interval.ms", "2000"),
-      ours("client.id", "sediment"),
+      Configuration.ours("session.timeout.ms", "10000"),
+      Configuration.ours("heartbeat.interval.ms", "2000"),
+      Configuration.ours("client.id", "sediment"),
       // What is fetched ahead is beside --memory.
-      ours("queued.max.messages.kbytes", "32768"),
+      Configuration.ours("queued.max.messages.kbytes", "32768"),
       // Only this question makes the group give out partitions that were added.
-      ours("topic.metadata.refresh.interval.ms", "10000"),
+      Configuration.ours("topic.metadata.refresh.interval.ms", "10000"),
     ]
-    let last = [
-      ours("bootstrap.servers", address.brokers.joined(separator: ",")), ours("group.id", group),
-      ours("enable.auto.commit", "false"), ours("enable.auto.offset.store", "false"),
-      ours("auto.offset.reset", "error"), ours("enable.partition.eof", "true"),
-      ours("partition.assignment.strategy", "range"),
-    ]
-    for property in first + properties.all + last {
-      var reason = [CChar](repeating: 0, count: reasonBytes)
-      let result = unsafe rd_kafka_conf_set(
-        configuration, property.name, property.value, &reason, reason.count)
-      guard result == RD_KAFKA_CONF_OK else {
-        unsafe rd_kafka_conf_destroy(configuration)
-        throw .usage("\(property.origin): \(text(reason))")
-      }
-    }
-    return unsafe configuration
-  }
-
-  private static func text(_ characters: [CChar]) -> String {
-    String(
-      decoding: characters.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let last =
+      Configuration.common(address.brokers) + [
+        Configuration.ours("group.id", group),
+        Configuration.ours("enable.auto.commit", "false"),
+        Configuration.ours("enable.auto.offset.store", "false"),
+        Configuration.ours("auto.offset.reset", "error"),
+        Configuration.ours("enable.partition.eof", "true"),
+        Configuration.ours("partition.assignment.strategy", "range"),
+      ]
+    return unsafe try Configuration.make(first + properties.all + last)
   }
 
   // MARK: - Questions to brokers
 
   /// What the cluster calls itself; empty for brokers that have no name for it.
   func clusterID(timeoutMillis: Int32) -> String {
+    unsafe Self.clusterID(asking: client, timeoutMillis: timeoutMillis)
+  }
+
+  /// The same by any client.
+  static func clusterID(asking client: OpaquePointer, timeoutMillis: Int32) -> String {
     guard let name = unsafe rd_kafka_clusterid(client, timeoutMillis) else { return "" }
     defer { unsafe rd_kafka_mem_free(client, name) }
     return unsafe String(cString: name)
@@ -113,6 +96,13 @@ final class KafkaClient: @unchecked Sendable {
   /// - Throws: `KafkaError.unreachable` when there was no answer.
   func partitionCount(
     of topic: String, timeoutMillis: Int32
+  ) throws(KafkaError) -> Result<Int, KafkaTopicError> {
+    try unsafe Self.partitionCount(of: topic, asking: client, timeoutMillis: timeoutMillis)
+  }
+
+  /// The same by any client.
+  static func partitionCount(
+    of topic: String, asking client: OpaquePointer, timeoutMillis: Int32
   ) throws(KafkaError) -> Result<Int, KafkaTopicError> {
     guard let handle = unsafe rd_kafka_topic_new(client, topic, nil) else {
       throw .failed("\(topic): \(KafkaFault(rd_kafka_last_error()))")
@@ -155,7 +145,7 @@ final class KafkaClient: @unchecked Sendable {
   func offset(
     in partition: TopicPartition, at millis: Int64, timeoutMillis: Int32
   ) throws(KafkaError) -> Int64? {
-    let list = unsafe Self.list([(partition, millis)])
+    let list = unsafe KafkaList.make([(partition, millis)])
     defer { unsafe rd_kafka_topic_partition_list_destroy(list) }
     var code = unsafe rd_kafka_offsets_for_times(client, list, timeoutMillis)
     // SAFETY: the list has the one element that was added.
@@ -175,7 +165,7 @@ final class KafkaClient: @unchecked Sendable {
     return code == RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0 ? high : nil
   }
 
-  private static func error(_ fault: KafkaFault) -> KafkaError {
+  static func error(_ fault: KafkaFault) -> KafkaError {
     fault.meaning == .fatal ? .failed(fault.description) : .unreachable(fault.description)
   }
 
@@ -183,7 +173,7 @@ final class KafkaClient: @unchecked Sendable {
 
   /// Joins the group.
   func subscribe(to topics: [String]) throws(KafkaError) {
-    let list = unsafe Self.list(topics.map { (TopicPartition($0, Self.anyPartition), 0) })
+    let list = unsafe KafkaList.make(topics.map { (TopicPartition($0, Self.anyPartition), 0) })
     defer { unsafe rd_kafka_topic_partition_list_destroy(list) }
     let code = unsafe rd_kafka_subscribe(client, list)
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
@@ -195,7 +185,7 @@ final class KafkaClient: @unchecked Sendable {
 
   /// Begins to fetch from these offsets, and nothing else.
   func assign(_ starts: [StartPlan.TopicPosition]) throws(KafkaError) {
-    let list = unsafe Self.list(starts.map { ($0.partition, $0.offset) })
+    let list = unsafe KafkaList.make(starts.map { ($0.partition, $0.offset) })
     defer { unsafe rd_kafka_topic_partition_list_destroy(list) }
     let code = unsafe rd_kafka_assign(client, list)
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
@@ -212,7 +202,7 @@ final class KafkaClient: @unchecked Sendable {
 
   /// Sends offsets to the group, for monitors; nobody waits for an answer.
   func commit(_ positions: TopicPositions) {
-    let list = unsafe Self.list(positions.partitions.map { ($0, positions[$0] ?? 0) })
+    let list = unsafe KafkaList.make(positions.partitions.map { ($0, positions[$0] ?? 0) })
     defer { unsafe rd_kafka_topic_partition_list_destroy(list) }
     _ = unsafe rd_kafka_commit(client, list, 1)
   }
@@ -233,17 +223,9 @@ final class KafkaClient: @unchecked Sendable {
     }
   }
 
-  private static func list(
-    _ elements: [(TopicPartition, Int64)]
-  ) -> UnsafeMutablePointer<rd_kafka_topic_partition_list_t> {
-    let list = unsafe rd_kafka_topic_partition_list_new(Int32(elements.count))
-    guard let list = unsafe list else { preconditionFailure("out of memory") }
-    for (partition, offset) in elements {
-      let element = unsafe rd_kafka_topic_partition_list_add(
-        list, partition.topic, partition.partition)
-      unsafe element?.pointee.offset = offset
-    }
-    return unsafe list
+  /// This member's place in the group, for a transaction that commits offsets; the caller's.
+  func groupMetadata() -> OpaquePointer? {
+    unsafe rd_kafka_consumer_group_metadata(client)
   }
 }
 

@@ -29,6 +29,10 @@ package struct KafkaProperties: Sendable, Equatable {
     "enable.partition.eof": "--until-end needs it",
     "partition.assignment.strategy": "one instance has all partitions",
     "enabled_events": "the job handles events itself",
+    "transactional.id": "it is made of the group's name",
+    "enable.idempotence": "topics are written in transactions",
+    "delivery.report.only.error": "topics are written in transactions",
+    "partitioner": "--output-partitioner chooses",
   ]
 
   /// Adds `name=value`.

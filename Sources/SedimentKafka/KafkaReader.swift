@@ -87,7 +87,7 @@ final class KafkaReader: TopicReader, @unchecked Sendable {
     client = try KafkaClient(
       input.address, group: input.group, properties: input.properties,
       events: KafkaEvents(report: start.report))
-    copier = MessageCopier(start.format, limits: start.limits)
+    copier = MessageCopier(start.format, limits: start.limits, passesOn: start.passesOn)
     waiting = (Self.millis(start.clock), false)
     nextCheck = (Self.millis(start.clock) + Self.checkMillis, 0)
   }
@@ -412,6 +412,12 @@ final class KafkaReader: TopicReader, @unchecked Sendable {
 
   func epochCommitted(_ positions: TopicPositions) {
     shared.withLock { if $0.isMember, !$0.isClosed { client.commit(positions) } }
+  }
+
+  /// This member's place in the group, which the caller destroys; `nil` while it is none.
+  func groupMetadata() -> OpaquePointer? {
+    let isMember = shared.withLock { $0.isMember && !$0.isClosed }
+    return isMember ? unsafe client.groupMetadata() : nil
   }
 
   func close() {

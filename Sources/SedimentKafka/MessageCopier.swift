@@ -52,8 +52,9 @@ struct MessageCopier: ~Copyable {
     var partition: Int32
   }
 
-  init(_ format: RecordFormat, limits: BatchLimits) {
-    rules = TopicRecordRules(format)
+  /// - Parameter passesOn: whether keys, headers and times are copied, too.
+  init(_ format: RecordFormat, limits: BatchLimits, passesOn: Bool) {
+    rules = TopicRecordRules(format, passesOn: passesOn)
     if case .header(let name) = format.keySource {
       let made = UnsafeMutablePointer<CChar>.allocate(capacity: name.utf8.count + 1)
       for (place, byte) in name.utf8.enumerated() { unsafe made[place] = CChar(bitPattern: byte) }
@@ -94,7 +95,7 @@ struct MessageCopier: ~Copyable {
   /// Copies held messages into `batch` until it is full or something else is met.
   mutating func copy(into batch: RecordBatch) throws(FormatError) -> Stop {
     while first < count {
-      guard batch.byteCount < chunkBytes, batch.count < capacity else { return .full }
+      guard batch.memoryByteCount < chunkBytes, batch.count < capacity else { return .full }
       // SAFETY: invariant 2; librdkafka gives no null pointers.
       guard let message = unsafe messages[first] else {
         first += 1
@@ -132,7 +133,7 @@ struct MessageCopier: ~Copyable {
       first = index
       cursors[cursor].next = next
     }
-    while index < count, batch.byteCount < chunkBytes, batch.count < capacity,
+    while index < count, batch.memoryByteCount < chunkBytes, batch.count < capacity,
       let message = unsafe messages[index], unsafe message.pointee.rkt == topic,
       unsafe message.pointee.partition == partition,
       unsafe message.pointee.err == RD_KAFKA_RESP_ERR_NO_ERROR
@@ -170,6 +171,37 @@ struct MessageCopier: ~Copyable {
     let time = rules.usesRecordTime ? unsafe rd_kafka_message_timestamp(message, nil) : 0
     try unsafe batch.addTopicRecord(
       value, besideKey: key, time: time, offset: offset, rules: rules)
+    if rules.passesOn { unsafe carry(message, into: batch.carried ?? batch.beginCarrying()) }
+  }
+
+  /// Copies what the message has beside its value.
+  private func carry(
+    _ message: UnsafeMutablePointer<rd_kafka_message_t>, into fields: CarriedFields
+  ) {
+    // SAFETY: what librdkafka gives of a message is good until the message is destroyed.
+    var key: UnsafeRawBufferPointer?
+    if let start = unsafe message.pointee.key {
+      unsafe key = UnsafeRawBufferPointer(start: start, count: message.pointee.key_len)
+    }
+    unsafe fields.append(key: key, time: rd_kafka_message_timestamp(message, nil))
+    var headers: OpaquePointer?
+    guard unsafe rd_kafka_message_headers(message, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR else {
+      return
+    }
+    for index in 0..<(unsafe rd_kafka_header_cnt(headers)) {
+      var name: UnsafePointer<CChar>?
+      var value: UnsafeRawPointer?
+      var length = 0
+      let code = unsafe rd_kafka_header_get_all(headers, index, &name, &value, &length)
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let name = unsafe name else { return }
+      let nameBytes = unsafe UnsafeRawBufferPointer(
+        start: name, count: sediment_kafka_length(name))
+      var bytes: UnsafeRawBufferPointer?
+      if let value = unsafe value {
+        unsafe bytes = UnsafeRawBufferPointer(start: value, count: length)
+      }
+      unsafe fields.appendHeader(name: nameBytes, value: bytes)
+    }
   }
 
   /// The record's key, or the header's value; `nil` for none.

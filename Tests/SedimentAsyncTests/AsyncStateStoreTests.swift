@@ -102,6 +102,29 @@ struct AsyncStateStoreTests {
     try await restored.close()
   }
 
+  @Test func anEpochThatIsNotConfirmedIsGoneBackBehind() async throws {
+    let fileSystem = MemoryFileSystem()
+    var options = StoreOptions(memoryBudget: 16 << 20, shards: 1, clock: ManualClock())
+    options.confirmsEpochs = true
+    let store = try await AsyncStateStore.open(
+      at: "/state", options: options, fileSystem: fileSystem)
+    let seen = try await store.keyspace("seen", KeyspaceOptions(timeToLive: .forever))
+    for number in UInt8(1)...3 {
+      #expect(try await store.run { _ in try seen.insertIfAbsent([number], time: 0) })
+      try await store.commitEpoch(metadata: [number])
+      if number == 1 { try await store.confirmEpoch() }
+    }
+    let refused = await Self.code { () async throws(StoreError) in
+      try await store.confirmEpoch(9)
+    }
+    #expect(refused == .invalidArgument)
+    try await store.close()
+    let back = try await AsyncStateStore.open(
+      at: "/state", options: options, epoch: 2, fileSystem: fileSystem)
+    #expect(back.base.lastEpoch.metadata == [2])
+    try await back.close()
+  }
+
   @Test func errorsAreThoseOfTheStore() async throws {
     let fileSystem = MemoryFileSystem()
     let store = try await Self.open(fileSystem)

@@ -1,4 +1,4 @@
-// Topics as the input of sediment dedup.
+// Topics as the input and the outputs of sediment dedup.
 
 import ArgumentParser
 import Foundation
@@ -8,8 +8,9 @@ import SedimentKafka
 struct KafkaOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "The consumer group, by which a second instance is noticed, and whose offsets show monitors "
-        + "how far the state is. Required for topics.", valueName: "name"))
+      "The consumer group, by which a second instance is noticed. Its offsets show monitors how "
+        + "far the state is, and where outputs are topics they say what was committed. Required "
+        + "for topics.", valueName: "name"))
   var group: String?
 
   @Option(
@@ -35,7 +36,26 @@ struct KafkaOptions: ParsableArguments {
 
   @Flag(help: "Stop where the partitions end at the start, instead of reading for ever.")
   var untilEnd = false
+
+  @Option(
+    help: ArgumentHelp(
+      "For topics that are written: who chooses the partition. murmur2 is what Java's clients do "
+        + "with the key; same is the input's number.", valueName: "name"))
+  var outputPartitioner: OutputPartitioner?
+
+  @Flag(
+    help: ArgumentHelp(
+      "For topics that are written: add the headers sediment-epoch and sediment-source."))
+  var auditHeaders = false
+
+  @Flag(help: "Where the group cannot say it: the brokers took the state's last epoch.")
+  var assumeCommitted = false
+
+  @Flag(help: "Where the group cannot say it: they did not. What it held is read again.")
+  var assumeAborted = false
 }
+
+extension OutputPartitioner: ExpressibleByArgument {}
 
 extension KeySource: ExpressibleByArgument {
   public init?(argument: String) {
@@ -114,15 +134,110 @@ extension Dedup {
   }
 
   private func refuseTopicOptions() throws {
-    let given: [(String, Bool)] = [
-      ("--group", kafka.group != nil), ("--start", kafka.start != nil),
-      ("--kafka-property", !kafka.kafkaProperty.isEmpty),
-      ("--kafka-properties", kafka.kafkaProperties != nil), ("--allow-gap", kafka.allowGap),
+    var given: [(String, Bool)] = [
+      ("--start", kafka.start != nil), ("--allow-gap", kafka.allowGap),
       ("--until-end", kafka.untilEnd), ("--key-from", records.keyFrom != .value),
       ("--record-time", times.recordTime),
     ]
+    if !writesTopics {
+      given += [
+        ("--group", kafka.group != nil), ("--kafka-property", !kafka.kafkaProperty.isEmpty),
+        ("--kafka-properties", kafka.kafkaProperties != nil),
+      ]
+    }
     if let option = given.first(where: \.1)?.0 {
       throw ValidationError("\(option) is for topics: kafka://broker/topic.")
+    }
+  }
+}
+
+// MARK: - Topics that are written
+
+extension Dedup {
+  /// The outputs as they were given.
+  private var outputWords: [(OutputRole, String)] {
+    let words: [(OutputRole, String?)] = [
+      (.output, output.output), (.duplicates, output.duplicates), (.rejects, output.rejects),
+    ]
+    return words.compactMap { role, word in word.map { (role, $0) } }
+  }
+
+  private var writesTopics: Bool { outputWords.contains { KafkaAddress.isMeant(by: $0.1) } }
+
+  /// The topics that are to be written, if outputs name some.
+  ///
+  /// - Throws: `ValidationError`.
+  func topicOutput() throws -> KafkaOutput? {
+    guard writesTopics else {
+      let given: [(String, Bool)] = [
+        ("--output-partitioner", kafka.outputPartitioner != nil),
+        ("--audit-headers", kafka.auditHeaders), ("--assume-committed", kafka.assumeCommitted),
+        ("--assume-aborted", kafka.assumeAborted),
+      ]
+      if let option = given.first(where: \.1)?.0 {
+        throw ValidationError("\(option) is for outputs that are topics: kafka://broker/topic.")
+      }
+      return nil
+    }
+    guard !kafka.assumeCommitted || !kafka.assumeAborted else {
+      throw ValidationError("--assume-committed and --assume-aborted exclude each other.")
+    }
+    guard let group = kafka.group else {
+      throw ValidationError("--group is missing: its offsets say what was committed.")
+    }
+    let partitioner = kafka.outputPartitioner ?? .murmur2
+    let readsTopics = inputs.contains(where: KafkaAddress.isMeant(by:))
+    guard partitioner != .same || readsTopics else {
+      throw ValidationError("--output-partitioner same is for inputs that are topics.")
+    }
+    let (brokers, topics) = try outputTopics()
+    do {
+      return try KafkaOutput(
+        brokers, topics: topics, group: group, properties: try kafkaProperties(),
+        partitioner: partitioner, writesAuditHeaders: kafka.auditHeaders)
+    } catch let error as KafkaError {
+      throw ValidationError("\(error).")
+    }
+  }
+
+  private func outputTopics() throws -> (brokers: [String], topics: [OutputRole: String]) {
+    var brokers: [String]?
+    var topics: [OutputRole: String] = [:]
+    for (role, word) in outputWords where KafkaAddress.isMeant(by: word) {
+      let address: KafkaAddress
+      do throws(KafkaError) {
+        address = try KafkaAddress(word)
+      } catch {
+        throw ValidationError("\(role.option) \(error).")
+      }
+      guard address.topics.count == 1 else {
+        throw ValidationError("\(role.option) \(word): an output is one topic.")
+      }
+      guard brokers ?? address.brokers == address.brokers else {
+        throw ValidationError(
+          "\(role.option) \(word): all topics are written by the same brokers, in one transaction.")
+      }
+      brokers = address.brokers
+      let topic = address.topics[0]
+      guard !topics.values.contains(topic) else {
+        throw ValidationError("\(role.option) \(word): another output goes to this topic.")
+      }
+      try refuseInput(topic, role, word)
+      topics[role] = topic
+    }
+    return (brokers ?? [], topics)
+  }
+
+  /// What is written must not be read again.
+  private func refuseInput(_ topic: String, _ role: OutputRole, _ word: String) throws {
+    for input in inputs where KafkaAddress.isMeant(by: input) {
+      do throws(KafkaError) {
+        guard try KafkaAddress(input).topics.contains(topic) else { continue }
+      } catch {
+        // Said where inputs are looked at.
+        continue
+      }
+      throw ValidationError("\(role.option) \(word): this topic is read.")
     }
   }
 }

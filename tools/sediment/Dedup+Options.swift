@@ -3,6 +3,7 @@
 import ArgumentParser
 import SedimentIO
 import SedimentJob
+import SedimentKafka
 import SedimentStore
 
 extension Dedup {
@@ -25,6 +26,9 @@ extension Dedup {
     var options = JobOptions(description: description, sources: sources, statePath: statePath)
     options.topics = topics?.input
     options.targets = try targets(in: files)
+    options.topicOutput = try topicOutput()
+    if kafka.assumeCommitted { options.commitAssumption = .committed }
+    if kafka.assumeAborted { options.commitAssumption = .aborted }
     options.maxAheadMillis = times.maxAhead
     options.late = times.late
     options.missingKey = records.onMissingKey
@@ -166,6 +170,11 @@ extension Dedup {
       (.rejects, output.rejects),
     ]
     for case (let role, let word?) in words {
+      // `topicOutput` says what is wrong with an address.
+      if KafkaAddress.isMeant(by: word), let topic = Self.topic(of: word) {
+        targets[role] = .topic(topic)
+        continue
+      }
       let target = OutputTarget(word) { path in
         do { return try files.kind(of: path) == .directory } catch { return false }
       }
@@ -179,12 +188,20 @@ extension Dedup {
     return targets
   }
 
+  private static func topic(of word: String) -> String? {
+    do throws(KafkaError) {
+      return try KafkaAddress(word).topics.first
+    } catch {
+      return ""
+    }
+  }
+
   /// Says of what is there already why it cannot be an output.
   private func check(
     _ target: OutputTarget, of role: OutputRole, in files: InputFileSystem
   ) throws {
     switch target {
-    case .standardOutput: return
+    case .standardOutput, .topic: return
     case .directory(let path):
       guard !path.hasSuffix("/"), !OutputTarget.isRemote(path) else { return }
       if try files.kind(of: path) != .directory, try files.metadata(of: path) != nil {

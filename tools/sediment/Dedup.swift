@@ -21,8 +21,9 @@ struct Dedup: ParsableCommand {
       SSL_CERT_FILE names certificates to trust.
 
       Topics of Kafka are read for ever, by one instance with one state, from where the state's \
-      last epoch ended; group offsets only tell monitors. Their records' values go to the output, \
-      one a line.
+      last epoch ended. In files the records' values are lines; to topics records go with their \
+      keys, headers and times, in one transaction an epoch, and readers with \
+      isolation.level=read_committed see each first record once, whatever happens.
 
       \(Dedup.example)
       """)
@@ -30,7 +31,8 @@ struct Dedup: ParsableCommand {
   static let example = """
     Example:
       sediment dedup in.ndjson --key user,id --ttl 7d --state s --output out/
-      sediment dedup kafka://host/clicks --group g --key id --ttl 7d --state s
+      sediment dedup kafka://host/clicks --group g --key id --ttl 7d --state s \\
+        --output kafka://host/clicks-unique
     """
 
   @Argument(
@@ -193,8 +195,9 @@ struct StateOptions: ParsableArguments {
 struct OutputOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
-      "DIR/ for parts, FILE to append to, - for standard output (the default), or parts on HDFS: "
-        + "webhdfs://host:port[,host:port]/path.", valueName: "output"))
+      "DIR/ for parts, FILE to append to, - for standard output (the default), parts on HDFS: "
+        + "webhdfs://host:port[,host:port]/path, or a topic: kafka://broker[:port][,…]/topic.",
+      valueName: "output"))
   var output: String?
 
   @Option(help: ArgumentHelp("Where duplicates go; as --output.", valueName: "output"))

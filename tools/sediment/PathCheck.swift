@@ -34,7 +34,7 @@ struct PathCheck {
         places.append(Place(name: role.option, path: Self.real(path), isDirectory: true))
       case .file(let path):
         places.append(Place(name: role.option, path: Self.real(path), isDirectory: false))
-      case .standardOutput, nil: break
+      case .standardOutput, .topic, nil: break
       }
     }
     if let summary {

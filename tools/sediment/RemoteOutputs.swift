@@ -17,7 +17,8 @@ enum RemoteOutputs {
     guard let scheme = scheme(of: word) else { return }
     guard OutputTarget.isRemote(word) else {
       throw ValidationError(
-        "\(role.option) \(word): there is no output \(scheme)://; webhdfs:// and webhdfss:// are.")
+        "\(role.option) \(word): there is no output \(scheme)://; webhdfs://, webhdfss:// and "
+          + "kafka:// are.")
     }
     let address: WebHDFSAddress
     do throws(WebHDFSAddressError) {

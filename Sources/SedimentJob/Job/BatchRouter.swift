@@ -48,6 +48,9 @@ final class BatchRouter {
   private var capacity = 0
   private var emitted: UnsafeMutablePointer<RecordRange>
   private var duplicates: UnsafeMutablePointer<RecordRange>
+  /// The same records by their number.
+  private var emittedIndices: UnsafeMutablePointer<UInt32>
+  private var duplicateIndices: UnsafeMutablePointer<UInt32>
   private var emittedCount = 0
   private var duplicateCount = 0
   private var rejects = RejectFormatter()
@@ -64,11 +67,15 @@ final class BatchRouter {
     self.writesRejects = writesRejects
     unsafe emitted = .allocate(capacity: 1)
     unsafe duplicates = .allocate(capacity: 1)
+    unsafe emittedIndices = .allocate(capacity: 1)
+    unsafe duplicateIndices = .allocate(capacity: 1)
   }
 
   deinit {
     unsafe emitted.deallocate()
     unsafe duplicates.deallocate()
+    unsafe emittedIndices.deallocate()
+    unsafe duplicateIndices.deallocate()
   }
 
   /// Routes `batch` by the decisions about its `ok` records, in order.
@@ -82,6 +89,7 @@ final class BatchRouter {
     rejectRanges.removeAll(keepingCapacity: true)
     let columns = unsafe batch.columns
     let (emitted, duplicates) = unsafe (emitted, duplicates)
+    let (emittedIndices, duplicateIndices) = unsafe (emittedIndices, duplicateIndices)
     var (emittedCount, duplicateCount, key) = (0, 0, 0)
     var bytesOut = 0
     for index in 0..<batch.count {
@@ -94,17 +102,20 @@ final class BatchRouter {
         key &+= 1
         if decision == DedupDecision.duplicate.rawValue {
           unsafe duplicates[duplicateCount] = range
+          unsafe duplicateIndices[duplicateCount] = UInt32(truncatingIfNeeded: index)
           duplicateCount &+= 1
         } else {
           if decision != DedupDecision.new.rawValue, !takeRare(decision, batch, index, path) {
             continue
           }
           unsafe emitted[emittedCount] = range
+          unsafe emittedIndices[emittedCount] = UInt32(truncatingIfNeeded: index)
           emittedCount &+= 1
           bytesOut &+= range.length
         }
       } else if try takeUnusable(batch, index, path) {
         unsafe emitted[emittedCount] = range
+        unsafe emittedIndices[emittedCount] = UInt32(truncatingIfNeeded: index)
         emittedCount &+= 1
         bytesOut &+= range.length
       }
@@ -130,15 +141,18 @@ final class BatchRouter {
   }
 
   /// Writes what `route` found.
-  func write(_ batch: RecordBatch, to outputs: OutputSet) throws(SinkError) {
-    let bytes = unsafe UnsafeRawBufferPointer(batch.input)
+  ///
+  /// - Parameter path: as of `route`.
+  func write(_ batch: RecordBatch, to outputs: OutputSet, path: String) throws(SinkError) {
     if !learns, emittedCount > 0, let sink = outputs[.output] {
       try unsafe sink.write(
-        bytes, records: UnsafeBufferPointer(start: emitted, count: emittedCount))
+        batch, records: UnsafeBufferPointer(start: emitted, count: emittedCount),
+        indices: UnsafeBufferPointer(start: emittedIndices, count: emittedCount), path: path)
     }
     if duplicateCount > 0, let sink = outputs[.duplicates] {
       try unsafe sink.write(
-        bytes, records: UnsafeBufferPointer(start: duplicates, count: duplicateCount))
+        batch, records: UnsafeBufferPointer(start: duplicates, count: duplicateCount),
+        indices: UnsafeBufferPointer(start: duplicateIndices, count: duplicateCount), path: path)
     }
     if !rejectRanges.isEmpty, let sink = outputs[.rejects] {
       let (lines, ranges) = (rejects.bytes, rejectRanges)
@@ -224,7 +238,11 @@ final class BatchRouter {
     capacity = max(count, capacity * 2)
     unsafe emitted.deallocate()
     unsafe duplicates.deallocate()
+    unsafe emittedIndices.deallocate()
+    unsafe duplicateIndices.deallocate()
     unsafe emitted = .allocate(capacity: capacity)
     unsafe duplicates = .allocate(capacity: capacity)
+    unsafe emittedIndices = .allocate(capacity: capacity)
+    unsafe duplicateIndices = .allocate(capacity: capacity)
   }
 }

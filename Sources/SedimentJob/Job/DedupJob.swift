@@ -5,6 +5,9 @@
 // it does not matter whether the store gave up an epoch or, where the manifest did not fit, itself:
 // what a half-written manifest says is for the opening to find out, as after a crash.
 //
+// An epoch that the brokers did not take goes the same road: what is in memory holds keys of records
+// that nobody will ever see, and must not be gone on with.
+//
 // Concurrency: `run` blocks its thread; `JobControl.stop` may come from any.
 
 internal import SedimentIO
@@ -65,33 +68,34 @@ package struct DedupJob: Sendable {
     return summary
   }
 
-  /// Opens the state until the run ends or fails for another reason than a full disk.
+  /// Opens the state until the run ends or fails for another reason than those that may pass: a
+  /// full disk, and brokers that did not take an epoch.
   private func runSessions(_ summary: inout JobSummary?) throws {
-    var fullSince: UInt64?
+    var failingSince: UInt64?
     while true {
       let failure: JobError
       do {
         let report = try JobSession(options, in: environment, control: control).run()
         summary = JobSummary(report, after: summary)
-        // Room was made in between.
-        if report.counters.events > 0 { fullSince = nil }
+        // It went on in between.
+        if report.counters.events > 0 { failingSince = nil }
         guard case .failed(let error) = report.end else { return }
         failure = JobError(wrapping: error)
       } catch {
         failure = JobError(wrapping: error)
       }
-      guard failure.code == .noSpace else { throw failure }
+      guard let retry = Retry(after: failure, options) else { throw failure }
       let now = environment.clock.monotonicNanos()
-      let since = fullSince ?? now
-      fullSince = since
+      let since = failingSince ?? now
+      failingSince = since
       environment.status?.enter(.waiting)
-      try requirePatience(failure, waitedMillis: Int64((now &- since) / 1_000_000))
+      try requirePatience(failure, retry, waitedMillis: Int64((now &- since) / 1_000_000))
       environment.report(
         JobMessage(
           .warning,
-          "the disk is full, and the epoch was given up (\(failure)); trying again every "
-            + Figure.duration(options.fullDiskRetryMillis)))
-      control.pause(nanoseconds: UInt64(options.fullDiskRetryMillis) * 1_000_000)
+          "\(retry.what) (\(failure)); trying again "
+            + (failure.code == .noSpace ? "every " : "in ") + Figure.duration(retry.millis)))
+      control.pause(nanoseconds: UInt64(retry.millis) * 1_000_000)
       if control.isStopping, summary != nil {
         // What was durable before is all there is to say; the rest of the input is read again.
         summary?.end = .stopped
@@ -101,17 +105,46 @@ package struct DedupJob: Sendable {
     }
   }
 
-  private func requirePatience(_ failure: JobError, waitedMillis: Int64) throws(JobError) {
+  /// What is done about a failure that may pass.
+  private struct Retry {
+    var what: String
+    var millis: Int64
+    var patienceMillis: Int64
+    /// What a person can do when it does not.
+    var advice: String
+
+    /// `nil` when it will not pass.
+    init?(after failure: JobError, _ options: JobOptions) {
+      switch failure.code {
+      case .noSpace:
+        what = "the disk is full, and the epoch was given up"
+        millis = options.fullDiskRetryMillis
+        patienceMillis = options.fullDiskPatienceMillis
+        advice = "make room"
+      case .epochAborted:
+        what = "the brokers did not take the epoch, and it was given up"
+        millis = options.abortedRetryMillis
+        patienceMillis = options.abortedPatienceMillis
+        advice = "see to the brokers"
+      case .failed, .outputClosed: return nil
+      }
+    }
+  }
+
+  private func requirePatience(
+    _ failure: JobError, _ retry: Retry, waitedMillis: Int64
+  ) throws(JobError) {
     if let stream = options.sources.first(where: \.isStream) {
       let name = stream == .standardInput ? "standard input" : stream.path
       throw JobError(
-        .noSpace,
-        "\(failure); \(name) cannot be read again: make room, and send it once more; the "
+        failure.code,
+        "\(failure); \(name) cannot be read again: \(retry.advice), and send it once more; the "
           + "state is good, and drops what was emitted")
     }
-    guard waitedMillis < options.fullDiskPatienceMillis else {
+    guard waitedMillis < retry.patienceMillis else {
       throw JobError(
-        .noSpace, "\(failure); the state is good: make room, and \(options.howToResume)")
+        failure.code,
+        "\(failure); the state is good: \(retry.advice), and \(options.howToResume)")
     }
   }
 }

@@ -1,10 +1,12 @@
 // Makes epochs durable beside the thread that decides.
 //
 //   sinks: prepare ─▶ store: commit ─▶ sinks: publish ─▶ topics: told ─▶ now and then: a checkpoint
+//   └ transaction: flush            └ transaction: commit, store: confirm, where outputs are topics
 //
 // Invariants
 // 1. One epoch at a time; `begin` is called only when `isIdle`.
-// 2. Nothing is published before the state that promises it is durable.
+// 2. Nothing is published before the state that promises it is durable, and where outputs are
+//    topics before the brokers have taken the epoch.
 // 3. After a failure nothing more is committed: the job goes back to the last durable epoch.
 //
 // Concurrency: `monitor` guards all that changes; the work runs outside it on one thread.
@@ -21,6 +23,8 @@ final class EpochCommitter: @unchecked Sendable {
     var cuts: OutputCuts
     /// Where the input stands with it.
     var topicPositions: TopicPositions
+    /// What the brokers are to keep of it, where outputs are topics.
+    var offsets: [TopicPartition: CommittedOffset] = [:]
   }
 
   private let store: StateStore
@@ -28,6 +32,7 @@ final class EpochCommitter: @unchecked Sendable {
   private let checkpoints: CheckpointKeeper?
   private let clock: any Clock
   private let topics: (any TopicReader)?
+  private let transactions: TransactionWriter?
   private let onIdle: @Sendable () -> Void
   private let monitor = Monitor()
   private var work: Work?
@@ -36,19 +41,23 @@ final class EpochCommitter: @unchecked Sendable {
   private var hasThread = false
   private var failure: (any Error)?
   private var nanos: UInt64 = 0
+  private var committed: UInt64 = 0
 
   /// - Parameters:
   ///   - topics: told of epochs that are durable.
+  ///   - transactions: of the outputs that are topics.
   ///   - onIdle: called from the committing thread after every epoch.
   init(
     store: StateStore, outputs: OutputSet, checkpoints: CheckpointKeeper?,
-    topics: (any TopicReader)?, clock: any Clock, onIdle: @escaping @Sendable () -> Void
+    topics: (any TopicReader)?, transactions: TransactionWriter?, clock: any Clock,
+    onIdle: @escaping @Sendable () -> Void
   ) throws {
     self.store = store
     self.outputs = outputs
     self.checkpoints = checkpoints
     self.clock = clock
     self.topics = topics
+    self.transactions = transactions
     self.onIdle = onIdle
     let thread = try SystemThread(name: "sediment-epoch") { [self] in
       run()
@@ -71,6 +80,9 @@ final class EpochCommitter: @unchecked Sendable {
 
   /// How long the last epoch took, in nanoseconds; 0 before the first.
   var lastNanos: UInt64 { monitor.withLock { nanos } }
+
+  /// The number of the last epoch that went through all steps; 0 before the first.
+  var committedEpoch: UInt64 { monitor.withLock { committed } }
 
   /// Begins to make an epoch durable.
   func begin(_ work: Work) {
@@ -111,6 +123,7 @@ final class EpochCommitter: @unchecked Sendable {
       monitor.withLock {
         isBusy = false
         self.failure = failure
+        if failure == nil { committed = work.epoch.epoch }
         nanos = clock.monotonicNanos() &- start
         monitor.broadcast()
       }
@@ -129,9 +142,13 @@ final class EpochCommitter: @unchecked Sendable {
 
   private func commit(_ work: Work) throws {
     try outputs.prepare(work.cuts)
+    try transactions?.flush()
     try store.commit(work.epoch)
+    try transactions?.commit(work.offsets, readBy: topics)
+    try store.confirmEpoch()
     try outputs.publish(work.cuts)
-    topics?.epochCommitted(work.topicPositions)
+    // Where there are transactions, only they commit offsets.
+    if transactions == nil { topics?.epochCommitted(work.topicPositions) }
     checkpoints?.epochCommitted()
   }
 }

@@ -11,6 +11,8 @@ package struct JobError: Error, Sendable, Equatable, CustomStringConvertible {
     case noSpace
     /// Whoever read standard output went away.
     case outputClosed
+    /// The brokers did not take the epoch; what they took before stands.
+    case epochAborted
   }
 
   /// Whose fault it is.
@@ -42,6 +44,7 @@ package struct JobError: Error, Sendable, Equatable, CustomStringConvertible {
         .outputClosed,
         "the reader of standard output went away; start the same command again, and it goes on "
           + "from the last epoch: what was printed after that is printed once more")
+    case SinkError.epochAborted(let reason): self.init(.epochAborted, reason)
     case let error as SinkError:
       self.init(error.isOutOfSpace ? .noSpace : .failed, error.description)
     case let error as FileError:

@@ -1,18 +1,20 @@
 // What the store keeps of a job with every epoch: one blob in the epoch's manifest record, whose
 // checksum covers it. So positions, keys and output become durable in one step.
 //
-//     u8 format version: 1, and 2 where records come from topics
+//     u8 format version: 1, 2 where records come from topics, 3 where the brokers are the arbiter
+//     version 3: u8 whether records come from topics; then what "topics" below says is there
 //     description: string format, varint count × string key field, optional string key regex,
 //                  optional string time field, string time unit, u8 key mode,
 //                  i64 TTL in ms (0: forever), i64 allowed lateness in ms
-//     version 2: varint count × string topic, optional string id of the cluster, u8 where keys are
+//     topics: varint count × string topic, optional string id of the cluster, u8 where keys are
 //                (0 value, 1 key, 2 header, then its name as a string), u8 whether times are those
 //                of the records
 //     u8 whether there is a CSV header, then its line with a varint length
 //     totals: varint count × varint
 //     3 × (u8 whether there is one, commitment with a varint length): output, duplicates, rejects
 //     varint count × file position
-//     version 2: positions in topics
+//     topics: positions in topics
+//     version 3: mark, 4 × i64
 //
 // Integers are little-endian, strings have a varint length. On disk: never renumber.
 
@@ -32,6 +34,8 @@ package struct JobMetadata: Sendable, Equatable {
   package var positions: [FilePosition] = []
   /// Where reading of topics stopped.
   package var topicPositions = TopicPositions()
+  /// What the brokers know the epoch by, where outputs are topics.
+  package var mark: EpochMark?
 
   /// Bytes of positions: of the 16 MiB that an epoch keeps, all but 1 MiB for the rest. That is
   /// room for 130,000 files with paths of 60 bytes.
@@ -63,12 +67,18 @@ extension JobMetadata {
 extension JobMetadata {
   private static let filesVersion: UInt8 = 1
   private static let topicsVersion: UInt8 = 2
+  private static let markedVersion: UInt8 = 3
 
   /// The bytes for the epoch.
   package func encoded() -> [UInt8] {
     let topics = description.origin.topics
     var writer = ByteWriter(capacity: 1024 + positions.count * 160)
-    writer.writeUInt8(topics == nil ? Self.filesVersion : Self.topicsVersion)
+    if mark != nil {
+      writer.writeUInt8(Self.markedVersion)
+      writer.writeUInt8(topics == nil ? 0 : 1)
+    } else {
+      writer.writeUInt8(topics == nil ? Self.filesVersion : Self.topicsVersion)
+    }
     description.encode(to: &writer)
     if let topics { description.encodeTopics(topics, to: &writer) }
     writer.writeUInt8(csvHeader == nil ? 0 : 1)
@@ -83,6 +93,7 @@ extension JobMetadata {
     writer.writeVarint(UInt64(positions.count))
     for position in positions { position.encode(to: &writer) }
     if topics != nil { topicPositions.encode(to: &writer) }
+    mark?.encode(to: &writer)
     return writer.bytes
   }
 
@@ -101,13 +112,15 @@ extension JobMetadata {
 
   private init(from reader: inout ByteReader) throws(CodingError) {
     let version = try reader.readUInt8()
-    guard version >= Self.filesVersion, version <= Self.topicsVersion else {
+    guard version >= Self.filesVersion, version <= Self.markedVersion else {
       throw .invalid(
-        "it has format version \(version), and this build reads up to \(Self.topicsVersion): "
+        "it has format version \(version), and this build reads up to \(Self.markedVersion): "
           + "use a newer version of sediment")
     }
+    let isMarked = version == Self.markedVersion
+    let hasTopics = isMarked ? try reader.readFlag() : version == Self.topicsVersion
     description = try JobDescription(from: &reader)
-    if version == Self.topicsVersion { try description.decodeTopics(from: &reader) }
+    if hasTopics { try description.decodeTopics(from: &reader) }
     if try reader.readFlag() { csvHeader = try reader.readLengthPrefixed() }
     totals = try JobCounters(from: &reader)
     for role in OutputRole.allCases where try reader.readFlag() {
@@ -121,7 +134,8 @@ extension JobMetadata {
     let count = try reader.readCount(itemBytes: FilePosition.encodedBytesMin)
     positions.reserveCapacity(count)
     for _ in 0..<count { positions.append(try FilePosition(from: &reader)) }
-    if version == Self.topicsVersion { topicPositions = try TopicPositions(from: &reader) }
+    if hasTopics { topicPositions = try TopicPositions(from: &reader) }
+    if isMarked { mark = try EpochMark(from: &reader) }
     try reader.expectEnd()
   }
 }

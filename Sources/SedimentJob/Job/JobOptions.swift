@@ -13,6 +13,10 @@ package struct JobOptions: Sendable {
   package var statePath: String
   /// Where records go. Roles that are missing are not written.
   package var targets: [OutputRole: OutputTarget] = [:]
+  /// Writes those of `targets` that are topics; `nil` when none are.
+  package var topicOutput: (any TopicOutput)?
+  /// What to take for true where the brokers cannot say what was committed.
+  package var commitAssumption: CommitAssumption?
 
   /// A record further ahead of the clock, in ms, is a reject; `nil` for no limit.
   package var maxAheadMillis: Int64? = 3_600_000
@@ -35,7 +39,8 @@ package struct JobOptions: Sendable {
   package var memoryBudget = StoreOptions.defaultMemoryBudget
   /// From one epoch to the next.
   package var epochIntervalMillis: Int64 = 30_000
-  /// An epoch ends after as many batches, too; for tests that must not depend on time.
+  /// An epoch ends after as many batches, too, when the one before is durable, which is waited for;
+  /// for tests that must not depend on time.
   package var batchesPerEpochMax = Int.max
   /// Local checkpoints that are kept; 0 makes none.
   package var retainedCheckpoints = 3
@@ -48,6 +53,9 @@ package struct JobOptions: Sendable {
   package var fullDiskPatienceMillis: Int64 = 60_000
   /// From one attempt on a full disk to the next.
   package var fullDiskRetryMillis: Int64 = 1000
+  /// How long brokers may take no epoch before the job gives up, and from one attempt to the next.
+  package var abortedPatienceMillis: Int64 = 300_000
+  package var abortedRetryMillis: Int64 = 1000
 
   /// What is done with existing state.
   package enum Start: Sendable, Equatable {

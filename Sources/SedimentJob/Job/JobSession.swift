@@ -2,7 +2,8 @@
 //
 // Recovery goes in one order, whatever ended the session before:
 //
-//   1. open the store: its lock, and the state of the last durable epoch
+//   0. where outputs are topics, ask the brokers which epoch they took (`TransactionOpening`)
+//   1. open the store: its lock, and the state of the last durable epoch, or of that one
 //   2. read the job's metadata of that epoch, and compare it with what is asked for
 //   3. outputs: show what the epoch promises, drop all else
 //   4. inputs: begin where the epoch stopped
@@ -73,6 +74,13 @@ final class JobSession {
   private let plan: InputPlan
   /// Reads topics, when there are no files.
   private let topics: (any TopicReader)?
+  /// Writes topics, when some of the outputs are.
+  private let transactions: TransactionWriter?
+  /// Names what is decided from the last cut on; `nil` without transactions.
+  private var tag: EpochTag?
+  /// The brokers know nothing of this job. What they know must be told apart from that before a
+  /// first record is decided: so where reading stands is committed before.
+  private var mustCommitPlace = false
   /// Where reading of topics begins is durable only with an epoch, which is cut at once.
   private var mustKeepStart: Bool
   private var header: CSVHeader?
@@ -91,6 +99,7 @@ final class JobSession {
   }
   /// Of the last two epochs: the older one is durable, the younger one may be.
   private var cuts: [Cut] = []
+  private var committer: EpochCommitter?
 
   init(
     _ options: JobOptions, in environment: JobEnvironment, control: JobControl
@@ -98,17 +107,29 @@ final class JobSession {
     self.options = options
     self.environment = environment
     self.control = control
-    let opening = try StateOpening(options, environment).open()
+    environment.status?.enter(.starting)
+    let opened = try TransactionOpening(options, environment, control).open()
+    let opening: OpenState
+    do {
+      opening = try StateOpening(options, environment).open(at: opened?.choice)
+    } catch {
+      opened?.producer.close()
+      throw error
+    }
+    let firstTag = EpochTag.random()
+    tag = opened.map { _ in firstTag }
+    mustCommitPlace = opened.map { $0.committed.isEmpty && options.topics != nil } ?? false
+    transactions = opened.map { TransactionWriter($0.producer, tag: firstTag) }
     store = opening.store
     dedup = opening.dedup
     metadata = opening.metadata
     resumedFrom = opening.resumedFrom
     totalsBefore = opening.metadata.totals
-    environment.status?.enter(.starting)
     do {
       outputs = try OutputSet(
         options.targets, in: environment.fileSystem, standardOutput: environment.standardOutput,
-        store: store, format: options.description.format.kind, rollBytes: options.rollBytes)
+        store: store, format: options.description.format.kind, rollBytes: options.rollBytes,
+        transactions: transactions)
       if let header = opening.metadata.csvHeader { outputs.setHeader(header) }
       for (sink, recovery) in try outputs.recover(opening.metadata.commitments) {
         for text in recovery.notices(of: sink) { environment.report(text) }
@@ -121,6 +142,7 @@ final class JobSession {
       topics = try Self.openTopics(options, environment, opening.metadata)
       mustKeepStart = opening.metadata.topicPositions.isEmpty
     } catch {
+      opened?.producer.close()
       try? opening.store.close()
       throw error
     }
@@ -171,6 +193,7 @@ final class JobSession {
       stages.input.stop()
       stages.output.stop()
       stages.committer.stop()
+      transactions?.close()
       // A worker may wait for a stream for ever; files must be let go of before a replay.
       if !readsStreams { stages.input.waitUntilStopped() }
       topics?.close()
@@ -200,8 +223,9 @@ final class JobSession {
       do {
         let committer = try EpochCommitter(
           store: store, outputs: outputs, checkpoints: checkpoints, topics: topics,
-          clock: environment.clock
+          transactions: transactions, clock: environment.clock
         ) { input.wake() }
+        self.committer = committer
         return Stages(input: input, output: output, committer: committer)
       } catch {
         output.stop()
@@ -229,8 +253,8 @@ final class JobSession {
       TopicStart(
         origin: origin, positions: metadata.topicPositions,
         limits: BatchLimits(recordsMax: memory.recordsMax, chunkBytes: memory.chunkBytes),
-        format: options.description.format, clock: environment.clock,
-        report: environment.report))
+        format: options.description.format, passesOn: options.topicOutput != nil,
+        clock: environment.clock, report: environment.report))
   }
 
   private var readsStreams: Bool { options.sources.contains(where: \.isStream) }
@@ -266,6 +290,7 @@ final class JobSession {
       if control.isStopping { return .stopped }
       // While no input comes nothing is submitted, and nobody else would see a failed write.
       try stages.output.requireSound()
+      if batchesSinceCut >= options.batchesPerEpochMax { try stages.committer.waitUntilIdle() }
       let isIdle = try stages.committer.isIdle()
       if isIdle, isDirty, isEpochDue { try cutEpoch(stages) }
       try reporter.tick(
@@ -275,14 +300,15 @@ final class JobSession {
       switch stages.input.take(waitingNanos: Self.waitNanos) {
       case nil: continue
       case .records(let batch, let position):
+        if mustCommitPlace { try commitPlace(stages) }
         try decide(batch)
         try stages.output.submit(batch, path: inputName(batch.sourceIndex))
-        if let position { move(to: position) }
+        if let position { try move(to: position) }
         batchesSinceCut += 1
         isDirty = true
         hasDecided = true
       case .moved(let position):
-        move(to: position)
+        try move(to: position)
         isDirty = true
       case .ended: return .finished
       case .failed(let error): return .failed(error)
@@ -309,10 +335,16 @@ final class JobSession {
   /// How long the deciding thread waits for input before it looks at the clock again.
   private static let waitNanos: UInt64 = 100_000_000
 
-  private func move(to position: InputPosition) {
+  private func move(to position: InputPosition) throws(JobError) {
     switch position {
     case .file(let position): positions.set(position)
     case .topics(let moved, let cluster):
+      if let written = transactions?.producer.cluster, written != cluster {
+        throw JobError(
+          .failed,
+          "topics are read from the cluster \"\(cluster)\" and written to \"\(written)\": a "
+            + "transaction is within one cluster")
+      }
       metadata.topicPositions.merge(moved)
       metadata.setCluster(cluster)
     }
@@ -352,16 +384,26 @@ final class JobSession {
     return age / 1_000_000 >= UInt64(options.epochIntervalMillis)
   }
 
+  /// Commits where reading stands, and waits for it.
+  private func commitPlace(_ stages: Stages) throws {
+    try stages.committer.waitUntilIdle()
+    try cutEpoch(stages)
+    try stages.committer.waitUntilIdle()
+    mustCommitPlace = false
+  }
+
   private func cutEpoch(_ stages: Stages) throws {
     try stages.output.drain()
     let cuts = try outputs.cut()
+    let offsets = try cutTransaction()
     let epoch = try store.beginEpoch(metadata: encodedMetadata(cuts.commitments))
     self.cuts.append(
       Cut(
         epoch: epoch.epoch, counters: router.counters, rejectReasons: router.rejectReasons))
     if self.cuts.count > 2 { self.cuts.removeFirst() }
     stages.committer.begin(
-      EpochCommitter.Work(epoch: epoch, cuts: cuts, topicPositions: metadata.topicPositions))
+      EpochCommitter.Work(
+        epoch: epoch, cuts: cuts, topicPositions: metadata.topicPositions, offsets: offsets))
     if !metadata.topicPositions.isEmpty { mustKeepStart = false }
     lastCutNanos = environment.clock.monotonicNanos()
     reporter.epochCut(at: lastCutNanos)
@@ -369,11 +411,40 @@ final class JobSession {
     isDirty = false
   }
 
+  /// Ends the transaction of the epoch that is cut; what the brokers are to keep with it.
+  ///
+  /// The epoch before is committed: nothing is cut while it is not. An epoch that moved nothing has
+  /// no transaction and keeps the tag of the one before; it makes outputs the state's own.
+  private func cutTransaction() throws -> [TopicPartition: CommittedOffset] {
+    guard let transactions, let tag else { return [:] }
+    let confirmed = metadata.mark?.tag
+    metadata.totals = totals
+    let positions = options.committedPositions(of: metadata)
+    // Before a group has given partitions out, its offsets are not ours to commit.
+    guard isDirty || mustCommitPlace || options.topics == nil, !positions.isEmpty else {
+      metadata.mark = .settled(confirmed ?? .random())
+      return [:]
+    }
+    mustCommitPlace = false
+    metadata.mark = EpochMark(tag: tag, confirmed: confirmed ?? .random())
+    let text = OffsetMark(job: "\(store.identity)", tag: tag).description
+    let next = EpochTag.random()
+    try transactions.cut(next: next, hasOffsets: true)
+    self.tag = next
+    return positions.mapValues { CommittedOffset(offset: $0, metadata: text) }
+  }
+
+  /// Of all runs up to now, when the output is drained.
+  private var totals: JobCounters {
+    var totals = totalsBefore
+    totals.add(router.counters)
+    return totals
+  }
+
   /// The caller has drained the output, so that the counters are those of the positions.
   private func encodedMetadata(_ commitments: [OutputRole: SinkCommitment]) -> [UInt8] {
     metadata.positions = positions.all
-    metadata.totals = totalsBefore
-    metadata.totals.add(router.counters)
+    metadata.totals = totals
     // An output that is not asked for any more is complete; its numbering goes on if it comes back.
     metadata.commitments.merge(commitments) { _, new in new }
     return metadata.encoded()
@@ -386,7 +457,9 @@ final class JobSession {
       try cutEpoch(stages)
       try stages.committer.waitUntilIdle()
     }
+    if let mark = metadata.mark { metadata.mark = .settled(mark.tag) }
     try store.commitEpoch(metadata: encodedMetadata(try outputs.release()))
+    try store.confirmEpoch()
     if hasDecided { checkpoints?.make() }
   }
 }
@@ -414,7 +487,9 @@ extension JobSession {
   /// What the session made durable; all its threads have ended.
   private func report(ending end: SessionReport.End) -> SessionReport {
     let durable = store.lastEpoch.id
-    let cut = cuts.last { $0.epoch <= durable.epoch }
+    // What the brokers did not take is durable, and never happened.
+    let last = transactions == nil ? durable.epoch : committer?.committedEpoch ?? 0
+    let cut = cuts.last { $0.epoch <= last }
     return SessionReport(
       end: end, counters: cut?.counters ?? JobCounters(),
       rejectReasons: cut?.rejectReasons ?? [:], epoch: "\(durable)",

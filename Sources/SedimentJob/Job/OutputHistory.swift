@@ -67,7 +67,8 @@ struct OutputHistory {
   /// The path of an output that holds something, or did.
   private func used(_ target: OutputTarget) throws -> String? {
     switch target {
-    case .standardOutput: return nil
+    // What is in a topic is the brokers' to say: see `EpochChoice`.
+    case .standardOutput, .topic: return nil
     case .directory(let path):
       guard let directory = try environment.fileSystem.existingDirectory(at: path) else {
         return nil
@@ -108,7 +109,7 @@ struct OutputHistory {
   ) throws -> Bool {
     let last = past?.metadata.commitments[role]
     switch target {
-    case .standardOutput: return false
+    case .standardOutput, .topic: return false
     case .directory(let path):
       var next: UInt64 = 1
       if case .parts(let parts)? = promise { next = parts.nextSequence }

@@ -37,10 +37,12 @@ struct OutputSet: Sendable {
   private var sinks: [(role: OutputRole, sink: any Sink)] = []
 
   /// Opens the outputs that are asked for. Nothing is written before `recover`.
+  ///
+  /// - Parameter transactions: of the topics among them.
   init(
     _ targets: [OutputRole: OutputTarget], in fileSystem: any FileSystem,
     standardOutput: any OutputStream, store: StateStore, format: RecordFormat.Kind,
-    rollBytes: UInt64
+    rollBytes: UInt64, transactions: TransactionWriter?
   ) throws {
     for role in OutputRole.allCases {
       guard let target = targets[role] else { continue }
@@ -55,6 +57,11 @@ struct OutputSet: Sendable {
         sinks.append((role, try PartDirectorySink(path, in: fileSystem, options: options)))
       case .file(let path): sinks.append((role, try AppendFileSink(path, in: fileSystem)))
       case .standardOutput: sinks.append((role, StandardOutputSink(standardOutput)))
+      case .topic(let name):
+        guard let transactions else {
+          throw JobError(.failed, "\(role.option): nothing writes the topic \(name)")
+        }
+        sinks.append((role, TopicSink(name, role: role, in: transactions)))
       }
     }
   }

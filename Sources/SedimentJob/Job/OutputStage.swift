@@ -101,7 +101,7 @@ final class OutputStage: @unchecked Sendable {
       do {
         try unsafe router.route(
           work.batch, decisions: UnsafePointer(work.batch.columns.decisions), path: work.path)
-        try router.write(work.batch, to: outputs)
+        try router.write(work.batch, to: outputs, path: work.path)
       } catch {
         failure = error
       }

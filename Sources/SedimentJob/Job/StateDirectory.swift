@@ -42,6 +42,14 @@ struct StateDirectory {
       .availableBytes()
   }
 
+  /// Throws when another process has the state open. A look, and no promise.
+  func requireUnused() throws {
+    guard let directory = try existing(options.statePath),
+      try directory.metadata(of: StateStore.lockName) != nil
+    else { return }
+    try lock(directory).unlock()
+  }
+
   /// A directory with anything in it is a state, or it is not ours.
   func refuseForeign() throws {
     guard let directory = try existing(options.statePath) else { return }

@@ -26,8 +26,9 @@ struct StateOpening {
 
   /// Opens the state or makes a new one.
   ///
+  /// - Parameter choice: what the brokers say goes on; `nil` where they are not asked.
   /// - Throws: `JobError` when it is another job's, naming what differs and the way out.
-  func open() throws -> OpenState {
+  func open(at choice: EpochChoice?) throws -> OpenState {
     try StateDirectory(options, environment).refuseForeign()
     var storeOptions = StoreOptions(
       memoryBudget: options.memoryBudget, shards: options.parallelism, clock: environment.clock)
@@ -46,8 +47,12 @@ struct StateOpening {
       default: break
       }
     }
+    storeOptions.confirmsEpochs = choice != nil
+    var epoch: UInt64?
+    if case .open(let number) = choice { epoch = number }
     let store = try StateStore.open(
-      at: options.statePath, options: storeOptions, fileSystem: environment.fileSystem)
+      at: options.statePath, options: storeOptions, epoch: epoch,
+      fileSystem: environment.fileSystem)
     do {
       return try open(store)
     } catch {
@@ -69,6 +74,7 @@ struct StateOpening {
         metadata: JobMetadata(description: options.description), resumedFrom: nil)
     }
     var metadata = try JobMetadata(decoding: bytes)
+    settle(&metadata)
     // Nothing was decided by the old description yet: a mistyped key is not held against anybody.
     let isUnused = metadata.totals.events == 0
     if isUnused {
@@ -86,6 +92,12 @@ struct StateOpening {
     metadata.setCluster(cluster)
     return OpenState(
       store: store, dedup: try makeDeduplicator(store), metadata: metadata, resumedFrom: "\(id)")
+  }
+
+  /// All that is open is committed: the brokers said so, or are asked no more. What is decided
+  /// without them is nothing that they know by the mark's name.
+  private func settle(_ metadata: inout JobMetadata) {
+    metadata.mark = options.topicOutput == nil ? nil : metadata.mark.map { .settled($0.tag) }
   }
 
   private func makeDeduplicator(_ store: StateStore) throws -> Deduplicator {

@@ -14,11 +14,14 @@ package struct TopicRecordRules: Sendable {
   package let hasBesideKeys: Bool
   /// Times are those of the records.
   package let usesRecordTime: Bool
+  /// Whether records go to topics, with all that they carry: values stay as they are.
+  package let passesOn: Bool
   /// The longest value.
   package let valueBytesMax: Int
 
   /// The rules of a format.
-  package init(_ format: RecordFormat) {
+  package init(_ format: RecordFormat, passesOn: Bool = false) {
+    self.passesOn = passesOn
     kind = format.kind
     hasBesideKeys = format.keySource != .value
     usesRecordTime = format.usesRecordTime
@@ -49,7 +52,7 @@ extension RecordBatch {
     endOffset += UInt64(whole.count + 1)
     var status = unsafe value == nil ? RecordStatus.tombstone : .ok
     if isOverlong { status = .lineTooLong }
-    if status == .ok { status = closeLines(from: start, rules.kind) }
+    if status == .ok { status = closeLines(from: start, rules) }
     if rules.hasBesideKeys {
       // Every record has one, also those that are not ok.
       var key = unsafe UnsafeRawBufferPointer(start: nil, count: 0)
@@ -76,9 +79,11 @@ extension RecordBatch {
   }
 
   /// Looks for newlines in the value from `start` to the last byte but one, which is our own.
-  private func closeLines(from start: Int, _ kind: RecordFormat.Kind) -> RecordStatus {
+  private func closeLines(from start: Int, _ rules: TopicRecordRules) -> RecordStatus {
     let end = byteCount - 1
+    let kind = rules.kind
     if kind == .ndjson, start == end { return .emptyValue }
+    if rules.passesOn { return .ok }
     var from = start
     while let newline = unsafe ByteSearch.newline(in: input, from: from), newline < end {
       if kind != .ndjson { return .newlineInRecord }
@@ -86,5 +91,36 @@ extension RecordBatch {
       from = newline + 1
     }
     return .ok
+  }
+}
+
+// MARK: - Copies
+
+extension RecordBatch {
+  /// Appends copies of some records of another batch, with their places and what they carry. Either
+  /// both are of topics or neither is.
+  ///
+  /// - Parameter indices: of records of the other, rising.
+  func append(_ indices: UnsafeBufferPointer<UInt32>, of other: RecordBatch) {
+    let fields = other.carried.map { _ in beginCarrying() }
+    var stretch = -1
+    if count == 0 { (firstOffset, firstLine) = (other.firstOffset, other.firstLine) }
+    for place in 0..<indices.count {
+      let index = unsafe Int(indices[place])
+      while stretch + 1 < other.stretches.count,
+        other.stretches[stretch + 1].firstRecord <= index
+      {
+        stretch += 1
+        let next = other.stretches[stretch]
+        beginStretch(of: next.partition, at: next.firstOffset)
+      }
+      let record = unsafe other.record(index)
+      let start = byteCount
+      unsafe appendBytes(record)
+      addRecord(
+        start: start, length: record.count, extent: record.count,
+        line: unsafe Int(other.columns.lines[index]))
+      if let fields, let carried = other.carried { fields.append(index, of: carried) }
+    }
   }
 }

@@ -123,6 +123,9 @@ package final class RecordBatch: @unchecked Sendable {
     return made
   }
   private var madeBesideKeys: KeyBatch?
+  /// What a topic's records pass on beside their values, one for each; `nil` where nobody asks.
+  package private(set) var carried: CarriedFields?
+  private var madeCarried: CarriedFields?
 
   private var bytes: UnsafeMutablePointer<UInt8>
   private var recordCapacity: Int
@@ -151,7 +154,21 @@ package final class RecordBatch: @unchecked Sendable {
     keys.removeAll()
     stretches.removeAll(keepingCapacity: true)
     madeBesideKeys?.removeAll()
+    madeCarried?.removeAll()
+    carried = nil
     header = nil
+  }
+
+  /// Bytes of records, and of what they carry.
+  package var memoryByteCount: Int { byteCount + (carried?.byteCount ?? 0) }
+
+  /// Where the next record's key, headers and time go; from its first record on a batch has such
+  /// fields or none.
+  package func beginCarrying() -> CarriedFields {
+    let fields = madeCarried ?? CarriedFields()
+    madeCarried = fields
+    carried = fields
+    return fields
   }
 
   /// Appends bytes as they were read.

@@ -1,6 +1,6 @@
 // Where the user wants records to go, read from one word of the command line.
 
-/// The three kinds of output.
+/// The kinds of output.
 package enum OutputTarget: Sendable, Equatable {
   /// A directory of parts.
   case directory(String)
@@ -8,6 +8,8 @@ package enum OutputTarget: Sendable, Equatable {
   case file(String)
   /// Records on standard output.
   case standardOutput
+  /// A topic of `JobOptions.topicOutput`.
+  case topic(String)
 
   /// Reads `-`, `X/`, an existing directory, a name without extension or an address on HDFS (all
   /// directories), or a file name. `nil` for an empty word.

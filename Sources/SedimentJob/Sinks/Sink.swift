@@ -46,6 +46,16 @@ package protocol Sink: AnyObject, Sendable {
   func write(
     _ buffer: UnsafeRawBufferPointer, records: UnsafeBufferPointer<RecordRange>
   ) throws(SinkError)
+  /// Appends some records of a batch, for outputs that take more of them than their bytes.
+  ///
+  /// - Parameters:
+  ///   - records: their bytes, inside the batch's.
+  ///   - indices: the same records by their number.
+  ///   - path: the source's name, where that is a file.
+  func write(
+    _ batch: RecordBatch, records: UnsafeBufferPointer<RecordRange>,
+    indices: UnsafeBufferPointer<UInt32>, path: String
+  ) throws(SinkError)
   /// Ends the epoch: what is written from now on belongs to the next one.
   func cut() throws(SinkError) -> SinkCut
   /// Makes what was cut durable and says what the state's epoch must remember.
@@ -65,6 +75,14 @@ extension Sink {
   /// Cuts and prepares in one step.
   package func prepare() throws(SinkError) -> SinkCommitment {
     try prepare(try cut())
+  }
+
+  /// Takes the bytes of the records, and no more of them.
+  package func write(
+    _ batch: RecordBatch, records: UnsafeBufferPointer<RecordRange>,
+    indices: UnsafeBufferPointer<UInt32>, path: String
+  ) throws(SinkError) {
+    try unsafe write(UnsafeRawBufferPointer(batch.input), records: records)
   }
 }
 

@@ -1,7 +1,8 @@
 // What an epoch remembers of an output. The bytes go into the epoch's metadata, whose checksum
 // covers them.
 //
-//     u8 format version (2; 1 has no tail), u8 kind: 0 standard output, 1 parts, 2 file;
+//     u8 format version (2; 1 has no tail; 3 for topics), u8 kind: 0 standard output, 1 parts,
+//     2 file, 3 topic;
 //     u8 released, string path
 //     parts: u64 output id, u64 writer epoch, u64 next sequence, string extension,
 //            u32 count, count × (u64 sequence, u64 bytes)
@@ -20,6 +21,8 @@ package struct SinkCommitment: Sendable, Equatable {
     /// A file that holds `bytes` bytes of ours, the last of which are `tail`; `nil` when there are
     /// none, or the commitment is of a version without.
     case file(device: UInt64, inode: UInt64, bytes: UInt64, tail: TailHash? = nil)
+    /// A topic: its brokers keep what they were promised.
+    case topic
   }
 
   /// The output's path when the promise was made, for messages.
@@ -79,20 +82,22 @@ package struct PartsPromise: Sendable, Equatable {
 
 extension SinkCommitment {
   private static let formatVersion: UInt8 = 2
+  private static let topicVersion: UInt8 = 3
 
   /// The bytes for an epoch's metadata.
   package func encoded() -> [UInt8] {
     var writer = CommitmentWriter()
-    writer.put(Self.formatVersion)
+    writer.put(promise == .topic ? Self.topicVersion : Self.formatVersion)
     switch promise {
     case .standardOutput: writer.put(UInt8(0))
     case .parts: writer.put(UInt8(1))
     case .file: writer.put(UInt8(2))
+    case .topic: writer.put(UInt8(3))
     }
     writer.put(UInt8(isReleased ? 1 : 0))
     writer.put(path)
     switch promise {
-    case .standardOutput: break
+    case .standardOutput, .topic: break
     case .parts(let parts):
       writer.put(parts.outputID)
       writer.put(parts.writerEpoch)
@@ -117,8 +122,8 @@ extension SinkCommitment {
   package init(decoding bytes: [UInt8]) throws(SinkError) {
     var reader = CommitmentReader(bytes: bytes)
     let version = try reader.integer(UInt8.self)
-    guard (1...Self.formatVersion).contains(version) else {
-      throw .damagedCommitment("format version \(version), expected up to \(Self.formatVersion)")
+    guard (1...Self.topicVersion).contains(version) else {
+      throw .damagedCommitment("format version \(version), expected up to \(Self.topicVersion)")
     }
     let kind = try reader.integer(UInt8.self)
     let released = try reader.integer(UInt8.self)
@@ -132,6 +137,7 @@ extension SinkCommitment {
       promise = .file(
         device: try reader.integer(), inode: try reader.integer(), bytes: try reader.integer(),
         tail: version == 1 ? nil : try TailHash(reading: &reader))
+    case 3 where version == Self.topicVersion: promise = .topic
     default: throw .damagedCommitment("unknown kind \(kind)")
     }
     guard reader.rest == 0 else { throw .damagedCommitment("\(reader.rest) bytes too many") }

@@ -26,6 +26,10 @@ package enum SinkError: Error, Sendable, Equatable {
   case epochFailed(path: String)
   /// The bytes that the state keeps about its output make no sense.
   case damagedCommitment(String)
+  /// The brokers did not take the epoch: what was written since the one before never happened.
+  case epochAborted(String)
+  /// A topic cannot be written.
+  case topic(String)
 
   /// Whether the same epoch can succeed once there is room on the disk again.
   package var isOutOfSpace: Bool {
@@ -68,6 +72,8 @@ extension SinkError: CustomStringConvertible {
       return "an earlier write to \(path) failed; the epoch has to be aborted first"
     case .damagedCommitment(let reason):
       return "what the state keeps about its output is damaged: \(reason)"
+    case .epochAborted(let reason), .topic(let reason):
+      return reason
     }
   }
 }

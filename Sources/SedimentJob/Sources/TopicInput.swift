@@ -22,6 +22,8 @@ package struct TopicStart: Sendable {
   package var limits: BatchLimits
   /// Where keys and times of records are.
   package var format: RecordFormat
+  /// Whether records go to topics, with all that they carry.
+  package var passesOn: Bool
   package var clock: any Clock
   /// Tells a person; from any thread.
   package var report: @Sendable (JobMessage) -> Void
@@ -29,12 +31,13 @@ package struct TopicStart: Sendable {
   /// A start.
   package init(
     origin: TopicOrigin, positions: TopicPositions, limits: BatchLimits, format: RecordFormat,
-    clock: any Clock, report: @escaping @Sendable (JobMessage) -> Void
+    passesOn: Bool = false, clock: any Clock, report: @escaping @Sendable (JobMessage) -> Void
   ) {
     self.origin = origin
     self.positions = positions
     self.limits = limits
     self.format = format
+    self.passesOn = passesOn
     self.clock = clock
     self.report = report
   }

@@ -55,6 +55,11 @@ package struct TopicPositions: Sendable, Equatable {
     set { offsets[partition] = newValue }
   }
 
+  /// Something of each partition with a position, made of the offset.
+  package func mapValues<Value>(_ transform: (Int64) -> Value) -> [TopicPartition: Value] {
+    offsets.mapValues(transform)
+  }
+
   /// Takes over what `other` says.
   package mutating func merge(_ other: TopicPositions) {
     offsets.merge(other.offsets) { _, new in new }

@@ -40,9 +40,13 @@ package enum ManifestReader {
     package var manifestName: String
   }
 
+  /// - Parameter onEpoch: called with the state of every epoch that the manifest holds, oldest
+  ///   first; of those before the last one it is not checked whether they are consistent.
   /// - Returns: `nil` when there is no store.
   /// - Throws: `FileError`, `Corruption` or `UnsupportedFormat`.
-  package static func read(_ directory: any Directory) throws -> Answer? {
+  package static func read(
+    _ directory: any Directory, onEpoch: (StoreState) -> Void = { _ in }
+  ) throws -> Answer? {
     guard let (name, fileID, length) = try readCurrent(directory) else { return nil }
     var reader = try RecordLogReader(
       directory: directory, name: name, kind: .manifest, fileID: fileID)
@@ -65,6 +69,7 @@ package enum ManifestReader {
       let edit = try decoding(name, record) { payload throws(CodingError) in
         try StateCoding.decodeEdit(payload)
       }
+      if edit.epoch > state.epoch { onEpoch(state) }
       do {
         try state.apply(edit)
       } catch {
@@ -73,11 +78,16 @@ package enum ManifestReader {
           found: error.reason)
       }
     }
-    if let complaint = state.complaint {
-      throw Corruption(
-        file: name, offset: 0, what: "state", expected: "a consistent one", found: complaint)
-    }
+    try check(state, from: name)
+    onEpoch(state)
     return Answer(state: state, manifestName: name)
+  }
+
+  /// Throws unless a state that a manifest holds is consistent.
+  static func check(_ state: StoreState, from name: String) throws(Corruption) {
+    guard let complaint = state.complaint else { return }
+    throw Corruption(
+      file: name, offset: 0, what: "state", expected: "a consistent one", found: complaint)
   }
 
   static func decoding<Value>(

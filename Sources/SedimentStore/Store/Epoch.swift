@@ -15,6 +15,9 @@
 // nothing names any more. Flushes and merges sync nothing: writers who wait for a flush do not wait
 // for the disk, and a table that is merged away before an epoch names it need never get there.
 //
+// Where epochs are confirmed by somebody else (`HeldEpochs`), files go only when no epoch names
+// them that the store may still be opened at.
+//
 // A commit that finds the disk full gives the epoch up: nothing durable changed, and the next epoch
 // flushes whatever this one would have logged. A failed sync poisons the store.
 
@@ -151,6 +154,7 @@ extension StoreCore {
       throw StoreError(.invalidArgument, "the epoch before was neither committed nor abandoned")
     }
     do {
+      try checkEpochsHeld()
       try waitForOrderedRoom()
     } catch {
       // Nothing was taken yet.
@@ -226,6 +230,8 @@ extension StoreCore {
       if let ordered = cut.ordered { add(ordered, levels: levels, to: &edit, from: state) }
       return edit
     }
+    // Before anybody else removes files: recording does only while no epoch is pending.
+    hold(state)
     endCut()
     // The epoch is durable: whatever fails from here on is no failure of it.
     tidy()
@@ -345,7 +351,8 @@ extension StoreCore {
     return edit
   }
 
-  /// Unlinks what nothing needs, and begins a new manifest when the old one has grown long.
+  /// Unlinks what nothing needs, and begins a new manifest when the old one has grown long and the
+  /// epoch need not be confirmed.
   private func tidy() {
     do {
       try recording.withLock { () throws(FileError) in try removeUnneededFiles(isCommitting: true) }
@@ -358,7 +365,7 @@ extension StoreCore {
       options.onEvent?(.retrying(message: "\(error)"))
     }
     do {
-      if manifest.isLong { try manifest.replace(number: allocateFileNumber()) { _ in } }
+      try manifest.shorten { allocateFileNumber() }
     } catch {
       poison(error)
     }

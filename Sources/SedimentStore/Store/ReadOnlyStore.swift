@@ -77,11 +77,18 @@ public final class ReadOnlyStore: Sendable {
   }
 
   private static func readState(_ directory: any Directory) throws -> StoreState {
+    try followingWriter {
+      if let answer = try ManifestReader.read(directory) { return answer.state }
+      throw StoreError(.notFound, "\(directory.path) holds no state")
+    }
+  }
+
+  /// Runs `body`, which reads the manifest; again when that is replaced meanwhile.
+  static func followingWriter<Answer>(_ body: () throws -> Answer) throws -> Answer {
     var attempt = 1
     while true {
       do {
-        if let answer = try ManifestReader.read(directory) { return answer.state }
-        throw StoreError(.notFound, "\(directory.path) holds no state")
+        return try body()
       } catch let error as FileError where error.code == .notFound {
         // The manifest was replaced between reading CURRENT and opening what it named.
         if attempt == attemptsMax { throw Corruption.missing(error) }

@@ -59,13 +59,20 @@ public final class StateStore: Sendable {
   ///   - path: the directory; made, with its parents, when missing.
   ///   - seed: of the hash, for a store that is made; stores of one job share theirs. Random when
   ///     `nil`. Ignored by a store that exists.
-  /// - Throws: `StoreError` with code `locked`, `corrupted`, `unsupportedFormat`, `inputOutput` …
+  ///   - epoch: the number of the epoch to open at, one of `epochs(at:)`: all that came after it is
+  ///     dropped for good, as by a crash. `nil` for the last one; 0 is the store before its first.
+  /// - Throws: `StoreError` with code `locked`, `corrupted`, `unsupportedFormat`, `inputOutput` …;
+  ///   `notFound` when the store cannot be opened at `epoch`, with the numbers at which it can;
+  ///   `invalidArgument` when `epoch` is not the last one and a keyspace has a log that epochs do
+  ///   not end.
   public static func open(
     at path: String, options: StoreOptions = StoreOptions(), seed: HashSeed? = nil,
-    fileSystem: any FileSystem = PosixFileSystem()
+    epoch: UInt64? = nil, fileSystem: any FileSystem = PosixFileSystem()
   ) throws(StoreError) -> StateStore {
     try wrapping {
-      try StoreOpening(path: path, options: options, seed: seed, fileSystem: fileSystem).open()
+      try StoreOpening(
+        path: path, options: options, seed: seed, epoch: epoch, fileSystem: fileSystem
+      ).open()
     }
   }
 

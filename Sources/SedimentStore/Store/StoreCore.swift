@@ -6,8 +6,8 @@
 // Invariants
 // 1. `durable` is the state of the last manifest record that was synchronised.
 // 2. A file is unlinked only when `durable` does not name it, no shard's view does, no checkpoint
-//    that is being made needs it, and it is not being made; so it is in `present` exactly while it
-//    is in the directory.
+//    that is being made and no epoch that is held needs it, and it is not being made; so it is in
+//    `present` exactly while it is in the directory.
 // 3. Once `failure` is set nothing is written any more.
 
 internal import SedimentIO
@@ -69,7 +69,7 @@ final class StoreCore: @unchecked Sendable {
   private var unsynchronized: [(name: String, file: any File)] = []
   /// How many there may be: each is an open file, and more than epochs of seconds bring.
   private static let unsynchronizedMax = 64
-  /// How many checkpoints that are being made need a file of this name.
+  /// How many checkpoints that are being made, and epochs that are held, need a file of this name.
   private var pinned: [String: Int] = [:]
   /// The last error of a task that is tried again, until one succeeds.
   private(set) var retryableError: StoreError?
@@ -77,6 +77,8 @@ final class StoreCore: @unchecked Sendable {
   var backgroundThreadCount = 0
   /// Whether an epoch was cut and has not ended.
   var hasPendingEpoch = false
+  /// The epochs that the store can be opened at; empty where they are not confirmed one by one.
+  var heldEpochs = HeldEpochs()
   /// The limits of the epoch being committed; see `ShardCut`.
   var cuts: [ObjectIdentifier: ShardCut] = [:]
   /// Of the epoch being committed: the last write of ordered keyspaces that belongs to it.

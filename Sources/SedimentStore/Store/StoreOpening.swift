@@ -1,18 +1,23 @@
 // Opening a store for writing, and with it recovery.
 //
 //   1. open the directory, take LOCK
-//   2. read the manifest: the state of the last durable epoch; none: a new store
+//   2. read the manifest: the state of the last durable epoch, or of the one asked for; none: a new
+//      store
 //   3. arrange tables for the number of shards asked for
 //   4. read the logs that count to their end, and open the tables: see `TableOpening` and
 //      `WriteLogSurvey`
 //   5. write, sync and publish a new manifest with the next writer epoch
-//   6. remove what the state does not name: tables of flushes and merges no epoch took in
+//   6. remove what the state does not name: tables of flushes and merges no epoch took in, and what
+//      epochs after the one asked for added
 //   7. replay logs into memtables; what does not fit them is flushed
 //
 // Nothing is renamed or removed before step 5 is durable: after a failed sync what the page cache
 // shows may not be on disk. And nothing is written before step 5, so that a store which is damaged
 // or of a newer format is refused as it is: whatever opening reads, filters included, was read and
-// found whole by then. Step 7 reads again what step 4 has read, the logs, which fit no budget.
+// found whole by then. A log that the state names may go on behind its committed length, with
+// entries of an epoch that is dropped: it is read to that length only, and never appended to,
+// because every opening begins a new log. Step 7 reads again what step 4 has read, the logs, which
+// fit no budget.
 
 internal import SedimentIO
 
@@ -21,11 +26,14 @@ struct StoreOpening {
   let path: String
   let options: StoreOptions
   let seed: HashSeed?
+  /// The epoch to open at; `nil` for the last one.
+  let epoch: UInt64?
   let fileSystem: any FileSystem
 
   func open() throws -> StateStore {
     if let complaint = options.complaint { throw StoreError(.invalidArgument, complaint) }
-    let directory = try fileSystem.openNamed(path, creating: true)
+    // Where an epoch is asked for there must be one.
+    let directory = try fileSystem.openNamed(path, creating: (epoch ?? 0) == 0)
     let lock = try directory.lock(StateStore.lockName, advice: "stop it, or wait for it")
     do {
       return try open(directory, lock)
@@ -36,13 +44,13 @@ struct StoreOpening {
   }
 
   private func open(_ directory: any Directory, _ lock: any DirectoryLock) throws -> StateStore {
-    let found = try ManifestReader.read(directory)
+    let found = try readState(directory)
     if found == nil {
       try checkIsNew(directory)
       try synchronizeParent()
     }
     var state =
-      found?.state
+      found
       ?? StoreState(identity: .random(), seed: seed ?? .random(), nextFileNumber: 1)
     state.nextFileNumber = max(state.nextFileNumber, try highestFileNumber(directory) + 1)
     state.writerEpoch += 1
@@ -59,6 +67,12 @@ struct StoreOpening {
       workers.stop()
       throw error
     }
+  }
+
+  /// The state to open; `nil` when there is no store.
+  private func readState(_ directory: any Directory) throws -> StoreState? {
+    guard let epoch else { return try ManifestReader.read(directory)?.state }
+    return try EpochHistory(directory, at: path).state(at: epoch)
   }
 
   /// Opens what `state` names, under a manifest of this number.
@@ -81,7 +95,8 @@ struct StoreOpening {
           directory: directory, metadata: table, filterByteBudget: filters.available),
         of: filters)
     }
-    let manifest = try DurableManifest(directory: directory, number: number, state: state)
+    let manifest = try DurableManifest(
+      directory: directory, number: number, state: state, confirmsEpochs: options.confirmsEpochs)
     let core = try StoreCore(
       fileSystem: fileSystem, directory: directory, options: options, manifest: manifest,
       nextFileNumber: state.nextFileNumber, present: Self.names(of: state), filters: filters,
@@ -89,6 +104,7 @@ struct StoreOpening {
       writes: WriteQueue(
         lastSequence: state.orderedKeyspaces.map(\.flushedSequence)
           .reduce(survey.lastSequence, max), lastLogged: survey.lastSequence))
+    core.hold(state)
     do {
       // Before the logs are replayed, which may flush tables that no epoch names yet.
       try removeUnknown(directory, state: state, manifestName: manifest.name)

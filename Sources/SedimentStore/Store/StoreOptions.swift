@@ -16,6 +16,13 @@ public struct StoreOptions: Sendable {
   public var fullDiskPatience: Duration
   /// Free bytes below which a `lowDisk` event is sent.
   public var lowDiskBytes: UInt64
+  /// Whether somebody else decides if a durable epoch stands, such as the broker of a transaction
+  /// that names it. Each epoch then stays openable, by `StateStore.open(at:epoch:)`, until a later
+  /// one is confirmed by `StateStore.confirmEpoch`; until then no keyspace can be made or changed.
+  ///
+  /// Nothing on disk says that an epoch waits: a program that opens the store without a number
+  /// decides for the last one.
+  public var confirmsEpochs: Bool
   /// Called from the store's threads for every event; must return quickly and not call the store.
   public var onEvent: (@Sendable (StoreEvent) -> Void)?
   /// Where time comes from: wall time for what is stamped with it, monotonic time for durations.
@@ -41,7 +48,8 @@ public struct StoreOptions: Sendable {
     memoryBudget: Int = StoreOptions.defaultMemoryBudget,
     shards: Int = StoreOptions.defaultShards,
     backgroundThreads: Int = 2, fullDiskPatience: Duration = .seconds(10),
-    lowDiskBytes: UInt64 = 1 << 30, onEvent: (@Sendable (StoreEvent) -> Void)? = nil,
+    lowDiskBytes: UInt64 = 1 << 30, confirmsEpochs: Bool = false,
+    onEvent: (@Sendable (StoreEvent) -> Void)? = nil,
     clock: any Clock = SystemClock()
   ) {
     self.memoryBudget = memoryBudget
@@ -49,6 +57,7 @@ public struct StoreOptions: Sendable {
     self.backgroundThreads = backgroundThreads
     self.fullDiskPatience = fullDiskPatience
     self.lowDiskBytes = lowDiskBytes
+    self.confirmsEpochs = confirmsEpochs
     self.onEvent = onEvent
     self.clock = clock
   }

@@ -172,7 +172,7 @@ struct JobMetadataTests {
 
   @Test func aNewerVersionSaysSo() throws {
     var bytes = Self.empty().encoded()
-    bytes[0] = 3
+    bytes[0] = 4
     #expect {
       try JobMetadata(decoding: bytes)
     } throws: { error in

@@ -10,11 +10,17 @@ final class ScriptedTopics: TopicInput, Sendable {
     var value: String?
     var key: String?
     var time: Int64 = -1
+    /// Null values as `nil`.
+    var headers: [(name: String, value: String?)] = []
 
-    init(_ value: String?, key: String? = nil, time: Int64 = -1) {
+    init(
+      _ value: String?, key: String? = nil, time: Int64 = -1,
+      headers: [(name: String, value: String?)] = []
+    ) {
       self.value = value
       self.key = key
       self.time = time
+      self.headers = headers
     }
   }
 
@@ -54,7 +60,7 @@ final class ScriptedTopics: TopicInput, Sendable {
 
     init(_ topics: ScriptedTopics, _ start: TopicStart) {
       self.topics = topics
-      rules = TopicRecordRules(start.format)
+      rules = TopicRecordRules(start.format, passesOn: start.passesOn)
       recordsMax = start.limits.recordsMax
       records = topics.state.withLock { $0.records }
       positions = start.positions
@@ -97,6 +103,17 @@ final class ScriptedTopics: TopicInput, Sendable {
         try unsafe record.key.withBytes { key in
           try unsafe batch.addTopicRecord(
             value, besideKey: key, time: record.time, offset: offset, rules: rules)
+          if rules.passesOn {
+            unsafe (batch.carried ?? batch.beginCarrying()).append(key: key, time: record.time)
+          }
+        }
+      }
+      for header in record.headers where rules.passesOn {
+        unsafe Optional(header.name).withBytes { name in
+          guard let name = unsafe name else { return }
+          unsafe header.value.withBytes {
+            unsafe batch.carried?.appendHeader(name: name, value: $0)
+          }
         }
       }
     }

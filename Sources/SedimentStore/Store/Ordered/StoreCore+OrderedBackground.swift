@@ -372,7 +372,7 @@ extension StoreCore {
       return edit
     }
     writes.log.drop(dropped)
-    if manifest.isLong { try manifest.replace(number: allocateFileNumber()) { _ in } }
+    try manifest.shorten { allocateFileNumber() }
     do {
       try removeUnneededFiles(isCommitting: false)
     } catch {

@@ -1,0 +1,51 @@
+// The headers by which a record tells where it comes from:
+//
+//   sediment-epoch   the tag of the epoch whose transaction wrote it, as beside the group's offsets
+//   sediment-source  topic/partition/offset, or the file's path:line
+
+internal import CRdKafka
+internal import SedimentJob
+
+/// Writes the headers of one record after the other; keeps its memory.
+struct AuditHeaders {
+  private var text: [UInt8] = []
+  private var epoch: (tag: EpochTag, text: [UInt8])?
+
+  /// Adds both headers of record `index`.
+  ///
+  /// - Parameter list: librdkafka's, which copies.
+  mutating func add(_ records: TopicRecords, _ index: Int, to list: OpaquePointer?) {
+    let (batch, tag) = (records.batch, records.tag)
+    if epoch?.tag != tag { epoch = (tag, Array(tag.description.utf8)) }
+    text.removeAll(keepingCapacity: true)
+    switch batch.place(of: index, path: records.path) {
+    case .topic(let partition, let offset):
+      append(partition.topic, "/", UInt64(partition.partition))
+      append("", "/", UInt64(clamping: offset))
+    case .file(let path, let line, _):
+      // Without a path it is a line of our own, of no source.
+      guard !path.isEmpty else { break }
+      append(path, ":", line)
+    }
+    if let epoch { unsafe Self.add("sediment-epoch", epoch.text, to: list) }
+    if !text.isEmpty { unsafe Self.add("sediment-source", text, to: list) }
+  }
+
+  private mutating func append(_ name: String, _ separator: StaticString, _ number: UInt64) {
+    text.append(contentsOf: name.utf8)
+    unsafe text.append(separator.utf8Start.pointee)
+    text.append(contentsOf: String(number).utf8)
+  }
+
+  private static func add(_ name: StaticString, _ value: [UInt8], to list: OpaquePointer?) {
+    // SAFETY: a static string has a zero behind it, and librdkafka copies both.
+    unsafe value.withUnsafeBytes { value in
+      _ = unsafe name.utf8Start.withMemoryRebound(
+        to: CChar.self, capacity: name.utf8CodeUnitCount
+      ) {
+        unsafe rd_kafka_header_add(
+          list, $0, name.utf8CodeUnitCount, value.baseAddress, value.count)
+      }
+    }
+  }
+}

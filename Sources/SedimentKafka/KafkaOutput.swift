@@ -1,0 +1,114 @@
+// Topics as outputs of a job: what a user chooses of them.
+
+internal import CRdKafka
+internal import SedimentIO
+package import SedimentJob
+
+/// Who chooses the partition of a record.
+package enum OutputPartitioner: String, Sendable, CaseIterable {
+  /// The hash of the key that Java's clients take; records without a key are spread.
+  case murmur2
+  /// librdkafka's hash of the key.
+  case crc32
+  /// Another hash of the key.
+  case fnv1a
+  /// Chance.
+  case random
+  /// The number of the partition that the record was read from.
+  case same
+
+  /// What librdkafka calls it.
+  var property: String {
+    switch self {
+    case .murmur2: "murmur2_random"
+    case .crc32: "consistent_random"
+    case .fnv1a: "fnv1a_random"
+    case .random, .same: "random"
+    }
+  }
+}
+
+/// Topics of one cluster that a job writes.
+///
+/// ```swift
+/// options.targets[.output] = .topic("clicks-unique")
+/// options.topicOutput = try KafkaOutput(
+///   ["localhost:9092"], topics: [.output: "clicks-unique"], group: "dedup")
+/// ```
+package struct KafkaOutput: TopicOutput {
+  let brokers: [String]
+  package let topics: [OutputRole: String]
+  package let group: String
+  let properties: KafkaProperties
+  let partitioner: OutputPartitioner
+  /// Whether records get the headers `sediment-epoch` and `sediment-source`.
+  let writesAuditHeaders: Bool
+
+  /// - Throws: `KafkaError.usage` for a group or a property that cannot be.
+  package init(
+    _ brokers: [String], topics: [OutputRole: String], group: String,
+    properties: KafkaProperties = KafkaProperties(), partitioner: OutputPartitioner = .murmur2,
+    writesAuditHeaders: Bool = false
+  ) throws(KafkaError) {
+    guard !group.isEmpty else { throw .usage("--group is empty") }
+    self.brokers = brokers
+    self.topics = topics
+    self.group = group
+    self.properties = properties
+    self.partitioner = partitioner
+    self.writesAuditHeaders = writesAuditHeaders
+    unsafe rd_kafka_conf_destroy(try configuration(epochMillis: 30_000))
+    unsafe rd_kafka_conf_destroy(try offsetsConfiguration())
+  }
+
+  package func open(_ start: TopicOutputStart) throws -> any TopicProducer {
+    let producer = try KafkaProducer(self, start)
+    do {
+      try producer.initialise()
+    } catch {
+      producer.close()
+      throw error
+    }
+    return producer
+  }
+
+  /// How long brokers wait for a transaction, in ms: a crash holds readers up for no longer.
+  static func transactionMillis(epochMillis: Int64) -> Int64 {
+    min(max(60_000, epochMillis * 2 + 30_000), 900_000)
+  }
+
+  /// Of the producer; the caller's.
+  func configuration(epochMillis: Int64) throws(KafkaError) -> OpaquePointer {
+    typealias Configuration = KafkaConfiguration
+    let first = [
+      Configuration.ours("client.id", "sediment"),
+      Configuration.ours("linger.ms", "20"),
+      Configuration.ours("batch.num.messages", "100000"),
+      // What waits to be sent is beside --memory.
+      Configuration.ours("queue.buffering.max.kbytes", "65536"),
+      Configuration.ours("queue.buffering.max.messages", "1000000"),
+      Configuration.ours(
+        "transaction.timeout.ms", "\(Self.transactionMillis(epochMillis: epochMillis))"),
+    ]
+    let last =
+      Configuration.common(brokers) + [
+        Configuration.ours("transactional.id", "sediment-\(group)"),
+        Configuration.ours("delivery.report.only.error", "true"),
+        Configuration.ours("partitioner", partitioner.property),
+      ]
+    return unsafe try Configuration.make(first + properties.all + last)
+  }
+
+  /// Of the client that asks for committed offsets; the caller's.
+  func offsetsConfiguration() throws(KafkaError) -> OpaquePointer {
+    typealias Configuration = KafkaConfiguration
+    let last =
+      Configuration.common(brokers) + [
+        Configuration.ours("group.id", group), Configuration.ours("enable.auto.commit", "false"),
+        // Offsets of transactions that are under way are waited for.
+        Configuration.ours("isolation.level", "read_committed"),
+      ]
+    return unsafe try Configuration.make(
+      [Configuration.ours("client.id", "sediment")] + properties.all + last)
+  }
+}
