@@ -161,7 +161,8 @@ final class KafkaReader: TopicReader, @unchecked Sendable {
 
   /// Takes what came: messages, and what the group says.
   private func serve(_ batch: RecordBatch) throws(KafkaError) -> InputStep {
-    if phase == .reading { try checkTopics() }
+    // Without its topic a group gives nothing any more.
+    if phase == .reading || assigned == nil { try checkTopics() }
     copier.fill(from: client, timeoutMillis: Self.pollMillis)
     let told = client.events.takeGroup()
     try takeFaults()
