@@ -17,6 +17,7 @@ class KafkaProgram {
   let sessionMillis: Int
   /// What stands before the names of groups.
   let prefix: String
+  private var started: [Process] = []
 
   init(root: URL, brokers: String, sessionMillis: Int, prefix: String = "") {
     self.root = root
@@ -26,6 +27,11 @@ class KafkaProgram {
   }
 
   deinit {
+    // What a test that failed left behind.
+    for process in started where process.isRunning {
+      kill(process.processIdentifier, SIGKILL)
+      process.waitUntilExit()
+    }
     do { try FileManager.default.removeItem(at: root) } catch { Issue.record(error) }
   }
 
@@ -94,6 +100,7 @@ class KafkaProgram {
     process.standardOutput = output
     process.standardError = talk
     try process.run()
+    started.append(process)
     return process
   }
 
