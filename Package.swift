@@ -26,14 +26,15 @@ let package = Package(
     .library(name: "SedimentDedup", targets: ["SedimentDedup"]),
     .library(name: "SedimentJob", targets: ["SedimentJob"]),
     .library(name: "SedimentKafka", targets: ["SedimentKafka"]),
+    .library(name: "SedimentS3", targets: ["SedimentS3"]),
     .library(name: "SedimentObservability", targets: ["SedimentObservability"]),
     .executable(name: "sediment", targets: ["sediment"]),
     // For Benchmarks/ alone, a package of its own; nothing is promised about it.
     .library(name: "_SedimentMicro", targets: ["SedimentMicro"]),
   ],
-  // What a trait brings is built only with it: the target SedimentJob needs Job, SedimentKafka
-  // Kafka, the tool CommandLine, SedimentObservability the trait of its name. Another package with
-  // `traits: []` resolves this package alone and builds none of them.
+  // What a trait brings is built only with it: the targets SedimentJob and SedimentS3 need Job,
+  // SedimentKafka Kafka, the tool CommandLine, SedimentObservability the trait of its name. Another
+  // package with `traits: []` resolves this package alone and builds none of them.
   traits: [
     .trait(name: "Job", description: "The dedup job: sources, sinks and parsers."),
     .trait(
@@ -75,10 +76,15 @@ let package = Package(
     .systemLibrary(
       name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .target(
-      name: "SedimentWebHDFS",
+      name: "SedimentHTTP",
       dependencies: [
         "SedimentIO", .target(name: "CCurl", condition: .when(traits: ["Job"])),
       ],
+      swiftSettings: strict),
+    .target(
+      name: "SedimentWebHDFS", dependencies: ["SedimentIO", "SedimentHTTP"], swiftSettings: strict),
+    .target(
+      name: "SedimentS3", dependencies: ["SedimentIO", "SedimentStore", "SedimentHTTP"],
       swiftSettings: strict),
     .target(
       name: "SedimentJob",
@@ -118,7 +124,7 @@ let package = Package(
       name: "sediment",
       dependencies: [
         "SedimentIO", "SedimentStore", "SedimentDedup", "SedimentJob", "SedimentKafka",
-        "SedimentWebHDFS", "SedimentInspection",
+        "SedimentWebHDFS", "SedimentS3", "SedimentInspection",
         .product(
           name: "ArgumentParser", package: "swift-argument-parser",
           condition: .when(traits: ["CommandLine"])),
@@ -149,6 +155,12 @@ let package = Package(
     .testTarget(
       name: "SedimentWebHDFSTests",
       dependencies: ["SedimentWebHDFS", "SedimentIO", "SedimentTestKit"], swiftSettings: strict),
+    .testTarget(
+      name: "SedimentS3Tests",
+      dependencies: [
+        "SedimentS3", "SedimentHTTP", "SedimentIO", "SedimentStore", "SedimentTestKit", "sediment",
+      ],
+      swiftSettings: strict),
     // Topics, and records into and out of them, for the tests of SedimentKafka.
     .target(
       name: "KafkaTestKit",

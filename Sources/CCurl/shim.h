@@ -43,6 +43,13 @@ static inline CURLcode sediment_curl_set_writer(
   return code != CURLE_OK ? code : curl_easy_setopt(curl, CURLOPT_WRITEDATA, context);
 }
 
+/// Gets the lines of the head, one a call.
+static inline CURLcode sediment_curl_set_header_writer(
+  CURL *curl, sediment_curl_transfer writer, void *context) {
+  CURLcode code = curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, writer);
+  return code != CURLE_OK ? code : curl_easy_setopt(curl, CURLOPT_HEADERDATA, context);
+}
+
 static inline CURLcode sediment_curl_set_reader(
   CURL *curl, sediment_curl_transfer reader, sediment_curl_seek seek, void *context) {
   CURLcode code = curl_easy_setopt(curl, CURLOPT_READFUNCTION, reader);

@@ -1,5 +1,6 @@
 // What a directory of parts needs of HDFS, one function an operation.
 
+internal import SedimentHTTP
 internal import SedimentIO
 
 extension WebHDFSClient {

@@ -12,6 +12,7 @@
 //
 // Concurrency: from any thread; each request has a connection to itself. Waiting blocks the thread.
 
+internal import SedimentHTTP
 internal import SedimentIO
 internal import Synchronization
 
@@ -108,6 +109,9 @@ final class WebHDFSClient: Sendable {
     _ = active.compareExchange(expected: index, desired: next, ordering: .relaxed)
   }
 
+  /// Of the filter against forged requests, which some clusters have on.
+  private static let headers = ["X-XSRF-HEADER: sediment"]
+
   private func httpRequest(_ request: Request, to node: String) -> HTTPRequest {
     var parameters = [(name: "op", value: request.name)] + request.parameters
     if let token = options.token {
@@ -122,6 +126,7 @@ final class WebHDFSClient: Sendable {
       "\(scheme)://\(node)/webhdfs/v1\(PercentCoding.encoded(request.path, keeping: "/"))?"
         + query.joined(separator: "&"),
       isSecure: address.isSecure)
+    http.headers = Self.headers
     http.usesKerberos = address.usesKerberos
     http.answerBytesMax = request.answerBytesMax
     return http
@@ -153,6 +158,7 @@ final class WebHDFSClient: Sendable {
           + "be HTTPS_ONLY, or use webhdfs://")
     }
     var http = HTTPRequest(request.method, url, isSecure: address.isSecure)
+    http.headers = Self.headers
     http.body = body
     http.answerBytesMax = request.answerBytesMax
     // A gateway is its own DataNode; with others, what the query holds says who asks.
@@ -220,27 +226,5 @@ extension WebHDFSAddress {
     var other = self
     other.path = path
     return other.location
-  }
-}
-
-/// Texts in URLs.
-enum PercentCoding {
-  /// `text` with all but letters, digits, `-._~` and `kept` as `%XX`.
-  static func encoded(_ text: String, keeping kept: String = "") -> String {
-    var encoded = ""
-    for byte in text.utf8 {
-      switch byte {
-      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."),
-        UInt8(ascii: "_"), UInt8(ascii: "~"):
-        encoded.unicodeScalars.append(Unicode.Scalar(byte))
-      case _ where kept.utf8.contains(byte):
-        encoded.unicodeScalars.append(Unicode.Scalar(byte))
-      default:
-        let digits = String(byte, radix: 16, uppercase: true)
-        encoded += digits.utf8.count == 1 ? "%0\(digits)" : "%\(digits)"
-      }
-    }
-    return encoded
   }
 }

@@ -12,6 +12,7 @@
 //
 // Concurrency: from any thread.
 
+internal import SedimentHTTP
 internal import SedimentIO
 internal import Synchronization
 

@@ -1,3 +1,5 @@
+internal import SedimentHTTP
+
 /// How a client of WebHDFS asks.
 package struct WebHDFSOptions: Sendable {
   /// A delegation token that says who asks. A secret: it is in no message.
@@ -40,6 +42,8 @@ package struct WebHDFSOptions: Sendable {
 
   var http: HTTPOptions {
     HTTPOptions(
-      connectMillis: connectMillis, stallSeconds: stallSeconds, authoritiesPath: authoritiesPath)
+      connectMillis: connectMillis, stallSeconds: stallSeconds, authoritiesPath: authoritiesPath,
+      // As many as threads use a directory: the one that writes, and the one that commits.
+      idleMax: 2)
   }
 }

@@ -29,6 +29,6 @@ struct Sediment: ParsableCommand {
     version: "sediment 0.1.0",
     subcommands: [
       Dedup.self, Generate.self, Inspect.self, Verify.self, Compact.self, Get.self, Scan.self,
-      Checkpoint.self, Savepoint.self, Restore.self, Repair.self,
+      Checkpoint.self, Savepoint.self, Restore.self, Rescale.self, Repair.self,
     ])
 }

@@ -94,6 +94,35 @@ extension VerificationReport {
   }
 }
 
+extension VerificationReport {
+  /// Verifies a checkpoint in a storage: every object against its sum.
+  ///
+  /// - Parameter id: `nil` for the newest.
+  /// - Throws: `notFound` when there is no such checkpoint. Damage is in the report, not thrown.
+  public static func ofCheckpoint(
+    _ id: String?, in checkpoints: StoredCheckpoints
+  ) throws(StoreError) -> VerificationReport {
+    var report = VerificationReport(subject: "Checkpoint \(id ?? "")")
+    report.manifestCount = 1
+    report.damages = try checkpoints.verify(id).map {
+      Damage(file: $0.file, description: $0.message)
+    }
+    do throws(StoreError) {
+      let info = try checkpoints.read(id)
+      report.subject = "Checkpoint \(info.id)"
+      report.tableCount = info.tableCount
+      report.logCount = info.logCount
+      report.bytes = info.totalBytes
+    } catch {
+      // The damage of its manifest is in the report already.
+      guard !report.isSound, error.code == .corrupted || error.code == .unsupportedFormat else {
+        throw error
+      }
+    }
+    return report
+  }
+}
+
 /// Verifies the files of a state directory.
 private struct StateVerifier {
   private let stored: StoredState

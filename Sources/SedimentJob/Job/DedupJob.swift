@@ -5,8 +5,8 @@
 // it does not matter whether the store gave up an epoch or, where the manifest did not fit, itself:
 // what a half-written manifest says is for the opening to find out, as after a crash.
 //
-// An epoch that the brokers did not take goes the same road: what is in memory holds keys of records
-// that nobody will ever see, and must not be gone on with.
+// An epoch that the brokers did not take goes the same road: what is in memory holds keys of
+// records that nobody will ever see, and must not be gone on with.
 //
 // Concurrency: `run` blocks its thread; `JobControl.stop` may come from any.
 

@@ -65,27 +65,40 @@ package struct CheckpointManifest: Hashable, Sendable {
         file: name, offset: second.offset, what: "content", expected: "one record",
         found: "another one")
     }
-    guard let foundVersion = record.payload.first else {
-      throw Corruption(
-        file: name, offset: record.offset, what: "record", expected: "a checkpoint",
-        found: "nothing")
-    }
-    guard foundVersion == version else {
-      throw UnsupportedFormat(
-        file: name, version: UInt64(foundVersion), supported: UInt64(version))
-    }
-    let manifest = try ManifestReader.decoding(name, record) { payload throws(CodingError) in
-      try decode(payload)
-    }
-    let found = CheckpointID(
-      epoch: manifest.state.epoch, writerEpoch: manifest.state.writerEpoch,
-      content: digest(record.payload))
+    let (manifest, found) = try reading(record.payload, file: name, offset: record.offset)
     guard found == id else {
       throw Corruption(
         file: name, offset: 0, what: "checkpoint", expected: id.description,
         found: found.description)
     }
     return manifest
+  }
+
+  /// Reads a payload, and the id that names it.
+  ///
+  /// - Parameters:
+  ///   - name: of the file or record it stands in.
+  ///   - offset: where it stands there.
+  /// - Throws: `Corruption` or `UnsupportedFormat`.
+  package static func reading(
+    _ payload: [UInt8], file name: String, offset: UInt64
+  ) throws -> (manifest: CheckpointManifest, id: CheckpointID) {
+    guard let foundVersion = payload.first else {
+      throw Corruption(
+        file: name, offset: offset, what: "record", expected: "a checkpoint", found: "nothing")
+    }
+    guard foundVersion == version else {
+      throw UnsupportedFormat(
+        file: name, version: UInt64(foundVersion), supported: UInt64(version))
+    }
+    let record = RecordLogReader.Record(type: recordType, payload: payload, offset: offset)
+    let manifest = try ManifestReader.decoding(name, record) { payload throws(CodingError) in
+      try decode(payload)
+    }
+    let id = CheckpointID(
+      epoch: manifest.state.epoch, writerEpoch: manifest.state.writerEpoch,
+      content: digest(payload))
+    return (manifest, id)
   }
 
   private static func decode(_ payload: [UInt8]) throws(CodingError) -> CheckpointManifest {

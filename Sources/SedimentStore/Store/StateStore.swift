@@ -26,6 +26,8 @@ public final class StateStore: Sendable {
   public let path: String
   let core: StoreCore
   let seed: HashSeed
+  /// Drawn when it was opened: tells this opening from every other, on whatever machine.
+  let opening = StoreIdentity.random()
   private let lock: any DirectoryLock
   private let life: Mutex<Life>
   var commitLock: Monitor { core.commitLock }
@@ -36,6 +38,8 @@ public final class StateStore: Sendable {
 
   /// The name of the lock file.
   package static let lockName = "LOCK"
+  /// The name of the file that says which checkpoint is being downloaded into a directory.
+  static let restoringName = "RESTORING"
 
   init(path: String, core: StoreCore, lock: any DirectoryLock) {
     let state = core.manifest.state

@@ -32,6 +32,9 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
     /// The task that asked was cancelled before the call was begun, by the asynchronous face alone.
     /// Nothing was done.
     case cancelled
+    /// Another store has published a checkpoint of the same state, and later: this one's work no
+    /// longer counts. Stop it, and go on from what the other one published.
+    case superseded
     /// Any other failure of the machine.
     case inputOutput
   }

@@ -140,6 +140,11 @@ struct StoreOpening {
   /// A directory without CURRENT must hold no other file of a store: a lost CURRENT is damage, and
   /// starting over would be silent loss.
   private func checkIsNew(_ directory: any Directory) throws {
+    if try directory.metadata(of: StateStore.restoringName) != nil {
+      throw StoreError(
+        .notFound,
+        "\(path) holds a part of a checkpoint: restore it again, which goes on where it ended")
+    }
     let entries = try directory.entries().filter { StoreFileName($0.name) != nil }
     if entries.count == 1, try isUnfinished(entries[0], directory) {
       // Gone, so that a second interruption leaves no more than the first one did.

@@ -1,7 +1,7 @@
 /// A request as it came over a connection.
 struct ServerRequest: Sendable {
   var method: String
-  /// Without `/webhdfs/v1`, decoded.
+  /// Without what all paths begin with, decoded.
   var path: String
   /// Decoded; of equal names the last.
   var parameters: [String: String]
@@ -14,12 +14,17 @@ struct ServerRequest: Sendable {
   var bodyBytes: Int { headers["content-length"].flatMap { Int($0) } ?? 0 }
 
   /// Reads the next request; `nil` when the other side has closed or sends something else.
-  static func read(from connection: ServerConnection) -> ServerRequest? {
+  ///
+  /// - Parameter prefix: what all paths begin with.
+  static func read(
+    from connection: ServerConnection, below prefix: String = "/webhdfs/v1"
+  ) -> ServerRequest? {
     var bytes: [UInt8] = []
     var searched = 0
     while true {
       if let end = headEnd(in: bytes, from: searched) {
-        return ServerRequest(head: bytes[..<end], bodyStart: Array(bytes[(end + 4)...]))
+        return ServerRequest(
+          head: bytes[..<end], bodyStart: Array(bytes[(end + 4)...]), below: prefix)
       }
       searched = max(0, bytes.count - 3)
       let more = connection.read(65_536)
@@ -40,13 +45,12 @@ struct ServerRequest: Sendable {
     return nil
   }
 
-  private init?(head: ArraySlice<UInt8>, bodyStart: [UInt8]) {
+  private init?(head: ArraySlice<UInt8>, bodyStart: [UInt8], below prefix: String) {
     let lines = String(decoding: head, as: UTF8.self).split(separator: "\r\n")
     let words = (lines.first ?? "").split(separator: " ")
     guard words.count == 3 else { return nil }
     method = String(words[0])
     let parts = words[1].split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
-    let prefix = "/webhdfs/v1"
     guard parts[0].hasPrefix(prefix) else { return nil }
     let path = Self.decoded(parts[0].dropFirst(prefix.count))
     self.path = path.isEmpty ? "/" : path
@@ -105,7 +109,8 @@ struct ServerAnswer: Sendable {
   }
 
   private static let phrases = [
-    200: "OK", 201: "Created", 307: "TEMPORARY_REDIRECT", 400: "Bad Request", 401: "Unauthorized",
+    200: "OK", 201: "Created", 204: "No Content", 206: "Partial Content", 307: "TEMPORARY_REDIRECT",
+    400: "Bad Request", 401: "Unauthorized",
     403: "Forbidden", 404: "Not Found", 500: "Internal Server Error",
   ]
 }

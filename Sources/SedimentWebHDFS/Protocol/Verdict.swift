@@ -5,6 +5,8 @@
 // again: a server that has a passing problem gives it many names, and a lasting one only takes
 // longer to be told.
 
+internal import SedimentHTTP
+
 /// What to do after an answer.
 enum Verdict: Sendable, Equatable {
   /// It is done, or leads to a DataNode.

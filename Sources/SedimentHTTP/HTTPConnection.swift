@@ -1,9 +1,9 @@
 // One handle of libcurl: a connection that is kept from one request to the next, with the cookie
 // that a server gives after Kerberos.
 //
-// Redirects are not followed, proxies of the environment are not asked, and what changes something
-// goes over a connection of its own: libcurl sends a request again by itself when a kept one turns
-// out to be closed, and then nobody would know how often it was sent.
+// Redirects are not followed, proxies of the environment are not asked, and what may not be sent
+// twice goes over a connection of its own: libcurl sends a request again by itself when a kept one
+// turns out to be closed, and then nobody would know how often it was sent.
 //
 // Concurrency: one request at a time; `HTTPConnections` sees to that.
 
@@ -42,9 +42,7 @@ internal import Synchronization
     unsafe curl_easy_reset(curl)
     unsafe errorText.pointee = 0
     var headers: UnsafeMutablePointer<curl_slist>?
-    // Of the filter against forged requests, which some clusters have on.
-    for header in ["X-XSRF-HEADER: sediment", "Expect:"] + (request.body == nil ? [] : Self.ofBody)
-    {
+    for header in request.headers + ["Expect:"] + (request.body == nil ? [] : Self.ofBody) {
       guard let longer = unsafe curl_slist_append(headers, header) else {
         unsafe curl_slist_free_all(headers)
         throw .impossible("no memory")
@@ -57,6 +55,9 @@ internal import Synchronization
     var code = unsafe prepare(request, headers)
     if code == CURLE_OK { code = unsafe sediment_curl_set_writer(curl, Self.receive, context) }
     if code == CURLE_OK {
+      code = unsafe sediment_curl_set_header_writer(curl, Self.receiveHeader, context)
+    }
+    if code == CURLE_OK {
       code = unsafe sediment_curl_set_reader(curl, Self.send, Self.seek, context)
     }
     guard code == CURLE_OK else { throw .impossible(text(of: code)) }
@@ -65,7 +66,8 @@ internal import Synchronization
     guard code == CURLE_OK else { throw failure(of: code) }
     let redirect = unsafe sediment_curl_redirect(curl)
     return HTTPAnswer(
-      status: Int(unsafe sediment_curl_status(curl)), body: exchange.received,
+      status: Int(unsafe sediment_curl_status(curl)), headers: exchange.headers,
+      body: exchange.received,
       redirect: unsafe redirect.map { unsafe String(cString: $0) })
   }
 
@@ -76,13 +78,13 @@ internal import Synchronization
   private func prepare(
     _ request: HTTPRequest, _ headers: UnsafeMutablePointer<curl_slist>?
   ) -> CURLcode {
-    let changes = request.method != .get
+    let sends = request.method == .put || request.method == .post
     let flags: [(CURLoption, Int64)] = [
       (CURLOPT_NOSIGNAL, 1), (CURLOPT_FOLLOWLOCATION, 0), (CURLOPT_TCP_NODELAY, 1),
       (CURLOPT_HTTP_VERSION, Int64(CURL_HTTP_VERSION_1_1)),
       (CURLOPT_CONNECTTIMEOUT_MS, options.connectMillis), (CURLOPT_LOW_SPEED_LIMIT, 1),
-      (CURLOPT_LOW_SPEED_TIME, options.stallSeconds), (CURLOPT_FRESH_CONNECT, changes ? 1 : 0),
-      (CURLOPT_UPLOAD, request.method == .put ? 1 : 0),
+      (CURLOPT_LOW_SPEED_TIME, options.stallSeconds),
+      (CURLOPT_FRESH_CONNECT, request.mayBeSentAgain ? 0 : 1), (CURLOPT_UPLOAD, sends ? 1 : 0),
     ]
     for (option, value) in flags {
       let code = unsafe sediment_curl_set_flag(curl, option, value)
@@ -92,7 +94,9 @@ internal import Synchronization
       (CURLOPT_URL, request.url), (CURLOPT_USERAGENT, "sediment"), (CURLOPT_PROXY, ""),
       (CURLOPT_COOKIEFILE, ""),
     ]
-    if request.method == .delete { texts.append((CURLOPT_CUSTOMREQUEST, "DELETE")) }
+    if request.method == .delete || request.method == .post {
+      texts.append((CURLOPT_CUSTOMREQUEST, request.method.name))
+    }
     if let authorities = options.authoritiesPath { texts.append((CURLOPT_CAINFO, authorities)) }
     for (option, text) in texts {
       let code = unsafe sediment_curl_set_text(curl, option, text)
@@ -103,7 +107,7 @@ internal import Synchronization
       unsafe sediment_curl_set_headers(curl, headers),
       unsafe sediment_curl_set_protocols(curl, request.isSecure ? 1 : 0),
     ]
-    if request.method == .put {
+    if sends {
       let bytes = Int64(clamping: request.body?.bytes ?? 0)
       codes.append(unsafe sediment_curl_set_size(curl, CURLOPT_INFILESIZE_LARGE, bytes))
     }
@@ -141,6 +145,14 @@ internal import Synchronization
     return unsafe exchange.receive(UnsafeRawBufferPointer(start: buffer, count: size * count))
   }
 
+  private static let receiveHeader: sediment_curl_transfer = { buffer, size, count, context in
+    guard let buffer = unsafe buffer, let context = unsafe context else { return 0 }
+    // SAFETY: as above.
+    let exchange = unsafe Unmanaged<HTTPExchange>.fromOpaque(context).takeUnretainedValue()
+    let line = unsafe UnsafeRawBufferPointer(start: buffer, count: size * count)
+    return unsafe exchange.receiveHeader(Array(line)) ? size * count : 0
+  }
+
   private static let send: sediment_curl_transfer = { buffer, size, count, context in
     guard let buffer = unsafe buffer, let context = unsafe context else {
       return sediment_curl_abort()
@@ -162,10 +174,14 @@ internal import Synchronization
 /// What goes to and fro in one request.
 private final class HTTPExchange {
   private(set) var received: [UInt8] = []
+  private(set) var headers: [String: String] = [:]
   private(set) var failure: HTTPFailure?
   private let receivedMax: Int
   private let body: HTTPBody?
   private var sent: UInt64 = 0
+  private var headerBytes = 0
+
+  private static let headerBytesMax = 1 << 16
 
   init(_ request: HTTPRequest) {
     receivedMax = request.answerBytesMax
@@ -182,13 +198,28 @@ private final class HTTPExchange {
     return bytes.count
   }
 
+  /// Takes a line of the head; `false` ends the transfer.
+  func receiveHeader(_ line: [UInt8]) -> Bool {
+    headerBytes += line.count
+    guard headerBytes <= Self.headerBytesMax else {
+      failure = .answerTooLong(bytesMax: Self.headerBytesMax)
+      return false
+    }
+    // Of several heads, as after a request for Kerberos, the last one counts.
+    if line.starts(with: "HTTP/".utf8) { headers = [:] }
+    guard let colon = line.firstIndex(of: UInt8(ascii: ":")) else { return true }
+    let name = String(decoding: line[..<colon], as: UTF8.self).lowercased()
+    let value = line[(colon + 1)...].drop { $0 <= 0x20 }
+    let end = value.lastIndex { $0 > 0x20 }.map { $0 + 1 } ?? value.startIndex
+    headers[name] = String(decoding: value[value.startIndex..<end], as: UTF8.self)
+    return true
+  }
+
   /// Fills the buffer as far as there is something left; `nil` when that failed.
   func send(_ buffer: UnsafeMutableRawBufferPointer) -> Int? {
     guard let body, sent < body.bytes else { return 0 }
-    let wanted = Int(clamping: min(UInt64(buffer.count), body.bytes - sent))
     do throws(FileError) {
-      let room = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[..<wanted])
-      let count = try unsafe body.file.read(into: room, at: sent)
+      let count = try unsafe body.read(into: buffer, at: sent)
       sent += UInt64(count)
       return count
     } catch {
@@ -205,24 +236,22 @@ private final class HTTPExchange {
 }
 
 /// Connections that wait for the next request. Thread-safe.
-final class HTTPConnections: Sendable {
+package final class HTTPConnections: Sendable {
   private let idle = Mutex<[HTTPConnection]>([])
   private let options: HTTPOptions
 
-  /// As many as threads use a directory: the one that writes, and the one that commits.
-  private static let idleMax = 2
-
-  init(_ options: HTTPOptions) {
+  /// No connection yet.
+  package init(_ options: HTTPOptions) {
     self.options = options
   }
 
   /// Sends `request` over a connection that nobody uses.
-  func perform(_ request: HTTPRequest) throws(HTTPFailure) -> HTTPAnswer {
+  package func perform(_ request: HTTPRequest) throws(HTTPFailure) -> HTTPAnswer {
     let connection =
       if let kept = idle.withLock({ $0.popLast() }) { kept } else {
         try HTTPConnection(options)
       }
-    defer { idle.withLock { if $0.count < Self.idleMax { $0.append(connection) } } }
+    defer { idle.withLock { if $0.count < options.idleMax { $0.append(connection) } } }
     return try connection.perform(request)
   }
 }
