@@ -161,14 +161,23 @@ let package = Package(
         "SedimentS3", "SedimentHTTP", "SedimentIO", "SedimentStore", "SedimentTestKit", "sediment",
       ],
       swiftSettings: strict),
-    // A cluster in a process of its own, for the tests of SedimentKafka.
+    // Topics, and records into and out of them, for the tests of SedimentKafka.
+    .target(
+      name: "KafkaTestKit",
+      dependencies: [.target(name: "CRdKafka", condition: .when(traits: ["Kafka"]))],
+      path: "Tests/KafkaTestKit", swiftSettings: strict),
+    // A cluster in a process of its own, for the same.
     .executableTarget(
       name: "kafka-mock",
-      dependencies: [.target(name: "CRdKafka", condition: .when(traits: ["Kafka"]))],
+      dependencies: [
+        "KafkaTestKit", .target(name: "CRdKafka", condition: .when(traits: ["Kafka"])),
+      ],
       path: "Tests/KafkaMock", swiftSettings: strict),
     .testTarget(
       name: "SedimentKafkaTests",
-      dependencies: ["SedimentKafka", "SedimentJob", "SedimentTestKit", "sediment", "kafka-mock"],
+      dependencies: [
+        "SedimentKafka", "SedimentJob", "SedimentTestKit", "KafkaTestKit", "sediment", "kafka-mock",
+      ],
       swiftSettings: strict),
     .testTarget(
       name: "SedimentInspectionTests", dependencies: ["SedimentInspection", "SedimentTestKit"],

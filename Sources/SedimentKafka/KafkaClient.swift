@@ -63,6 +63,8 @@ final class KafkaClient: @unchecked Sendable {
       Configuration.ours("client.id", "sediment"),
       // What is fetched ahead is beside --memory.
       Configuration.ours("queued.max.messages.kbytes", "32768"),
+      // Only this question makes the group give out partitions that were added.
+      Configuration.ours("topic.metadata.refresh.interval.ms", "10000"),
     ]
     let last =
       Configuration.common(address.brokers) + [

@@ -167,7 +167,8 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
 
   /// Takes what came: messages, and what the group says.
   private func serve(_ batch: RecordBatch) throws(KafkaError) -> InputStep {
-    if phase == .reading { try checkTopics() }
+    // Without its topic a group gives nothing any more.
+    if phase == .reading || assigned == nil { try checkTopics() }
     copier.fill(from: client, timeoutMillis: Self.pollMillis)
     let told = client.events.takeGroup()
     try takeFaults()
@@ -346,9 +347,9 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
     throw .doubtful(text)
   }
 
-  /// Asks now and then for one topic in turn, and for all when one seemed to be gone. librdkafka
-  /// tells of a deleted topic late or not at all, and what it learns by the way of partitions that
-  /// were added makes the group give out its partitions anew.
+  /// Asks now and then for one topic in turn, and for all when one seemed to be gone: librdkafka
+  /// tells of a deleted topic late or not at all. What it asks itself, every
+  /// `topic.metadata.refresh.interval.ms`, makes the group give out partitions that were added.
   private func checkTopics() throws(KafkaError) {
     guard !isResting else { return }
     if doubtMillis != nil {

@@ -167,20 +167,3 @@ import Testing
     #expect(try keys("earliest", "b") == [50])
   }
 }
-
-extension KafkaHarness {
-  /// What `sediment inspect` prints of the state.
-  func inspect() throws -> String {
-    let process = Process()
-    process.executableURL = try Self.executable("sediment")
-    process.currentDirectoryURL = root
-    process.arguments = ["inspect", "state"]
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    process.standardError = FileHandle.nullDevice
-    try process.run()
-    let text = try pipe.fileHandleForReading.readToEnd() ?? Data()
-    process.waitUntilExit()
-    return String(decoding: text, as: UTF8.self)
-  }
-}
