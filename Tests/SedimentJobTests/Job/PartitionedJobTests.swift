@@ -95,6 +95,8 @@ import Testing
       harness.options.partitioning = Partitioning(storage: world.storage)
       harness.options.batchRecordsMax = 3
       harness.options.batchesPerEpochMax = 4
+      // What is left at the end is committed, too.
+      harness.options.epochIntervalMillis = 20
       harness.options.abortedRetryMillis = 0
       do {
         _ = try harness.run()
