@@ -87,7 +87,7 @@ final class KafkaReader: TopicReader, @unchecked Sendable {
     client = try KafkaClient(
       input.address, group: input.group, properties: input.properties,
       events: KafkaEvents(report: start.report))
-    copier = MessageCopier(start.format, limits: start.limits, passesOn: start.passesOn)
+    copier = MessageCopier(start)
     waiting = (Self.millis(start.clock), false)
     nextCheck = (Self.millis(start.clock) + Self.checkMillis, 0)
   }

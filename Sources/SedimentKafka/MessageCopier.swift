@@ -52,10 +52,9 @@ struct MessageCopier: ~Copyable {
     var partition: Int32
   }
 
-  /// - Parameter passesOn: whether keys, headers and times are copied, too.
-  init(_ format: RecordFormat, limits: BatchLimits, passesOn: Bool) {
-    rules = TopicRecordRules(format, passesOn: passesOn)
-    if case .header(let name) = format.keySource {
+  init(_ start: TopicStart) {
+    rules = start.rules
+    if case .header(let name) = start.format.keySource {
       let made = UnsafeMutablePointer<CChar>.allocate(capacity: name.utf8.count + 1)
       for (place, byte) in name.utf8.enumerated() { unsafe made[place] = CChar(bitPattern: byte) }
       unsafe made[name.utf8.count] = 0
@@ -63,8 +62,8 @@ struct MessageCopier: ~Copyable {
     } else {
       unsafe headerName = nil
     }
-    capacity = limits.recordsMax
-    chunkBytes = limits.chunkBytes
+    capacity = start.limits.recordsMax
+    chunkBytes = start.limits.chunkBytes
     unsafe messages = .allocate(capacity: capacity)
   }
 

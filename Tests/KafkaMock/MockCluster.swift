@@ -31,8 +31,15 @@ final class MockCluster {
       failures)
   }
 
+  static func client(
+    _ properties: [String: String], kind: rd_kafka_type_t
+  ) throws -> OpaquePointer {
+    unsafe try client(properties, nil, kind)
+  }
+
   private static func client(
-    _ properties: [String: String], _ failures: Failures? = nil
+    _ properties: [String: String], _ failures: Failures? = nil,
+    _ kind: rd_kafka_type_t = RD_KAFKA_PRODUCER
   ) throws -> OpaquePointer {
     guard let configuration = unsafe rd_kafka_conf_new() else { throw MockError("no memory") }
     var reason = [CChar](repeating: 0, count: 256)
@@ -52,7 +59,7 @@ final class MockCluster {
         unsafe Unmanaged<Failures>.fromOpaque(opaque).takeUnretainedValue().count += 1
       }
     }
-    guard let client = unsafe rd_kafka_new(RD_KAFKA_PRODUCER, configuration, &reason, reason.count)
+    guard let client = unsafe rd_kafka_new(kind, configuration, &reason, reason.count)
     else { throw MockError("no client") }
     return unsafe client
   }
@@ -75,6 +82,7 @@ final class MockCluster {
       let records = try lines(of: words[3])
         .map { try JSONDecoder().decode(MockRecord.self, from: Data($0.utf8)) }
       try produce(records, words[1], try number(2))
+    case ("read", 4): try read(words[1], partitions: try number(2), to: words[3])
     case ("fail", 4):
       let errors = [rd_kafka_resp_err_t](
         repeating: rd_kafka_resp_err_t(rawValue: Int32(try number(2))), count: try number(3))
@@ -93,7 +101,7 @@ final class MockCluster {
     try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n")
   }
 
-  private func check(_ code: rd_kafka_resp_err_t) throws {
+  func check(_ code: rd_kafka_resp_err_t) throws {
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
       throw MockError(unsafe String(cString: rd_kafka_err2str(code)))
     }

@@ -78,6 +78,9 @@ final class EpochCommitter: @unchecked Sendable {
     }
   }
 
+  /// What made an epoch fail; `nil` while none has.
+  var reason: (any Error)? { monitor.withLock { failure } }
+
   /// How long the last epoch took, in nanoseconds; 0 before the first.
   var lastNanos: UInt64 { monitor.withLock { nanos } }
 
@@ -119,6 +122,8 @@ final class EpochCommitter: @unchecked Sendable {
         try commit(work)
       } catch {
         failure = error
+        // Whoever writes may wait for the end of this transaction, which will not come.
+        transactions?.giveUp()
       }
       monitor.withLock {
         isBusy = false

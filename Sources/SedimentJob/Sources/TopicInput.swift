@@ -24,6 +24,8 @@ package struct TopicStart: Sendable {
   package var format: RecordFormat
   /// Whether records go to topics, with all that they carry.
   package var passesOn: Bool
+  /// Whether records go to files, where each is a line.
+  package var writesLines: Bool
   package var clock: any Clock
   /// Tells a person; from any thread.
   package var report: @Sendable (JobMessage) -> Void
@@ -31,15 +33,22 @@ package struct TopicStart: Sendable {
   /// A start.
   package init(
     origin: TopicOrigin, positions: TopicPositions, limits: BatchLimits, format: RecordFormat,
-    passesOn: Bool = false, clock: any Clock, report: @escaping @Sendable (JobMessage) -> Void
+    passesOn: Bool = false, writesLines: Bool = true, clock: any Clock,
+    report: @escaping @Sendable (JobMessage) -> Void
   ) {
     self.origin = origin
     self.positions = positions
     self.limits = limits
     self.format = format
     self.passesOn = passesOn
+    self.writesLines = writesLines
     self.clock = clock
     self.report = report
+  }
+
+  /// How records become those of a batch.
+  package var rules: TopicRecordRules {
+    TopicRecordRules(format, passesOn: passesOn, writesLines: writesLines)
   }
 }
 

@@ -83,6 +83,17 @@ import Testing
     #expect(try decide([], offsets(1, 10), .aborted) == .begin)
   }
 
+  @Test func abortedIsNotAssumedWhereTheEpochBeforeIsGone() throws {
+    let proposal = EpochMark(tag: tags[2], confirmed: tags[1])
+    #expect(throws: JobError.self) { try decide([epoch(5, proposal, events: 20)], [:], .aborted) }
+    #expect(try decide([epoch(5, proposal, events: 20)], [:], .committed) == .open(5))
+    // The first epoch of all, and the first one behind a time with files.
+    #expect(try decide([epoch(1, proposal, events: 0)], offsets(3, 9), .aborted) == .open(1))
+    let files = [epoch(3, nil, events: 5), epoch(4, nil, events: 10)]
+    #expect(
+      try decide(files + [epoch(5, proposal, events: 10)], offsets(3, 9), .aborted) == .open(4))
+  }
+
   @Test func withoutOffsetsOnlyWhatIsSettledGoesOn() throws {
     #expect(try decide([epoch(5, .settled(tags[1]), events: 10)], [:]) == .open(5))
     let idle = [
