@@ -403,11 +403,11 @@ final class KafkaReader: TopicReader, @unchecked Sendable {
 
   private func lag(_ cursors: [MessageCopier.Cursor]) -> TopicLag? {
     guard !cursors.isEmpty else { return nil }
-    let records = cursors.reduce(UInt64(0)) { sum, cursor in
-      guard let high = client.lastHigh(of: cursor.partition) else { return sum }
-      return sum + UInt64(max(0, high - cursor.next))
-    }
-    return TopicLag(partitions: cursors.count, records: records)
+    return TopicLag(
+      of: cursors.map { cursor in
+        let high = client.lastHigh(of: cursor.partition) ?? cursor.next
+        return PartitionLag(cursor.partition, records: UInt64(max(0, high - cursor.next)))
+      })
   }
 
   func epochCommitted(_ positions: TopicPositions) {

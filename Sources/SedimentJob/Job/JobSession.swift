@@ -332,6 +332,7 @@ final class JobSession {
     resources.store = store.statistics
     resources.epoch = "\(store.lastEpoch.id)"
     resources.epochNanos = stages.committer.lastNanos
+    resources.transactionNanos = transactions?.ageNanos
     resources.memoryBytesMax = UInt64(options.memoryBudget)
     resources.filterBytes = UInt64(max(store.filterBytesInUse, 0))
     resources.filterBytesMax = UInt64(store.filterBytesMax)
