@@ -20,7 +20,7 @@ struct AuditHeaders {
     text.removeAll(keepingCapacity: true)
     switch batch.place(of: index, path: records.path) {
     case .topic(let partition, let offset):
-      append(partition.topic, "/", UInt64(partition.partition))
+      append(partition.topic, "/", UInt64(clamping: partition.partition))
       append("", "/", UInt64(clamping: offset))
     case .file(let path, let line, _):
       // Without a path it is a line of our own, of no source.

@@ -3,6 +3,7 @@
 internal import CRdKafka
 internal import SedimentIO
 package import SedimentJob
+internal import SedimentStore
 
 /// Who chooses the partition of a record.
 package enum OutputPartitioner: String, Sendable, CaseIterable {
@@ -72,9 +73,32 @@ package struct KafkaOutput: TopicOutput {
     return producer
   }
 
+  /// By which the brokers know the producer of an instance of the job.
+  func transactionalID(of instance: String?) -> String {
+    "sediment-\(group)" + (instance.map { "-\($0)" } ?? "")
+  }
+
+  /// What brokers allow unless they are told otherwise (`transaction.max.timeout.ms`).
+  private static let transactionMillisMax: Int64 = 900_000
+
   /// How long brokers wait for a transaction, in ms: a crash holds readers up for no longer.
   static func transactionMillis(epochMillis: Int64) -> Int64 {
-    min(max(60_000, epochMillis * 2 + 30_000), 900_000)
+    let wanted = min(epochMillis, transactionMillisMax) * 2 + 30_000
+    return min(max(60_000, wanted), transactionMillisMax)
+  }
+
+  /// Checks that transactions may be open for as long as an epoch.
+  ///
+  /// - Throws: `KafkaError.usage`.
+  package func requireTime(forEpochsOf epochMillis: Int64) throws(KafkaError) {
+    let given = properties.all.last { $0.name == "transaction.timeout.ms" }
+    let millis =
+      given.flatMap { Int64($0.value) } ?? Self.transactionMillis(epochMillis: epochMillis)
+    guard epochMillis >= millis else { return }
+    throw .usage(
+      "--checkpoint-interval \(Figure.duration(epochMillis)): a transaction is open for as long, "
+        + "and brokers abort it after \(Figure.duration(millis)): give a shorter one, or a longer "
+        + "--kafka-property transaction.timeout.ms=N, which the brokers must allow")
   }
 
   /// Of the producer; the caller's.
@@ -94,9 +118,10 @@ package struct KafkaOutput: TopicOutput {
     ]
     let last =
       Configuration.common(brokers) + [
-        Configuration.ours(
-          "transactional.id", "sediment-\(group)" + (instance.map { "-\($0)" } ?? "")),
+        Configuration.ours("transactional.id", transactionalID(of: instance)),
         Configuration.ours("delivery.report.only.error", "true"),
+        // A mistyped name is to be told, and a topic's partitions are for people to choose.
+        Configuration.ours("allow.auto.create.topics", "false"),
         Configuration.ours("partitioner", partitioner.property),
       ]
     return unsafe try Configuration.make(first + properties.all + last)

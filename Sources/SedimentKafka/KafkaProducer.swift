@@ -45,6 +45,8 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
   private static let requestMillis: Int32 = 2000
   /// How long a stopped job waits for brokers that do not answer.
   private static let stopPatienceMillis: Int64 = 10_000
+  /// The same for offsets: when it is over they lose the transaction.
+  private static let offsetsMillis: Int32 = 10_000
   /// How long aborting may take at the end.
   private static let abortMillis: Int32 = 5000
 
@@ -69,17 +71,19 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
     try unsafe asking("transactions of the group \(output.group)") {
       unsafe rd_kafka_init_transactions(client, Self.requestMillis)
     }
-    cluster = unsafe KafkaClient.clusterID(asking: client, timeoutMillis: Self.requestMillis)
     for (role, topic) in output.topics {
-      let count = try partitionCount(of: topic)
+      let count = try partitionCount(
+        of: topic, ifMissing: "topics are not created by writing: create it")
       guard let handle = unsafe rd_kafka_topic_new(client, topic, nil) else {
         throw KafkaError.failed("\(topic): \(KafkaFault(rd_kafka_last_error()))")
       }
       topics[role] = unsafe WrittenTopic(handle: handle, partitionCount: count)
     }
+    // Whoever has told of topics has told its name, too.
+    cluster = unsafe KafkaClient.clusterID(asking: client, timeoutMillis: Self.requestMillis)
   }
 
-  private func partitionCount(of topic: String) throws -> Int {
+  private func partitionCount(of topic: String, ifMissing advice: String) throws -> Int {
     while true {
       let answer: Result<Int, KafkaTopicError>
       do throws(KafkaError) {
@@ -94,10 +98,14 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
       case .success(let count) where count > 0: return count
       case .success: throw KafkaError.failed("topic \(topic): it has no partitions")
       case .failure(let error):
-        throw KafkaError.failed(
-          "topic \(topic): \(error.fault)"
-            + (error.fault.meaning == .unknownTopic
-              ? "; topics are not created by writing: create it" : ""))
+        let text = "topic \(topic): \(error.fault)"
+        switch error.fault.meaning {
+        case .unknownTopic:
+          throw KafkaError.failed("\(text); \(advice)")
+        case .fatal: throw KafkaError.failed(text)
+        // Such as a leader that is being elected.
+        default: try waitForBrokers(text)
+        }
       }
     }
   }
@@ -105,11 +113,14 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
   func committed(_ topics: [String]) throws -> [TopicPartition: CommittedOffset] {
     var partitions: [(TopicPartition, Int64)] = []
     for topic in topics {
-      for number in 0..<(try partitionCount(of: topic)) {
+      let count = try partitionCount(
+        of: topic,
+        ifMissing: "topics are read and written in one cluster, as a transaction is within one")
+      for number in 0..<count {
         partitions.append((TopicPartition(topic, Int32(number)), -1))
       }
     }
-    let offsets = try KafkaOffsets(output)
+    let offsets = try KafkaOffsets(output, faults)
     while true {
       do throws(KafkaError) {
         return try offsets.committed(partitions, timeoutMillis: Self.requestMillis)
@@ -150,6 +161,7 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
       let value = unsafe batch.record(index)
       let key = unsafe carried?.key(index)
       let time = max(0, carried?.time(index) ?? 0)
+      var full: FullQueue?
       while true {
         // SAFETY: value and key are the batch's, and are copied; the headers are ours until they
         // are taken.
@@ -158,7 +170,7 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
           key?.count ?? 0, time, list)
         if code == RD_KAFKA_RESP_ERR_NO_ERROR { break }
         do throws(SinkError) {
-          try refused(code, batch, index, records.path)
+          try refused(code, batch, index, records.path, &full)
         } catch {
           if let list = unsafe list { unsafe rd_kafka_headers_destroy(list) }
           throw error
@@ -189,13 +201,29 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
     return partition
   }
 
+  /// A queue that has no room for a record.
+  private struct FullQueue {
+    var sinceMillis: Int64
+    /// Nothing was in it: there will never be more room.
+    var wasEmpty: Bool
+  }
+
   /// Waits where waiting helps, and throws else.
   private func refused(
-    _ code: rd_kafka_resp_err_t, _ batch: RecordBatch, _ index: Int, _ path: String
+    _ code: rd_kafka_resp_err_t, _ batch: RecordBatch, _ index: Int, _ path: String,
+    _ full: inout FullQueue?
   ) throws(SinkError) {
     switch code {
     case RD_KAFKA_RESP_ERR__QUEUE_FULL:
-      _ = unsafe rd_kafka_poll(client, 50)
+      guard full?.wasEmpty != true else {
+        throw .topic(
+          "\(batch.place(of: index, path: path)): the record has "
+            + "\(unsafe batch.record(index).count) bytes, and all records that wait have less: "
+            + "--kafka-property queue.buffering.max.kbytes=N allows more")
+      }
+      let since = full?.sinceMillis ?? now
+      full = FullQueue(sinceMillis: since, wasEmpty: unsafe rd_kafka_outq_len(client) == 0)
+      try wait("the brokers take records too slowly", since: since, pollMillis: 50)
       try requireDelivered()
     case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
       throw .topic(
@@ -260,7 +288,7 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
     let list = unsafe KafkaList.make(offsets)
     defer { unsafe rd_kafka_topic_partition_list_destroy(list) }
     try unsafe known("commit offsets") {
-      unsafe rd_kafka_send_offsets_to_transaction(client, list, group, Self.requestMillis)
+      unsafe rd_kafka_send_offsets_to_transaction(client, list, group, Self.offsetsMillis)
     }
   }
 
@@ -291,7 +319,9 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
   private func asking(_ what: String, _ ask: () -> OpaquePointer?) throws {
     while let answer = unsafe ask() {
       let fault = unsafe TransactionFault(consuming: answer)
-      guard fault.meaning == .again else { throw KafkaError.failed("\(what): \(fault.fault)") }
+      guard fault.meaning == .again else {
+        throw KafkaError.failed("\(what): \(fault.fault)" + advice(fault.fault))
+      }
       try waitForBrokers(fault.fault.description)
     }
     tellRestored()
@@ -310,6 +340,18 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
     tellRestored()
   }
 
+  /// The way out of what a person can mend.
+  private func advice(_ fault: KafkaFault) -> String {
+    switch rd_kafka_resp_err_t(rawValue: fault.code) {
+    case RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT:
+      "; --kafka-property transaction.timeout.ms=N asks for less, or the brokers' "
+        + "transaction.max.timeout.ms allows more"
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+      "; allow the user to write the transactional id \(output.transactionalID(of: start.instance))"
+    default: ""
+    }
+  }
+
   private func requireDelivered() throws(SinkError) {
     guard let fault = faults.first else { return }
     throw TransactionFault(fault, isAbortable: true).error("write a record")
@@ -319,22 +361,20 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
   private func waitForBrokers(_ reason: String) throws {
     if start.isStopping() { throw JobError(.failed, "the job was stopped before it began") }
     tellOutage(reason)
-    pause()
+    _ = unsafe rd_kafka_poll(client, 100)
   }
 
   /// Within one: a job that is asked to stop waits a little for its last epoch.
-  private func wait(_ reason: String, since: Int64) throws(SinkError) {
+  private func wait(
+    _ reason: String, since: Int64, pollMillis: Int32 = 100
+  ) throws(SinkError) {
     if start.isStopping(), now - since > Self.stopPatienceMillis {
       throw .topic(
         "the job was stopped while no broker answered (\(reason)): whether they took the last "
           + "epoch is not known; start the same command again, and it asks them")
     }
     if now - since > Int64(Self.requestMillis) { tellOutage(reason) }
-    pause()
-  }
-
-  private func pause() {
-    _ = unsafe rd_kafka_poll(client, 100)
+    _ = unsafe rd_kafka_poll(client, pollMillis)
   }
 
   private func tellOutage(_ reason: String) {
@@ -358,9 +398,11 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
 private struct KafkaOffsets: ~Copyable {
   private let client: OpaquePointer
 
-  init(_ output: KafkaOutput) throws(KafkaError) {
-    unsafe client = try KafkaConfiguration.client(
-      RD_KAFKA_CONSUMER, output.offsetsConfiguration())
+  /// - Parameter faults: takes the log; must live as long as this.
+  init(_ output: KafkaOutput, _ faults: DeliveryFaults) throws(KafkaError) {
+    let configuration = try unsafe output.offsetsConfiguration()
+    unsafe faults.register(in: configuration)
+    unsafe client = try KafkaConfiguration.client(RD_KAFKA_CONSUMER, configuration)
   }
 
   deinit {
@@ -430,7 +472,10 @@ private final class DeliveryFaults: @unchecked Sendable {
     }
     var text = "a record of \(unsafe message.pointee.len) bytes for \(topic) was refused"
     if code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE {
-      text += ": its max.message.bytes must be larger"
+      // The brokers refuse all records that came with it, so it may be another one.
+      text +=
+        ", or others beside it: its max.message.bytes must be larger, or "
+        + "--kafka-property message.max.bytes=N no larger than it"
     }
     let fault = KafkaFault(code, text)
     monitor.withLock { if found == nil { found = fault } }

@@ -33,6 +33,7 @@ package struct KafkaProperties: Sendable, Equatable {
     "enable.idempotence": "topics are written in transactions",
     "delivery.report.only.error": "topics are written in transactions",
     "partitioner": "--output-partitioner chooses",
+    "allow.auto.create.topics": "topics are not created by reading or writing",
   ]
 
   /// Adds `name=value`.

@@ -93,7 +93,7 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
     client = try KafkaClient(
       input.address, group: input.group, properties: input.properties,
       events: KafkaEvents(report: start.report))
-    copier = MessageCopier(start.format, limits: start.limits, passesOn: start.passesOn)
+    copier = MessageCopier(start)
     waiting = (Self.millis(start.clock), false)
     nextCheck = (Self.millis(start.clock) + Self.checkMillis, 0)
   }
@@ -410,11 +410,11 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
 
   private func lag(_ cursors: [MessageCopier.Cursor]) -> TopicLag? {
     guard !cursors.isEmpty else { return nil }
-    let records = cursors.reduce(UInt64(0)) { sum, cursor in
-      guard let high = client.lastHigh(of: cursor.partition) else { return sum }
-      return sum + UInt64(max(0, high - cursor.next))
-    }
-    return TopicLag(partitions: cursors.count, records: records)
+    return TopicLag(
+      of: cursors.map { cursor in
+        let high = client.lastHigh(of: cursor.partition) ?? cursor.next
+        return PartitionLag(cursor.partition, records: UInt64(max(0, high - cursor.next)))
+      })
   }
 
   func epochCommitted(_ positions: TopicPositions) {

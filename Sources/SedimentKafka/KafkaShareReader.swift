@@ -74,8 +74,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     client = try KafkaClient(
       input.address, group: input.group, properties: input.properties,
       events: KafkaEvents(report: start.report, isCooperative: true))
-    copier = MessageCopier(
-      start.format, limits: start.limits, passesOn: start.passesOn, isOfOnePartition: true)
+    copier = MessageCopier(start, isOfOnePartition: true)
   }
 
   deinit {

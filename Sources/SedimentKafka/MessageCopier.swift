@@ -53,15 +53,11 @@ struct MessageCopier: ~Copyable {
     var partition: Int32
   }
 
-  /// - Parameters:
-  ///   - passesOn: whether keys, headers and times are copied, too.
-  ///   - isOfOnePartition: whether a batch ends where another partition begins.
-  init(
-    _ format: RecordFormat, limits: BatchLimits, passesOn: Bool, isOfOnePartition: Bool = false
-  ) {
+  /// - Parameter isOfOnePartition: whether a batch ends where another partition begins.
+  init(_ start: TopicStart, isOfOnePartition: Bool = false) {
     self.isOfOnePartition = isOfOnePartition
-    rules = TopicRecordRules(format, passesOn: passesOn)
-    if case .header(let name) = format.keySource {
+    rules = start.rules
+    if case .header(let name) = start.format.keySource {
       let made = UnsafeMutablePointer<CChar>.allocate(capacity: name.utf8.count + 1)
       for (place, byte) in name.utf8.enumerated() { unsafe made[place] = CChar(bitPattern: byte) }
       unsafe made[name.utf8.count] = 0
@@ -69,8 +65,8 @@ struct MessageCopier: ~Copyable {
     } else {
       unsafe headerName = nil
     }
-    capacity = limits.recordsMax
-    chunkBytes = limits.chunkBytes
+    capacity = start.limits.recordsMax
+    chunkBytes = start.limits.chunkBytes
     unsafe messages = .allocate(capacity: capacity)
   }
 

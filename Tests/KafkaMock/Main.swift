@@ -9,6 +9,7 @@
 //   lines TOPIC PARTITION FILE   a record for each line of a file: its value
 //   records TOPIC PARTITION FILE a record for each line: JSON with "value", "key" (texts or null),
 //                                "headers" (pairs of texts), "timestamp" (ms)
+//   read TOPIC PARTITIONS FILE   writes all records to a file, one JSON object a line
 //   fail KEY CODE COUNT          the next COUNT requests of a kind fail
 //   topic-error NAME CODE        what the brokers say of a topic; 0 for nothing
 //   down, up                     all brokers

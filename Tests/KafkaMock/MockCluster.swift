@@ -45,6 +45,7 @@ final class MockCluster {
       let records = try lines(of: words[3])
         .map { try JSONDecoder().decode(TestRecord.self, from: Data($0.utf8)) }
       try producer.produce(records, to: words[1], try number(2))
+    case ("read", 4): try read(words[1], partitions: try number(2), to: words[3])
     case ("fail", 4):
       let errors = [rd_kafka_resp_err_t](
         repeating: rd_kafka_resp_err_t(rawValue: Int32(try number(2))), count: try number(3))
@@ -63,7 +64,7 @@ final class MockCluster {
     try String(contentsOfFile: path, encoding: .utf8).split(separator: "\n")
   }
 
-  private func check(_ code: rd_kafka_resp_err_t) throws {
+  func check(_ code: rd_kafka_resp_err_t) throws {
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
       throw MockError(unsafe String(cString: rd_kafka_err2str(code)))
     }

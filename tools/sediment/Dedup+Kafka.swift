@@ -237,9 +237,11 @@ extension Dedup {
     }
     let (brokers, topics) = try outputTopics()
     do {
-      return try KafkaOutput(
+      let output = try KafkaOutput(
         brokers, topics: topics, group: group, properties: try kafkaProperties(),
         partitioner: partitioner, writesAuditHeaders: kafka.auditHeaders)
+      try output.requireTime(forEpochsOf: state.checkpointInterval)
+      return output
     } catch let error as KafkaError {
       throw ValidationError("\(error).")
     }

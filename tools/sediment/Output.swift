@@ -41,9 +41,11 @@ struct VerificationLine {
 
 /// Opens the store of a state directory that exists, for writing.
 ///
-/// - Throws: `StoreError`, with the process that has it when it is in use.
+/// - Throws: `StoreError`, with the process that has it when it is in use; `JobError` when brokers
+///   are still to be asked whether they took its last epoch.
 func openForWriting(_ path: String) throws -> StateStore {
   let summary = try StateSummary(at: path)
+  try JobMetadata.requireSettled(at: path)
   // Another number of shards would cut runs anew, which is not what was asked for.
   return try StateStore.open(at: path, options: StoreOptions(shards: summary.shardCount))
 }

@@ -14,6 +14,9 @@ struct Repair: ParsableCommand {
       state is only read; no program may have it open. Every loss is named, and with any the exit \
       code is 1. Keys of lost entries may have an older value again, or one that was removed.
 
+      Of a job that writes topics the new state has the last epoch only. Its next run asks the \
+      brokers whether they took that, and refuses to go on where they did not.
+
       Example:
         sediment repair state --to state.repaired
       """)

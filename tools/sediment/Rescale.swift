@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import SedimentInspection
+import SedimentJob
 import SedimentStore
 
 struct Rescale: ParsableCommand {
@@ -48,6 +49,7 @@ struct Rescale: ParsableCommand {
     let outcome: RescaleOutcome
     switch origin {
     case .state:
+      try JobMetadata.requireSettled(at: path)
       // Opening arranges, and makes that durable before it goes on.
       try StateStore.open(at: path, options: StoreOptions(shards: shards)).close()
       outcome = RescaleOutcome(

@@ -88,7 +88,8 @@ package struct DedupJob: Sendable {
       let now = environment.clock.monotonicNanos()
       let since = failingSince ?? now
       failingSince = since
-      environment.status?.enter(.waiting)
+      if failure.code == .epochAborted { environment.status?.countAbortedEpoch() }
+      environment.status?.enter(failure.code == .epochAborted ? .goingBack : .waiting)
       try requirePatience(failure, retry, waitedMillis: Int64((now &- since) / 1_000_000))
       environment.report(
         JobMessage(

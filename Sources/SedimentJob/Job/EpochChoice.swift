@@ -57,7 +57,7 @@ package enum EpochChoice: Sendable, Equatable {
     } catch {
       guard let assumption, error.canAssume.contains(assumption) else { throw error.jobError }
       guard let newest = epochs.last else { return .begin }
-      return .open(assumed(assumption, epochs, newest))
+      return .open(try assumed(assumption, epochs, newest))
     }
   }
 
@@ -81,12 +81,23 @@ package enum EpochChoice: Sendable, Equatable {
 
   private static func assumed(
     _ assumption: CommitAssumption, _ epochs: [LocalEpoch], _ newest: LocalEpoch
-  ) -> UInt64 {
+  ) throws(JobError) -> UInt64 {
     guard assumption == .aborted, let mark = newest.mark, !mark.isSettled else {
       return newest.number
     }
-    // Without it all that there is was never committed: the oldest is where the state began.
-    return (epochs.last { $0.mark?.tag == mark.confirmed } ?? epochs[0]).number
+    if let confirmed = epochs.last(where: { $0.mark?.tag == mark.confirmed }) {
+      return confirmed.number
+    }
+    // The first one that the brokers were asked to take: before it they had no part in the state.
+    if let before = epochs.last(where: { $0.mark?.isSettled ?? true }) { return before.number }
+    // Without that either, it is where the state began.
+    guard epochs[0].events == 0 else {
+      throw JobError(
+        .failed,
+        "--assume-aborted: the state does not hold the epoch before its last one, "
+          + "\(newest.number), any more: go on --from a checkpoint, with another --group")
+    }
+    return epochs[0].number
   }
 
   /// Offsets are not there: either nothing was ever committed, or they expired.

@@ -54,6 +54,9 @@ final class EpochCommitter: @unchecked Sendable {
     }
   }
 
+  /// What made an epoch fail; `nil` while none has.
+  var reason: (any Error)? { monitor.withLock { failure } }
+
   /// How long the last epoch took, in nanoseconds; 0 before the first.
   var lastNanos: UInt64 { monitor.withLock { nanos } }
 
@@ -137,6 +140,16 @@ struct EpochWork: Sendable {
   let offsets: [TopicPartition: CommittedOffset]
 
   func commit() throws {
+    do {
+      try takeSteps()
+    } catch {
+      // Whoever writes may wait for the end of this transaction, which will not come.
+      transactions?.giveUp()
+      throw error
+    }
+  }
+
+  private func takeSteps() throws {
     try outputs.prepare(cuts)
     try transactions?.flush()
     try store.commit(epoch)

@@ -57,6 +57,8 @@ package struct JobOptions: Sendable {
   package var fullDiskPatienceMillis: Int64 = 60_000
   /// From one attempt on a full disk to the next.
   package var fullDiskRetryMillis: Int64 = 1000
+  /// Memory of records that wait while the brokers take the epoch before; more are written then.
+  package var transactionWaitingBytesMax = TransactionWriter.waitingBytesMax
   /// How long brokers may take no epoch before the job gives up, and from one attempt to the next.
   package var abortedPatienceMillis: Int64 = 300_000
   package var abortedRetryMillis: Int64 = 1000
@@ -69,6 +71,15 @@ package struct JobOptions: Sendable {
     case fresh
     /// It is put aside, and made from a checkpoint: its id, or its path.
     case checkpoint(String)
+  }
+
+  /// Whether records go to files as they are; rejects tell of theirs in JSON.
+  var writesLines: Bool {
+    topicOutput == nil
+      || targets.contains { role, target in
+        if case .topic = target { return false }
+        return role != .rejects
+      }
   }
 
   /// What goes on where a run of these options ended.

@@ -118,8 +118,14 @@ final class JobSession {
     }
     let firstTag = EpochTag.random()
     tag = opened.map { _ in firstTag }
-    mustCommitPlace = opened.map { $0.committed.isEmpty && options.topics != nil } ?? false
-    transactions = opened.map { TransactionWriter($0.producer, tag: firstTag) }
+    // What was assumed once must not be assumed of an epoch that decides something.
+    let isKnown = opened.map { !$0.committed.isEmpty && options.commitAssumption == nil } ?? true
+    mustCommitPlace = !isKnown && options.topics != nil
+    transactions = opened.map {
+      TransactionWriter(
+        $0.producer, tag: firstTag, clock: environment.clock,
+        waitingBytesMax: options.transactionWaitingBytesMax)
+    }
     store = opening.store
     dedup = opening.dedup
     metadata = opening.metadata
@@ -170,7 +176,10 @@ final class JobSession {
     do {
       report = self.report(ending: try runToEnd())
     } catch {
-      report = self.report(ending: .failed(error))
+      var reason = error
+      // What waited for an epoch that failed fails with it, and knows no more than that.
+      if case SinkError.epochAborted = error { reason = committer?.reason ?? error }
+      report = self.report(ending: .failed(reason))
     }
     do {
       try store.close()
@@ -251,7 +260,7 @@ final class JobSession {
         origin: origin, positions: metadata.topicPositions,
         limits: BatchLimits(recordsMax: memory.recordsMax, chunkBytes: memory.chunkBytes),
         format: options.description.format, passesOn: options.topicOutput != nil,
-        clock: environment.clock, report: environment.report))
+        writesLines: options.writesLines, clock: environment.clock, report: environment.report))
   }
 
   private var readsStreams: Bool { options.sources.contains(where: \.isStream) }
@@ -321,6 +330,7 @@ final class JobSession {
     resources.store = store.statistics
     resources.epoch = "\(store.lastEpoch.id)"
     resources.epochNanos = stages.committer.lastNanos
+    resources.transactionNanos = transactions?.ageNanos
     resources.memoryBytesMax = UInt64(options.memoryBudget)
     resources.filterBytes = UInt64(max(store.filterBytesInUse, 0))
     resources.filterBytesMax = UInt64(store.filterBytesMax)
@@ -385,6 +395,7 @@ final class JobSession {
   /// Commits where reading stands, and waits for it.
   private func commitPlace(_ stages: Stages) throws {
     try stages.committer.waitUntilIdle()
+    isDirty = true
     try cutEpoch(stages)
     try stages.committer.waitUntilIdle()
     mustCommitPlace = false
@@ -420,8 +431,9 @@ final class JobSession {
     let confirmed = metadata.mark?.tag
     metadata.totals = totals
     let positions = options.committedPositions(of: metadata)
-    // Before a group has given partitions out, its offsets are not ours to commit.
-    guard isDirty || mustCommitPlace || options.topics == nil, !positions.isEmpty else {
+    // Before the group has given partitions out, which something that came from them shows, its
+    // offsets are not ours to commit.
+    guard isDirty || options.topics == nil, !positions.isEmpty else {
       metadata.mark = .settled(confirmed ?? .random())
       return [:]
     }

@@ -6,7 +6,7 @@
 //   4. decide which epoch of the state goes on
 
 internal import SedimentDedup
-internal import SedimentIO
+package import SedimentIO
 internal import SedimentStore
 
 /// What the brokers and the state agree on.
@@ -61,16 +61,11 @@ struct TransactionOpening {
     guard try environment.fileSystem.existingDirectory(at: options.statePath) != nil else {
       return
     }
-    let bytes: [UInt8]
     do {
-      bytes = try ReadOnlyStore.open(at: options.statePath, fileSystem: environment.fileSystem)
-        .metadata
-    } catch {
+      try JobMetadata.requireSettled(at: options.statePath, fileSystem: environment.fileSystem)
+    } catch is StoreError {
       // What is wrong with the state is for its opening to say.
-      return
     }
-    guard !bytes.isEmpty else { return }
-    try JobMetadata(decoding: bytes).requireSettled(options.statePath)
   }
 
   /// The epochs that a state can be opened at.
@@ -89,9 +84,18 @@ struct TransactionOpening {
     return try stored.filter { !$0.metadata.isEmpty }.map { epoch in
       let metadata = try JobMetadata(decoding: epoch.metadata)
       return LocalEpoch(
-        number: epoch.number, mark: metadata.mark, events: metadata.totals.events,
-        positions: positions(metadata))
+        number: epoch.number,
+        mark: Self.mark(of: metadata, isOnlyOne: stored.count == 1, options.start),
+        events: metadata.totals.events, positions: positions(metadata))
     }
+  }
+
+  /// Checkpoints are made of epochs that were committed, and say what was known when they were cut.
+  private static func mark(
+    of metadata: JobMetadata, isOnlyOne: Bool, _ start: JobOptions.Start
+  ) -> EpochMark? {
+    guard case .checkpoint = start, isOnlyOne else { return metadata.mark }
+    return metadata.mark.map { .settled($0.tag) }
   }
 
   private func tell(_ choice: EpochChoice, of epochs: [LocalEpoch]) {
@@ -109,15 +113,34 @@ struct TransactionOpening {
 }
 
 extension JobMetadata {
-  /// Throws when the brokers are still to be asked whether they took this epoch.
+  /// Throws when the brokers are still to be asked whether they took a state's last epoch. Whoever
+  /// opens such a state for writing takes the answer from them: the epoch before goes.
   ///
-  /// - Parameter path: the state's, for the message.
-  package func requireSettled(_ path: String) throws(JobError) {
-    guard let mark, !mark.isSettled else { return }
+  /// A state that holds no epoch before, as one made of a checkpoint, has nothing to lose; nor has
+  /// one that is no job's.
+  ///
+  /// - Throws: `JobError`; `StoreError` as `StateStore.epochs`.
+  package static func requireSettled(
+    at path: String, fileSystem: any FileSystem = PosixFileSystem()
+  ) throws {
+    let epochs = try StateStore.epochs(at: path, fileSystem: fileSystem)
+    guard epochs.count > 1, let newest = epochs.last, let mark = Self.mark(of: newest.metadata),
+      !mark.isSettled
+    else { return }
     throw JobError(
       .failed,
       "whether the brokers took the last epoch of \(path) is not known: run its job once more, "
         + "with the topics that it writes, and let it end in good order")
+  }
+
+  private static func mark(of bytes: [UInt8]) -> EpochMark? {
+    guard !bytes.isEmpty else { return nil }
+    do {
+      return try JobMetadata(decoding: bytes).mark
+    } catch {
+      // Whoever reads the job says why.
+      return nil
+    }
   }
 }
 

@@ -148,7 +148,9 @@ final class PartitionOpening: @unchecked Sendable {
       let router = BatchRouter(
         missingKey: options.missingKey, learns: options.learns,
         writesRejects: options.targets[.rejects] != nil)
-      let unit = PartitionUnit(partition, state, router: router, isKnown: !committed.isEmpty)
+      // As in `JobSession`: what was assumed once must not be assumed again.
+      let isKnown = !committed.isEmpty && options.commitAssumption == nil
+      let unit = PartitionUnit(partition, state, router: router, isKnown: isKnown)
       var isHandedOver = false
       // The unit is there before its first record.
       _ = try reader.begin(partition, at: unit.position) { offset in

@@ -75,7 +75,7 @@ final class PartitionedSession {
       directory.close()
       throw error
     }
-    transactions = TransactionWriter(producer, tag: tag)
+    transactions = TransactionWriter(producer, tag: tag, clock: environment.clock)
     memory = BatchMemory(options)
     pool = RecordBatchPool(
       keptMax: memory.batchesMax, batchBytesMax: memory.chunkBytes * 4)
@@ -87,8 +87,8 @@ final class PartitionedSession {
           origin: options.description.origin.topics ?? TopicOrigin([]),
           positions: TopicPositions(),
           limits: BatchLimits(recordsMax: memory.recordsMax, chunkBytes: memory.chunkBytes),
-          format: options.description.format, passesOn: true, clock: environment.clock,
-          report: environment.report))
+          format: options.description.format, passesOn: true, writesLines: false,
+          clock: environment.clock, report: environment.report))
     } catch {
       producer.close()
       directory.close()
@@ -272,20 +272,13 @@ final class PartitionedSession {
     try stages.committer.waitUntilIdle()
   }
 
-  /// One unit's part of an epoch.
-  private struct UnitCut: Sendable {
-    var unit: PartitionUnit
-    var epoch: PendingEpoch
-    var position: Int64
-  }
-
   private func cutEpoch(_ stages: Stages) throws {
     try stages.output.drain()
     let (tag, next) = (tag, EpochTag.random())
-    var parts: [UnitCut] = []
+    var parts: [PartitionsWork.Part] = []
     for unit in units.values.sorted(by: { $0.partition < $1.partition }) where unit.isDirty {
       guard let position = unit.position else { continue }
-      parts.append(UnitCut(unit: unit, epoch: try unit.cut(tag), position: position))
+      parts.append(.init(unit: unit, epoch: try unit.cut(tag), position: position))
     }
     guard !parts.isEmpty else { return }
     try transactions.cut(next: next, hasOffsets: true)
@@ -293,17 +286,10 @@ final class PartitionedSession {
     epochs += 1
     cuts.append((epochs, counters, rejectReasons))
     if cuts.count > 2 { cuts.removeFirst() }
-    let (transactions, reader, storage) = (transactions, reader, partitioning.storage)
-    stages.committer.begin(epochs) { [parts] in
-      try transactions.flush()
-      var offsets: [TopicPartition: CommittedOffset] = [:]
-      for part in parts {
-        offsets[part.unit.partition] = try part.unit.commit(
-          part.epoch, tag: tag, position: part.position, to: storage)
-      }
-      try transactions.commit(offsets, readBy: reader)
-      for part in parts { try part.unit.store.confirmEpoch() }
-    }
+    let work = PartitionsWork(
+      transactions: transactions, reader: reader, storage: partitioning.storage, tag: tag,
+      parts: parts)
+    stages.committer.begin(epochs) { try work.commit() }
     lastCutNanos = environment.clock.monotonicNanos()
     reporter.epochCut(at: lastCutNanos)
     batchesSinceCut = 0
@@ -350,5 +336,43 @@ final class PartitionedSession {
       end: end, counters: cut?.counters ?? JobCounters(),
       rejectReasons: cut?.rejectReasons ?? [:], epoch: "\(last)", checkpoint: nil,
       resumedFrom: nil, stateKeys: stateKeys, lag: reader.lag)
+  }
+}
+
+/// What was cut of the partitions of an instance, on its way to durability and to the brokers.
+private struct PartitionsWork: Sendable {
+  /// One partition's.
+  struct Part: Sendable {
+    var unit: PartitionUnit
+    var epoch: PendingEpoch
+    /// Where reading of it stood.
+    var position: Int64
+  }
+
+  let transactions: TransactionWriter
+  let reader: any GroupReader
+  let storage: any CheckpointStorage
+  let tag: EpochTag
+  let parts: [Part]
+
+  func commit() throws {
+    do {
+      try takeSteps()
+    } catch {
+      // Whoever writes may wait for the end of this transaction, which will not come.
+      transactions.giveUp()
+      throw error
+    }
+  }
+
+  private func takeSteps() throws {
+    try transactions.flush()
+    var offsets: [TopicPartition: CommittedOffset] = [:]
+    for part in parts {
+      offsets[part.unit.partition] = try part.unit.commit(
+        part.epoch, tag: tag, position: part.position, to: storage)
+    }
+    try transactions.commit(offsets, readBy: reader)
+    for part in parts { try part.unit.store.confirmEpoch() }
   }
 }

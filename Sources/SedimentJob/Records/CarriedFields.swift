@@ -28,6 +28,8 @@ package final class CarriedFields: @unchecked Sendable {
   package private(set) var count = 0
   /// Bytes of keys and headers so far.
   package private(set) var byteCount = 0
+  /// Memory that was taken.
+  package var heldByteCount: Int { byteCapacity + entryCapacity * MemoryLayout<Entry>.stride }
   private var entries: UnsafeMutablePointer<Entry>
   private var entryCapacity = 256
   private var bytes: UnsafeMutableRawPointer

@@ -1,8 +1,8 @@
 // Records of topics as records of a batch.
 //
-// Outputs have a record a line, so a value gets a newline behind it and must have none within: in
+// Files have a record a line, so a value gets a newline behind it and must have none within: in
 // NDJSON, where it is white space, a space takes its place; as a line the record is a reject. So is
-// what no line stands for.
+// what no line stands for. Where records only go to topics newlines stay.
 
 import SedimentStore
 
@@ -14,14 +14,17 @@ package struct TopicRecordRules: Sendable {
   package let hasBesideKeys: Bool
   /// Times are those of the records.
   package let usesRecordTime: Bool
-  /// Whether records go to topics, with all that they carry: values stay as they are.
+  /// Whether records go to topics, with all that they carry.
   package let passesOn: Bool
+  /// Whether records go to files, too; else values stay as they are.
+  package let writesLines: Bool
   /// The longest value.
   package let valueBytesMax: Int
 
   /// The rules of a format.
-  package init(_ format: RecordFormat, passesOn: Bool = false) {
+  package init(_ format: RecordFormat, passesOn: Bool = false, writesLines: Bool = true) {
     self.passesOn = passesOn
+    self.writesLines = writesLines
     kind = format.kind
     hasBesideKeys = format.keySource != .value
     usesRecordTime = format.usesRecordTime
@@ -83,7 +86,7 @@ extension RecordBatch {
     let end = byteCount - 1
     let kind = rules.kind
     if kind == .ndjson, start == end { return .emptyValue }
-    if rules.passesOn { return .ok }
+    guard rules.writesLines else { return .ok }
     var from = start
     while let newline = unsafe ByteSearch.newline(in: input, from: from), newline < end {
       if kind != .ndjson { return .newlineInRecord }
@@ -101,7 +104,7 @@ extension RecordBatch {
   /// both are of topics or neither is.
   ///
   /// - Parameter indices: of records of the other, rising.
-  func append(_ indices: UnsafeBufferPointer<UInt32>, of other: RecordBatch) {
+  package func append(_ indices: UnsafeBufferPointer<UInt32>, of other: RecordBatch) {
     let fields = other.carried.map { _ in beginCarrying() }
     var stretch = -1
     if count == 0 { (firstOffset, firstLine) = (other.firstOffset, other.firstLine) }

@@ -162,6 +162,14 @@ package final class RecordBatch: @unchecked Sendable {
   /// Bytes of records, and of what they carry.
   package var memoryByteCount: Int { byteCount + (carried?.byteCount ?? 0) }
 
+  /// Memory that the batch has taken for records and what they carry, whether it is in use or not.
+  package var heldByteCount: Int {
+    byteCapacity + recordCapacity * Self.columnBytes + (madeCarried?.heldByteCount ?? 0)
+  }
+
+  /// Of one record in all columns.
+  private static let columnBytes = 4 * 4 + 2 * 1 + 8
+
   /// Where the next record's key, headers and time go; from its first record on a batch has such
   /// fields or none.
   package func beginCarrying() -> CarriedFields {

@@ -16,11 +16,11 @@
 // Concurrency: `write` and `cut` as a `Sink`'s, by one thread at a time; `flush` and `commit` by
 // one other. `monitor` guards what both look at.
 
-internal import SedimentIO
+package import SedimentIO
 
 /// See the file's header.
 // @unchecked because everything that changes is touched as the header says.
-final class TransactionWriter: @unchecked Sendable {
+package final class TransactionWriter: @unchecked Sendable {
   private enum Phase {
     case idle
     case open
@@ -34,33 +34,50 @@ final class TransactionWriter: @unchecked Sendable {
     var path: String
   }
 
-  let producer: any TopicProducer
+  /// Takes the records.
+  package let producer: any TopicProducer
   private let monitor = Monitor()
   private var phase = Phase.idle
   /// Whether the producer has begun the transaction that is open or closing.
   private var isBegun = false
+  /// When it has.
+  private var openedNanos: UInt64?
+  private let clock: any Clock
   private var failure: SinkError?
   /// Of the epoch whose records are written now.
   private var tag: EpochTag
   private var waiting: [Waiting] = []
   private var waitingBytes = 0
-  private let pool = RecordBatchPool(keptMax: 64)
+  private let pool = RecordBatchPool(keptMax: 16, batchBytesMax: 2 << 20)
   /// 0, 1, 2 …
   private var allIndices: [UInt32] = []
 
-  /// Bytes of the next epoch's records that are copied while a transaction closes.
-  private static let waitingBytesMax = 32 << 20
+  private let waitingBytesMax: Int
+
+  /// Memory of the next epoch's records that are copied while a transaction closes.
+  package static let waitingBytesMax = 32 << 20
 
   /// - Parameter tag: of the first epoch.
-  init(_ producer: any TopicProducer, tag: EpochTag) {
+  package init(
+    _ producer: any TopicProducer, tag: EpochTag, clock: any Clock,
+    waitingBytesMax: Int = TransactionWriter.waitingBytesMax
+  ) {
+    self.waitingBytesMax = waitingBytesMax
     self.producer = producer
     self.tag = tag
+    self.clock = clock
+  }
+
+  /// How long the transaction has been open, in nanoseconds; `nil` for none. From any thread.
+  package var ageNanos: UInt64? {
+    let now = clock.monotonicNanos()
+    return monitor.withLock { openedNanos.map { now &- $0 } }
   }
 
   // MARK: - The writing thread
 
   /// Writes some records of a batch.
-  func write(
+  package func write(
     _ batch: RecordBatch, indices: UnsafeBufferPointer<UInt32>, role: OutputRole, path: String
   ) throws(SinkError) {
     guard !indices.isEmpty else { return }
@@ -77,7 +94,7 @@ final class TransactionWriter: @unchecked Sendable {
   ///
   /// - Parameter hasOffsets: whether the epoch has offsets to commit; one without either offsets or
   ///   records has no transaction.
-  func cut(next: EpochTag, hasOffsets: Bool) throws(SinkError) {
+  package func cut(next: EpochTag, hasOffsets: Bool) throws(SinkError) {
     try failing { () throws(SinkError) in
       let hasWaiting = monitor.withLock { !waiting.isEmpty }
       if hasWaiting { try begin() }
@@ -96,24 +113,26 @@ final class TransactionWriter: @unchecked Sendable {
   ) throws(SinkError) -> Bool {
     monitor.lock()
     defer { monitor.unlock() }
-    while phase == .closing, failure == nil, waitingBytes >= Self.waitingBytesMax {
+    while phase == .closing, failure == nil, waitingBytes >= waitingBytesMax {
       monitor.wait()
     }
     if let failure { throw failure }
     guard phase == .closing else { return false }
     let copy = pool.take()
     unsafe copy.append(indices, of: batch)
-    waitingBytes += copy.memoryByteCount
+    waitingBytes += copy.heldByteCount
     waiting.append(Waiting(batch: copy, role: role, path: path))
     return true
   }
 
   /// Begins the transaction unless it is open, with what waited for it.
   private func begin() throws(SinkError) {
+    let now = clock.monotonicNanos()
     let (isIdle, kept) = monitor.withLock { () -> (Bool, [Waiting]) in
       guard phase == .idle else { return (false, []) }
       phase = .open
       isBegun = true
+      openedNanos = now
       defer {
         waiting.removeAll(keepingCapacity: true)
         waitingBytes = 0
@@ -148,13 +167,13 @@ final class TransactionWriter: @unchecked Sendable {
   // MARK: - The committing thread
 
   /// Waits until the brokers have all that was cut.
-  func flush() throws(SinkError) {
+  package func flush() throws(SinkError) {
     guard monitor.withLock({ phase == .closing && isBegun }) else { return }
     try failing { () throws(SinkError) in try producer.flush() }
   }
 
   /// Commits what was cut, if that has a transaction.
-  func commit(
+  package func commit(
     _ offsets: [TopicPartition: CommittedOffset], readBy reader: (any TopicReader)?
   ) throws(SinkError) {
     guard let isBegun = monitor.withLock({ phase == .closing ? isBegun : nil }) else { return }
@@ -165,16 +184,22 @@ final class TransactionWriter: @unchecked Sendable {
     monitor.withLock {
       phase = .idle
       self.isBegun = false
+      openedNanos = nil
+      monitor.broadcast()
+    }
+  }
+
+  /// Nothing will be committed any more; whoever waits for that is told. From any thread.
+  package func giveUp() {
+    monitor.withLock {
+      failure = failure ?? .epochAborted("the epoch was given up")
       monitor.broadcast()
     }
   }
 
   /// Disconnects; what is open is aborted.
-  func close() {
-    monitor.withLock {
-      failure = failure ?? .epochAborted("the job has ended")
-      monitor.broadcast()
-    }
+  package func close() {
+    giveUp()
     producer.close()
   }
 

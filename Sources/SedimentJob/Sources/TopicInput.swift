@@ -27,6 +27,8 @@ package struct TopicStart: Sendable {
   package var format: RecordFormat
   /// Whether records go to topics, with all that they carry.
   package var passesOn: Bool
+  /// Whether records go to files, where each is a line.
+  package var writesLines: Bool
   package var clock: any Clock
   /// Tells a person; from any thread.
   package var report: @Sendable (JobMessage) -> Void
@@ -34,15 +36,22 @@ package struct TopicStart: Sendable {
   /// A start.
   package init(
     origin: TopicOrigin, positions: TopicPositions, limits: BatchLimits, format: RecordFormat,
-    passesOn: Bool = false, clock: any Clock, report: @escaping @Sendable (JobMessage) -> Void
+    passesOn: Bool = false, writesLines: Bool = true, clock: any Clock,
+    report: @escaping @Sendable (JobMessage) -> Void
   ) {
     self.origin = origin
     self.positions = positions
     self.limits = limits
     self.format = format
     self.passesOn = passesOn
+    self.writesLines = writesLines
     self.clock = clock
     self.report = report
+  }
+
+  /// How records become those of a batch.
+  package var rules: TopicRecordRules {
+    TopicRecordRules(format, passesOn: passesOn, writesLines: writesLines)
   }
 }
 
@@ -64,10 +73,38 @@ package struct TopicLag: Sendable, Equatable {
   package var partitions: Int
   /// Offsets from where reading stands to the partitions' ends, in all: about as many records.
   package var records: UInt64
+  /// The same of single partitions: `namedMax` at the most, the largest first.
+  package var byPartition: [PartitionLag] = []
 
-  /// A lag.
+  /// Partitions that are named.
+  package static let namedMax = 1000
+
+  /// A lag of which nothing is known by partition.
   package init(partitions: Int, records: UInt64) {
     self.partitions = partitions
+    self.records = records
+  }
+
+  /// The lag of all partitions.
+  package init(of all: [PartitionLag]) {
+    partitions = all.count
+    records = all.reduce(0) { $0 + $1.records }
+    let sorted = all.sorted {
+      $0.records != $1.records ? $0.records > $1.records : $0.partition < $1.partition
+    }
+    byPartition = Array(sorted.prefix(Self.namedMax))
+  }
+}
+
+/// How far reading of one partition is behind.
+package struct PartitionLag: Sendable, Equatable {
+  package var partition: TopicPartition
+  /// Offsets from where reading stands to its end.
+  package var records: UInt64
+
+  /// A lag.
+  package init(_ partition: TopicPartition, records: UInt64) {
+    self.partition = partition
     self.records = records
   }
 }

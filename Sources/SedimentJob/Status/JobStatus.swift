@@ -10,6 +10,8 @@ package struct JobStatus: Sendable, Equatable {
     case running
     /// It waits for room on a full disk.
     case waiting = "waiting for room on the disk"
+    /// The brokers did not take an epoch, and it goes back to the one before.
+    case goingBack = "going back to the last epoch that the brokers took"
     /// It makes its last epoch durable.
     case ending
   }
@@ -20,6 +22,8 @@ package struct JobStatus: Sendable, Equatable {
   package var progress: JobProgress?
   /// What it needs, and has; `nil` as long.
   package var resources: Resources?
+  /// Epochs that the brokers did not take.
+  package var abortedEpochs: UInt64 = 0
 
   /// A job that starts.
   package init() {}
@@ -34,6 +38,8 @@ package struct JobStatus: Sendable, Equatable {
     package var epoch = ""
     /// How long the last epoch took to become durable, in nanoseconds; 0 before the first.
     package var epochNanos: UInt64 = 0
+    /// How long the transaction at the brokers has been open, in nanoseconds; `nil` for none.
+    package var transactionNanos: UInt64?
     /// Memory the state may take, in bytes.
     package var memoryBytesMax: UInt64 = 0
     /// Of it, what filters and indexes take, and may take.

@@ -40,6 +40,11 @@ package final class StatusBoard: Sendable {
     }
   }
 
+  /// Notes that the brokers did not take an epoch.
+  package func countAbortedEpoch() {
+    state.withLock { $0.status.abortedEpochs += 1 }
+  }
+
   /// Notes that the job moves.
   package func beat() {
     let now = clock.monotonicNanos()

@@ -88,7 +88,13 @@ extension StatusBoard {
         status.phase == .running ? "1" : "0")
     ]
     if let progress = status.progress { metrics += Self.metrics(progress) }
-    if let resources = status.resources { metrics += Self.metrics(resources) }
+    if let resources = status.resources {
+      metrics += Self.metrics(resources)
+      metrics.append(
+        Metric(
+          "aborted_epochs_total", "counter", "Epochs that the brokers did not take.",
+          "\(status.abortedEpochs)"))
+    }
     let forecast = forecast
     metrics += [
       Metric(
@@ -128,6 +134,15 @@ extension StatusBoard {
       Metric(
         "topic_lag_records", "gauge", "Offsets from where reading stands to the partitions' ends.",
         progress.lag.map { "\($0.records)" }),
+      Metric(
+        "topic_partition_lag_records", "gauge",
+        "The same of single partitions: 1,000 at the most, those with the largest lags.",
+        (progress.lag?.byPartition ?? []).map {
+          let topic = escaped($0.partition.topic)
+          return (
+            "{topic=\"\(topic)\",partition=\"\($0.partition.partition)\"}", "\($0.records)"
+          )
+        }),
       Metric("state_keys", "gauge", "Keys in the state.", "\(progress.stateKeys)"),
       Metric("state_bytes", "gauge", "Bytes of the state's files.", "\(progress.stateBytes)"),
       Metric(
@@ -157,6 +172,10 @@ extension StatusBoard {
       Metric(
         "epoch_duration_seconds", "gauge", "How long the last epoch took to become durable.",
         seconds(resources.epochNanos)),
+      Metric(
+        "transaction_age_seconds", "gauge",
+        "For how long the transaction at the brokers has been open.",
+        resources.transactionNanos.map(seconds)),
       counter("stalls_total", "How often writers waited for merges.", "\(store.stalls)"),
       counter("stall_seconds_total", "How long they waited.", seconds(store.stallNanos)),
       counter("flushed_bytes_total", "Bytes of tables from memory.", "\(store.bytesFlushed)"),
@@ -197,7 +216,10 @@ extension StatusBoard {
     let forecast = forecast
     var fields = [("phase", "\"\(status.phase.rawValue)\"")]
     if let progress = status.progress { fields += Self.fields(progress) }
-    if let resources = status.resources { fields += Self.fields(resources) }
+    if let resources = status.resources {
+      fields += Self.fields(resources)
+      fields.append(("aborted_epochs", "\(status.abortedEpochs)"))
+    }
     fields.append(("disk_full_in_seconds", forecast.diskSeconds.map(Self.whole) ?? "null"))
     fields.append(
       ("filter_memory_full_in_seconds", forecast.filterSeconds.map(Self.whole) ?? "null"))
@@ -211,6 +233,17 @@ extension StatusBoard {
     "{" + fields.map { "\"\($0.0)\":\($0.1)" }.joined(separator: ",") + "}"
   }
 
+  /// Of single partitions, in one list.
+  private static func lags(_ lag: TopicLag) -> String {
+    let objects = lag.byPartition.map { lag in
+      object([
+        ("topic", "\"\(escaped(lag.partition.topic))\""),
+        ("partition", "\(lag.partition.partition)"), ("records", "\(lag.records)"),
+      ])
+    }
+    return "[" + objects.joined(separator: ",") + "]"
+  }
+
   private static func fields(_ progress: JobProgress) -> [(String, String)] {
     let counters = progress.counters
     return [
@@ -222,6 +255,7 @@ extension StatusBoard {
       ("bytes_in", "\(counters.bytesIn)"), ("bytes_out", "\(counters.bytesOut)"),
       ("bytes_total", progress.bytesTotal.map { "\($0)" } ?? "null"),
       ("topic_lag_records", progress.lag.map { "\($0.records)" } ?? "null"),
+      ("topic_partition_lag_records", progress.lag.map(lags) ?? "null"),
       ("state_keys", "\(progress.stateKeys)"), ("state_bytes", "\(progress.stateBytes)"),
       ("epoch_age_seconds", seconds(progress.epochAgeNanos)),
       ("checkpoint_age_seconds", progress.checkpointAgeNanos.map(seconds) ?? "null"),
@@ -233,6 +267,7 @@ extension StatusBoard {
     return [
       ("reject_reasons", object(reasons.map { (escaped($0.key), "\($0.value)") })),
       ("epoch", "\"\(resources.epoch)\""), ("epoch_seconds", seconds(resources.epochNanos)),
+      ("transaction_age_seconds", resources.transactionNanos.map(seconds) ?? "null"),
       ("stalls", "\(resources.store.stalls)"),
       ("stall_seconds", seconds(resources.store.stallNanos)),
       ("memory_budget_bytes", "\(resources.memoryBytesMax)"),

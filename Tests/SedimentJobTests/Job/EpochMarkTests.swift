@@ -17,8 +17,10 @@ import Testing
 
   @Test func metadataOfOthersAreNoMarks() {
     let mark = OffsetMark(job: "\(tags[1])", tag: tags[2])
-    #expect(OffsetMark("\(mark)") == mark)
-    for text in ["", "sediment:1:", "sediment:2:\(tags[1]):\(tags[2])", "\(mark) ", "\(mark):0"] {
+    let handedOver = OffsetMark(job: "\(tags[1])", tag: tags[2], checkpoint: "chk-1")
+    for mark in [mark, handedOver] { #expect(OffsetMark("\(mark)") == mark) }
+    let others = ["", "sediment:1:", "sediment:2:\(tags[1]):\(tags[2])"]
+    for text in others + ["\(mark) ", "\(mark):", "\(mark):a:b"] {
       #expect(OffsetMark(text) == nil, "\(text)")
     }
   }
@@ -81,6 +83,17 @@ import Testing
     #expect(throws: JobError.self) { try decide([], offsets(1, 10)) }
     #expect(throws: JobError.self) { try decide([], offsets(1, 10), .committed) }
     #expect(try decide([], offsets(1, 10), .aborted) == .begin)
+  }
+
+  @Test func abortedIsNotAssumedWhereTheEpochBeforeIsGone() throws {
+    let proposal = EpochMark(tag: tags[2], confirmed: tags[1])
+    #expect(throws: JobError.self) { try decide([epoch(5, proposal, events: 20)], [:], .aborted) }
+    #expect(try decide([epoch(5, proposal, events: 20)], [:], .committed) == .open(5))
+    // The first epoch of all, and the first one behind a time with files.
+    #expect(try decide([epoch(1, proposal, events: 0)], offsets(3, 9), .aborted) == .open(1))
+    let files = [epoch(3, nil, events: 5), epoch(4, nil, events: 10)]
+    #expect(
+      try decide(files + [epoch(5, proposal, events: 10)], offsets(3, 9), .aborted) == .open(4))
   }
 
   @Test func withoutOffsetsOnlyWhatIsSettledGoesOn() throws {

@@ -55,6 +55,39 @@ struct JobMetadataTests {
     return metadata
   }
 
+  /// The same, of jobs that write topics.
+  private static func marked(_ metadata: JobMetadata) -> JobMetadata {
+    var metadata = metadata
+    metadata.mark = EpochMark(
+      tag: EpochTag(high: 1, low: .max), confirmed: EpochTag(high: 0x0203, low: 4))
+    metadata.commitments[.output] = SinkCommitment(
+      path: "the topic o", isReleased: true, promise: .topic)
+    return metadata
+  }
+
+  @Test func marksComeBackAsTheyWereWhateverIsRead() throws {
+    for metadata in [try Self.full(), Self.empty(), Self.topics()] {
+      let marked = Self.marked(metadata)
+      #expect(try JobMetadata(decoding: marked.encoded()) == marked)
+      var settled = marked
+      settled.mark = .settled(.random())
+      #expect(try JobMetadata(decoding: settled.encoded()) == settled)
+      #expect(settled.encoded() != marked.encoded())
+    }
+  }
+
+  /// Version 3 is version 1 or 2 with a flag that says which, and the mark at the end.
+  @Test func bytesOfAMarkAreGolden() {
+    let mark =
+      [1, 0, 0, 0, 0, 0, 0, 0] + [UInt8](repeating: 0xFF, count: 8)
+      + [3, 2, 0, 0, 0, 0, 0, 0] + [4, 0, 0, 0, 0, 0, 0, 0]
+    for (metadata, hasTopics) in [(Self.empty(), UInt8(0)), (Self.topics(), 1)] {
+      var marked = Self.marked(metadata)
+      marked.commitments = [:]
+      #expect(marked.encoded() == [3, hasTopics] + metadata.encoded().dropFirst() + mark)
+    }
+  }
+
   @Test func metadataOfTopicsComeBackAsTheyWere() throws {
     var metadata = Self.topics()
     #expect(try JobMetadata(decoding: metadata.encoded()) == metadata)
@@ -160,7 +193,10 @@ struct JobMetadataTests {
   }
 
   @Test func everyTruncationAndExtensionIsATypedError() throws {
-    for bytes in [try Self.full().encoded(), Self.empty().encoded(), Self.topics().encoded()] {
+    for bytes in [
+      try Self.full().encoded(), Self.empty().encoded(), Self.topics().encoded(),
+      Self.marked(Self.topics()).encoded(), Self.marked(Self.empty()).encoded(),
+    ] {
       for count in 0..<bytes.count {
         #expect(throws: JobError.self, "\(count) bytes") {
           try JobMetadata(decoding: Array(bytes.prefix(count)))
@@ -182,9 +218,10 @@ struct JobMetadataTests {
 
   @Test(
     "bytes that are no metadata are refused or decode to what is written alike, never trap",
-    arguments: [false, true])
-  func hostileBytes(areOfTopics: Bool) throws {
-    let bytes = areOfTopics ? Self.topics().encoded() : try Self.full().encoded()
+    arguments: [false, true], [false, true])
+  func hostileBytes(areOfTopics: Bool, areMarked: Bool) throws {
+    let metadata = areOfTopics ? Self.topics() : try Self.full()
+    let bytes = (areMarked ? Self.marked(metadata) : metadata).encoded()
     for bit in 0..<(8 * bytes.count) {
       var damaged = bytes
       damaged[bit / 8] ^= 1 << UInt8(bit % 8)

@@ -105,7 +105,7 @@ final class ModelGroup: TopicInput, Sendable {
     init(_ group: ModelGroup, _ number: Int, _ start: TopicStart) {
       self.group = group
       self.number = number
-      rules = TopicRecordRules(start.format, passesOn: start.passesOn)
+      rules = start.rules
       recordsMax = start.limits.recordsMax
     }
 

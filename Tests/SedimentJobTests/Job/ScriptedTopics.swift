@@ -64,7 +64,7 @@ final class ScriptedTopics: TopicInput, Sendable {
 
     init(_ topics: ScriptedTopics, _ start: TopicStart) {
       self.topics = topics
-      rules = TopicRecordRules(start.format, passesOn: start.passesOn)
+      rules = start.rules
       recordsMax = start.limits.recordsMax
       records = topics.state.withLock { $0.records }
       positions = start.positions

@@ -166,6 +166,22 @@ import Testing
     }
   }
 
+  /// Whoever writes the next epoch's records waits while one is committed; where that fails for a
+  /// reason that is none of the brokers', nothing comes but what it is told.
+  @Test(arguments: [true, false])
+  func aWriterThatWaitsForATransactionIsToldWhenTheEpochFails(readsTopics: Bool) throws {
+    let size = try measure(readsTopics: readsTopics)
+    for mutation in 0..<size.mutations {
+      var world = try World(readsTopics: readsTopics)
+      world.harness.options.transactionWaitingBytesMax = 0
+      guard try !world.run(.disk(mutation)) else { continue }
+      world.restart(.nothing)
+      world.check(isAtEnd: false, "death after \(mutation) changes of the disk")
+      #expect(try world.run(nil))
+      world.check(isAtEnd: true, "death after \(mutation) changes of the disk")
+    }
+  }
+
   @Test(arguments: [true, false])
   func anAbortAtEveryMomentIsGoneBackFromInTheLivingProcess(readsTopics: Bool) throws {
     let size = try measure(readsTopics: readsTopics)
@@ -303,6 +319,62 @@ import Testing
       #expect(Set(other).sorted() == firsts, "moment \(moment)")
     }
     #expect(right == [.committed, .aborted])
+  }
+
+  /// A job at its end, with more to read and offsets that say nothing of it.
+  private func worldOfForeignOffsets(_ metadata: String?) throws -> World {
+    var world = try World(readsTopics: true)
+    #expect(try world.run(nil))
+    for partition in world.input.indices {
+      world.input[partition] += (0..<12).map { "{\"k\":\(900 + $0 * 2 + partition)}" }
+    }
+    world.harness.options.topics = ScriptedTopics(world.input.map { $0.map { Record($0) } })
+    world.brokers.offsets = world.brokers.offsets.compactMapValues { found in
+      metadata.map { CommittedOffset(offset: found.offset, metadata: $0) }
+    }
+    world.harness.options.commitAssumption = .committed
+    return world
+  }
+
+  @Test(arguments: [nil, "somebody's"])
+  func whatWasAssumedOnceIsNotAssumedOfAnAbortedEpoch(metadata: String?) throws {
+    var world = try worldOfForeignOffsets(metadata)
+    #expect(try world.run(nil))
+    world.check(isAtEnd: true, "without faults")
+    for moment in 0..<world.brokers.moments {
+      var world = try worldOfForeignOffsets(metadata)
+      #expect(try world.run(.broker(moment, .abort)), "moment \(moment)")
+      world.check(isAtEnd: true, "abort at moment \(moment)")
+    }
+  }
+
+  @Test func checkpointsCountAsCommittedWhateverTheyKnew() throws {
+    let size = try measure(readsTopics: true)
+    var count = 0
+    for moment in 0..<size.moments {
+      var world = try World(readsTopics: true)
+      guard try !world.run(.broker(moment, .death)) else { continue }
+      world.restart(.everything)
+      let disk = world.harness.disk
+      guard let offset = world.brokers.offsets.values.first else { continue }
+      let newest = try StateStore.epochs(at: "state", fileSystem: disk).last?.metadata ?? []
+      let metadata = try JobMetadata(decoding: newest)
+      guard let mark = metadata.mark, !mark.isSettled, metadata.totals.events > 0,
+        OffsetMark(offset.metadata)?.tag == mark.tag
+      else { continue }
+      count += 1
+      let store = try StateStore.open(at: "state", fileSystem: disk)
+      let made = try store.checkpoint(to: "backups", committing: false)
+      try store.close()
+      // Another group, and with it other topics.
+      let before = world.values
+      world.brokers = ModelBrokers()
+      world.harness.options.topicOutput = world.brokers.output()
+      world.harness.options.start = .checkpoint("backups/" + made.id)
+      #expect(try world.run(nil), "moment \(moment)")
+      #expect((before + world.values).sorted() == world.firsts([24, 24]), "moment \(moment)")
+    }
+    #expect(count > 3)
   }
 
   @Test func aNewStateDoesNotTakeAnothersGroup() throws {

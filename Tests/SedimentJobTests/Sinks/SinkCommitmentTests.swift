@@ -16,6 +16,7 @@ import Testing
         PartsPromise(
           outputID: 9, writerEpoch: 3, nextSequence: 14, fileExtension: "ndjson",
           parts: [.init(sequence: 12, bytes: 5), .init(sequence: 13, bytes: 0)]))),
+    SinkCommitment(path: "the topic clicks", isReleased: true, promise: .topic),
   ]
 
   @Test(arguments: examples)
@@ -61,6 +62,21 @@ import Testing
         2, 2, 0, 1, 0, 0, 0, 0x6F, 1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 4, 3, 0, 0, 0, 0,
         0, 0, 4, 3, 0, 0, 6, 5, 0, 0, 0, 0, 0, 0,
       ])
+  }
+
+  @Test func theBytesOfATopicsCommitmentAreFixedAndOfVersion3Alone() throws {
+    let commitment = SinkCommitment(path: "t", isReleased: true, promise: .topic)
+    #expect(commitment.encoded() == [3, 3, 1, 1, 0, 0, 0, 0x74])
+    for version: UInt8 in [0, 1, 2, 4] {
+      var bytes = commitment.encoded()
+      bytes[0] = version
+      let error = #expect(throws: SinkError.self) { try SinkCommitment(decoding: bytes) }
+      guard case .damagedCommitment(let reason) = error else {
+        Issue.record("version \(version): \(String(describing: error))")
+        continue
+      }
+      #expect(reason.contains((1...2).contains(version) ? "unknown kind 3" : "up to 3"))
+    }
   }
 
   @Test func aFileCommitmentOfVersion1IsReadWithoutTail() throws {

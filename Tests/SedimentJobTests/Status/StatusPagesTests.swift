@@ -81,6 +81,57 @@ import Testing
     }
   }
 
+  @Test func partitionsThatAreFurthestBehindAreNamed() throws {
+    let board = StatusBoard(clock: ManualClock())
+    var progress = Self.progress()
+    var all = (0..<1500).map { PartitionLag(TopicPartition("t", $0), records: UInt64($0 % 1200)) }
+    all.append(PartitionLag(TopicPartition("a", 7), records: 1199))
+    let lag = TopicLag(of: all)
+    #expect(lag.partitions == 1501 && lag.records == all.reduce(0) { $0 + $1.records })
+    progress.lag = lag
+    board.post(progress, Self.resources())
+    let text = board.page("/metrics").text
+    try Self.checkForm(text)
+    #expect(text.contains("\nsediment_topic_lag_records \(lag.records)\n"))
+    let lines = text.split(separator: "\n").filter {
+      $0.hasPrefix("sediment_topic_partition_lag_records{")
+    }
+    #expect(lines.count == 1000)
+    #expect(lines[0] == "sediment_topic_partition_lag_records{topic=\"a\",partition=\"7\"} 1199")
+    #expect(lines[1] == "sediment_topic_partition_lag_records{topic=\"t\",partition=\"1199\"} 1199")
+    #expect(text.contains("1,000 at the most"))
+    let values = lines.compactMap { UInt64($0.split(separator: " ").last ?? "") }
+    #expect(values == all.map(\.records).sorted(by: >).prefix(1000).map { $0 })
+    let json = board.page("/status").text
+    #expect(
+      json.contains(
+        "\"topic_partition_lag_records\":[{\"topic\":\"a\",\"partition\":7,\"records\":1199},"))
+    progress.lag = nil
+    board.post(progress, Self.resources())
+    #expect(!board.page("/metrics").text.contains("topic_partition"))
+    #expect(board.page("/status").text.contains("\"topic_partition_lag_records\":null"))
+  }
+
+  @Test func transactionsAndEpochsThatWereNotTakenAreTold() throws {
+    let board = StatusBoard(clock: ManualClock())
+    var resources = Self.resources()
+    board.post(Self.progress(), resources)
+    #expect(!board.page("/metrics").text.contains("transaction_age"))
+    #expect(board.page("/status").text.contains("\"transaction_age_seconds\":null"))
+    resources.transactionNanos = 2_500_000_000
+    board.countAbortedEpoch()
+    board.countAbortedEpoch()
+    board.enter(.goingBack)
+    board.post(Self.progress(), resources)
+    let text = board.page("/metrics").text
+    try Self.checkForm(text)
+    #expect(text.contains("\nsediment_transaction_age_seconds 2.5\n"))
+    #expect(text.contains("\nsediment_aborted_epochs_total 2\n"))
+    #expect(board.page("/status").text.contains("\"aborted_epochs\":2"))
+    let ready = board.page("/readyz")
+    #expect(ready.code == 503 && ready.text.hasPrefix("going back to the last epoch"))
+  }
+
   /// Every family has its help and type once, before its values, and every value is a number.
   private static func checkForm(_ text: String) throws {
     var family = ""
