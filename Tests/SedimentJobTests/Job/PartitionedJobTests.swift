@@ -130,7 +130,9 @@ import Testing
     }
     start(0)
     start(1)
-    for turn in 0... where !world.isAtEnd {
+    var turn = 0
+    while !world.isAtEnd {
+      turn += 1
       try await Task.sleep(nanoseconds: UInt64.random(in: 0...3_000_000, using: &generator))
       let number = Int.random(in: 0..<3, using: &generator)
       // In the end nothing happens any more, so that it comes.
