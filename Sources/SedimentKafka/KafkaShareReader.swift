@@ -37,7 +37,8 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     var cursors: [MessageCopier.Cursor] = []
     /// Changes that were handed over and not taken yet, and this member's place in the group then.
     var untaken: [(change: GroupChange, membership: [UInt8])] = []
-    /// The place as of the last change that was taken.
+    /// The place as of the last change that was taken; empty for none, in whose name nothing is
+    /// committed.
     var membership: [UInt8] = []
     var partitionCount = 0
     var hasJoined = false
@@ -265,7 +266,8 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     shared.withLock { shared in
       guard let told = shared.untaken.first, told.change == change else { return }
       shared.untaken.removeFirst()
-      shared.membership = told.membership
+      // Who has lost all has no generation, and of a transaction brokers take offsets without one.
+      shared.membership = change == .lost ? [] : told.membership
     }
   }
 
@@ -353,7 +355,9 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     let end = nowMillis + Self.membershipMillis
     repeat {
       let (isClosed, known) = shared.withLock { ($0.isClosed, $0.membership) }
-      guard !isClosed, let metadata = unsafe client.groupMetadata() else { return nil }
+      guard !isClosed, !known.isEmpty, let metadata = unsafe client.groupMetadata() else {
+        return nil
+      }
       if unsafe GroupMembership.bytes(of: metadata) == known { return unsafe metadata }
       unsafe GroupMembership.destroy(metadata)
       pause()

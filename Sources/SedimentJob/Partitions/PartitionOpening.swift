@@ -80,9 +80,6 @@ final class PartitionOpening: @unchecked Sendable {
     }
   }
 
-  /// Whether a partition waits or is being opened.
-  var isWorking: Bool { monitor.withLock { isBusy || !wanted.isEmpty || !opened.isEmpty } }
-
   /// Ends the thread, when it has done what it is at.
   func stop() {
     let rest = monitor.withLock { () -> [PartitionUnit] in
