@@ -20,8 +20,9 @@ struct Dedup: ParsableCommand {
       hand, or a delegation token in the environment variable SEDIMENT_WEBHDFS_TOKEN. \
       SSL_CERT_FILE names certificates to trust.
 
-      Topics of Kafka are read for ever, by one instance with one state, from where the state's \
-      last epoch ended. In files the records' values are lines; to topics records go with their \
+      Topics of Kafka are read for ever, by one instance with one state (or by several, see \
+      --partitioned-by-key), from where the state's last epoch ended. In \
+      files the records' values are lines; to topics records go with their \
       keys, headers and times, in one transaction an epoch, and readers with \
       isolation.level=read_committed see each first record once, whatever happens.
 
