@@ -17,8 +17,8 @@ package enum GroupChange: Sendable, Equatable {
 
 /// Reads those partitions of topics that its group gives it.
 package protocol GroupReader: TopicReader {
-  /// How many partitions the topics have, whoever reads them; 0 while that is not known.
-  var partitionCount: Int { get }
+  /// How many partitions each topic has, whoever reads them; empty while that is not known.
+  var partitionCounts: [String: Int] { get }
 
   /// Told by the deciding thread that it takes a change into account from here on. Commits are made
   /// in the name of the last change that was taken: of one that it does not know, the partitions
@@ -38,4 +38,9 @@ package protocol GroupReader: TopicReader {
 
   /// Lets go of partitions that were revoked: another instance may have them from here on.
   func release(_ partitions: [TopicPartition])
+}
+
+extension GroupReader {
+  /// How many partitions the topics have together.
+  var partitionCount: Int { partitionCounts.values.reduce(0, +) }
 }

@@ -109,7 +109,7 @@ final class ModelGroup: TopicInput, Sendable {
       recordsMax = start.limits.recordsMax
     }
 
-    var partitionCount: Int { group.state.withLock { $0.records.count } }
+    var partitionCounts: [String: Int] { ["t": group.state.withLock { $0.records.count }] }
     var lag: TopicLag? { nil }
     func epochCommitted(_ positions: TopicPositions) {}
     func took(_ change: GroupChange) {}
