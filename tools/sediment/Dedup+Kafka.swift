@@ -167,10 +167,12 @@ extension Dedup {
     try checkShared(targets)
     guard let group = kafka.group else { return nil }
     do {
-      return Partitioning(
+      var partitioning = Partitioning(
         storage: StorageArgument.isOne(place)
           ? try StorageArgument.storage(place, creating: true) : try DirectoryStorage(at: place),
         group: group)
+      partitioning.retained = state.retain
+      return partitioning
     } catch let error as StoreError {
       throw JobError(.failed, "--handover \(place): \(error.message)")
     }
