@@ -122,9 +122,6 @@ final class PartitionOpening: @unchecked Sendable {
     let committed = try producer.committed([partition.topic]).filter { $0.key == partition }
     var options = self.options
     options.statePath = Self.path(of: partition, in: self.options.statePath)
-    // All partitions may come to be this instance's.
-    options.memoryBudget = max(
-      StoreOptions.memoryBudgetMin, options.memoryBudget / max(1, reader.partitionCount))
     let epochs = try TransactionOpening.localEpochs(
       options, environment, positions: { Self.positions(of: partition, in: $0) })
     let mark = committed[partition].flatMap { OffsetMark($0.metadata) }

@@ -65,6 +65,8 @@ final class PartitionedSession {
     self.environment = environment
     self.control = control
     environment.status?.enter(.starting)
+    let resources = try StoreResources(
+      memoryBudget: options.memoryBudget, backgroundTasks: options.backgroundThreads)
     directory = try InstanceDirectory(options.statePath, in: environment.fileSystem)
     do {
       producer = try output.open(
@@ -94,8 +96,9 @@ final class PartitionedSession {
       directory.close()
       throw error
     }
-    // Each state has its share of what there is.
+    // The states share what there is.
     var shared = options
+    shared.resources = resources
     shared.parallelism = 1
     shared.backgroundThreads = 1
     shared.retainedCheckpoints = 0
