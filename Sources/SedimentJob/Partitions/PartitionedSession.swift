@@ -262,7 +262,12 @@ final class PartitionedSession {
   private var isEpochDue: Bool {
     guard units.values.contains(where: \.isDirty) else { return false }
     if batchesSinceCut >= options.batchesPerEpochMax { return true }
-    if units.values.contains(where: { $0.isDirty && $0.mustCommitPlace }) { return true }
+    // One epoch commits the places of all that begin together.
+    if stages?.opening.isStarting != true,
+      units.values.contains(where: { $0.isDirty && $0.mustCommitPlace })
+    {
+      return true
+    }
     let age = environment.clock.monotonicNanos() &- lastCutNanos
     return age / 1_000_000 >= UInt64(options.epochIntervalMillis)
   }
