@@ -363,6 +363,8 @@ private struct PartitionsWork: Sendable {
   let tag: EpochTag
   let parts: [Part]
 
+  private static let threadsMax = 8
+
   func commit() throws {
     do {
       try takeSteps()
@@ -375,11 +377,15 @@ private struct PartitionsWork: Sendable {
 
   private func takeSteps() throws {
     try transactions.flush()
-    var offsets: [TopicPartition: CommittedOffset] = [:]
-    for part in parts {
-      offsets[part.unit.partition] = try part.unit.commit(
-        part.epoch, tag: tag, position: part.position, to: storage)
+    // Mostly they wait for synchronisations and requests, which go side by side.
+    let workers = try ShardWorkers(threads: min(parts.count, Self.threadsMax) - 1)
+    defer { workers.stop() }
+    let made = try workers.map(parts.count) { [parts, tag, storage] index in
+      let part = parts[index]
+      return try part.unit.commit(part.epoch, tag: tag, position: part.position, to: storage)
     }
+    let partitions = parts.map(\.unit.partition)
+    let offsets = Dictionary(uniqueKeysWithValues: zip(partitions, made))
     try transactions.commit(offsets, readBy: reader)
     for part in parts { try part.unit.store.confirmEpoch() }
   }

@@ -44,6 +44,9 @@ public struct StoreOptions: Sendable {
   package var orderedPartBytes: UInt64 = 128 << 20
   /// Removals of ranges that an ordered keyspace may have before merges are made for their sake.
   package static let rangeRemovalsMax = 64
+  /// Bytes of objects up to which the upload of a checkpoint is a small one, which is begun anew
+  /// when it is cut short.
+  package var smallUploadBytesMax: UInt64 = 16 << 20
   /// Entries between two looks of a merge at what is more urgent: some 10 ms.
   package var mergeLookInterval = 65_536
 
