@@ -374,5 +374,8 @@ private struct PartitionsWork: Sendable {
     }
     try transactions.commit(offsets, readBy: reader)
     for part in parts { try part.unit.store.confirmEpoch() }
+    var positions = TopicPositions()
+    for part in parts { positions[part.unit.partition] = part.position }
+    reader.isDone(with: positions)
   }
 }
