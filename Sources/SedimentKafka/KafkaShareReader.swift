@@ -40,7 +40,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     /// The place as of the last change that was taken; empty for none, in whose name nothing is
     /// committed.
     var membership: [UInt8] = []
-    var partitionCount = 0
+    var partitionCounts: [String: Int] = [:]
     var endsAtEnds: Bool
     /// Of topics that are this job's own.
     var committed = CommittedRecords()
@@ -130,16 +130,16 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
 
   private func connect() throws(KafkaError) {
     try takeFaults()
-    var count = 0
+    var counts: [String: Int] = [:]
     for topic in input.address.topics {
       switch try client.partitionCount(of: topic, timeoutMillis: KafkaReader.requestMillis) {
-      case .success(let found): count += found
+      case .success(let found): counts[topic] = found
       case .failure(let error):
         throw .failed("topic \(error.topic): \(error.fault); topics are not created by reading")
       }
     }
     cluster = client.clusterID(timeoutMillis: KafkaReader.requestMillis)
-    shared.withLock { $0.partitionCount = count }
+    shared.withLock { $0.partitionCounts = counts }
     try client.subscribe(to: input.address.topics)
     phase = .reading
   }
@@ -298,7 +298,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
 
   // MARK: - What other threads call
 
-  var partitionCount: Int { shared.withLock { $0.partitionCount } }
+  var partitionCounts: [String: Int] { shared.withLock { $0.partitionCounts } }
 
   func endAtEnds() { shared.withLock { $0.endsAtEnds = true } }
 
@@ -389,8 +389,14 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     }
   }
 
-  /// Only transactions commit offsets.
-  func epochCommitted(_ positions: TopicPositions) {}
+  /// For monitors of lag: where outputs are topics only transactions commit offsets, and where they
+  /// are files the states say where reading goes on.
+  func epochCommitted(_ positions: TopicPositions) {
+    shared.withLock { shared in
+      let isOurs = positions.partitions.allSatisfy { shared.begun.contains($0) }
+      if isOurs, !shared.isClosed { client.commit(positions) }
+    }
+  }
 
   func isDone(with positions: TopicPositions) {
     guard removal != nil else { return }

@@ -41,8 +41,8 @@ struct KafkaOptions: ParsableArguments {
   @Flag(
     help: ArgumentHelp(
       "Records with one key are in one partition of each topic that is read, and instances share "
-        + "the partitions: each has the state of those that the group gives it. Needs --handover, "
-        + "and topics as outputs."))
+        + "the partitions: each has the state of those that the group gives it. Needs --handover. "
+        + "Outputs are topics, or directories that all instances reach."))
   var partitionedByKey = false
 
   @Option(
@@ -162,7 +162,9 @@ extension Dedup {
   }
 
   /// How the topics are shared with other instances.
-  func partitioning() throws -> Partitioning? {
+  ///
+  /// - Parameter targets: the outputs, as they were read.
+  func partitioning(_ targets: [OutputRole: OutputTarget]) throws -> Partitioning? {
     guard let option = sharingOption else {
       guard kafka.handover == nil else {
         throw ValidationError(
@@ -181,18 +183,42 @@ extension Dedup {
       throw ValidationError(
         "--fresh and --from are for one instance: with several, give another --group.")
     }
-    guard outputWords.contains(where: { $0.0 == .output }),
-      outputWords.allSatisfy({ KafkaAddress.isMeant(by: $0.1) })
-    else {
-      throw ValidationError(
-        "\(option) needs topics as outputs, all of them: kafka://broker/topic.")
-    }
+    try checkShared(targets, by: option)
+    guard let group = dedupGroup else { return nil }
     do {
       return Partitioning(
         storage: StorageArgument.isOne(place)
-          ? try StorageArgument.storage(place, creating: true) : try DirectoryStorage(at: place))
+          ? try StorageArgument.storage(place, creating: true) : try DirectoryStorage(at: place),
+        group: group, isByKeyGroup: kafka.repartitionByKey != nil)
     } catch let error as StoreError {
       throw JobError(.failed, "--handover \(place): \(error.message)")
+    }
+  }
+
+  /// Instances share outputs that are topics, or directories that all of them reach: one arbiter
+  /// says what happened, so not some of these and some of those.
+  private func checkShared(
+    _ targets: [OutputRole: OutputTarget], by option: String
+  ) throws {
+    guard outputWords.contains(where: { $0.0 == .output }) else {
+      throw ValidationError("\(option) needs --output.")
+    }
+    var areTopics: Bool?
+    for (role, word) in outputWords {
+      let isTopic: Bool
+      switch targets[role] {
+      case .topic: isTopic = true
+      case .directory: isTopic = false
+      case .file, .standardOutput, nil:
+        throw ValidationError(
+          "\(role.option) \(word): instances share outputs that are topics "
+            + "(kafka://broker/topic), or directories that all of them reach.")
+      }
+      guard areTopics ?? isTopic == isTopic else {
+        throw ValidationError(
+          "\(role.option) \(word): with \(option) outputs are topics, all of them, or directories.")
+      }
+      areTopics = isTopic
     }
   }
 

@@ -27,7 +27,7 @@ extension Dedup {
     options.topics = topics?.input
     options.targets = try targets(in: files)
     options.topicOutput = try topicOutput()
-    options.partitioning = try partitioning()
+    options.partitioning = try partitioning(options.targets)
     if let topics { try addRepartitioning(to: &options, reading: topics.input) }
     if kafka.assumeCommitted { options.commitAssumption = .committed }
     if kafka.assumeAborted { options.commitAssumption = .aborted }

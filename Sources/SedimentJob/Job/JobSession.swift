@@ -228,7 +228,7 @@ final class JobSession {
   private func startStages() throws -> Stages {
     let input = try makeInputStage()
     do {
-      let output = try OutputStage(to: outputs, pool: pool)
+      let output = try OutputStage(pool: pool)
       do {
         let committer = try EpochCommitter(clock: environment.clock) { input.wake() }
         self.committer = committer
@@ -308,7 +308,8 @@ final class JobSession {
       case .records(let batch, let position):
         if mustCommitPlace { try commitPlace(stages) }
         try decide(batch)
-        try stages.output.submit(batch, router: router, path: inputName(batch.sourceIndex))
+        try stages.output.submit(
+          batch, router: router, to: outputs, path: inputName(batch.sourceIndex))
         if let position { try move(to: position) }
         batchesSinceCut += 1
         isDirty = true
@@ -512,7 +513,7 @@ extension JobSession {
 
 extension SinkRecovery {
   /// What recovery did, for a person.
-  fileprivate func notices(of sink: any Sink) -> [JobMessage] {
+  func notices(of sink: any Sink) -> [JobMessage] {
     var notices: [JobMessage] = []
     for name in taken {
       notices.append(

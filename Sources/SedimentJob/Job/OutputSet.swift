@@ -48,13 +48,9 @@ struct OutputSet: Sendable {
       guard let target = targets[role] else { continue }
       switch target {
       case .directory(let path):
-        var options = PartDirectorySink.Options(
-          jobID: "\(store.identity)", writerEpoch: store.writerEpoch,
-          newOutputID: .random(in: 1 ... .max),
-          fileExtension: role == .rejects ? "ndjson" : format.fileExtension, rollBytes: rollBytes)
-        // What is not there yet takes room on this machine.
-        if OutputTarget.isRemote(path) { options.unsyncedMax = 1 }
-        sinks.append((role, try PartDirectorySink(path, in: fileSystem, options: options)))
+        try addParts(
+          at: path, role, in: fileSystem, job: store.identity, writerEpoch: store.writerEpoch,
+          format: format, rollBytes: rollBytes)
       case .file(let path): sinks.append((role, try AppendFileSink(path, in: fileSystem)))
       case .standardOutput: sinks.append((role, StandardOutputSink(standardOutput)))
       case .topic(let name):
@@ -77,6 +73,43 @@ struct OutputSet: Sendable {
           .failed, "\(role.option): with several instances outputs are topics, all of them")
       }
     }
+  }
+
+  /// Opens outputs of one partition, all of which are directories: each has its records in
+  /// `<topic>/partition=<number>` below what was asked for.
+  ///
+  /// - Parameters:
+  ///   - job: the same for all instances and partitions.
+  ///   - writerEpoch: of this opening of the partition, of all openings anywhere the largest.
+  init(
+    of partition: TopicPartition, _ targets: [OutputRole: OutputTarget],
+    in fileSystem: any FileSystem, job: StoreIdentity, writerEpoch: UInt64,
+    format: RecordFormat.Kind, rollBytes: UInt64
+  ) throws {
+    for role in OutputRole.allCases {
+      guard let target = targets[role] else { continue }
+      guard case .directory(let path) = target else {
+        throw JobError(
+          .failed, "\(role.option): with several instances outputs are topics, or directories")
+      }
+      try addParts(
+        at: OutputTarget.directory(
+          below: path, [partition.topic, "partition=\(partition.partition)"]),
+        role, in: fileSystem, job: job, writerEpoch: writerEpoch, format: format,
+        rollBytes: rollBytes)
+    }
+  }
+
+  private mutating func addParts(
+    at path: String, _ role: OutputRole, in fileSystem: any FileSystem, job: StoreIdentity,
+    writerEpoch: UInt64, format: RecordFormat.Kind, rollBytes: UInt64
+  ) throws {
+    var options = PartDirectorySink.Options(
+      jobID: "\(job)", writerEpoch: writerEpoch, newOutputID: .random(in: 1 ... .max),
+      fileExtension: role == .rejects ? "ndjson" : format.fileExtension, rollBytes: rollBytes)
+    // What is not there yet takes room on this machine.
+    if OutputTarget.isRemote(path) { options.unsyncedMax = 1 }
+    sinks.append((role, try PartDirectorySink(path, in: fileSystem, options: options)))
   }
 
   subscript(role: OutputRole) -> (any Sink)? {
@@ -110,6 +143,11 @@ struct OutputSet: Sendable {
 
   func publish(_ cuts: OutputCuts) throws {
     for (role, cut) in cuts.cuts { try self[role]?.publish(cut.commitment) }
+  }
+
+  /// Removes what writers before this one left since `recover`.
+  func sweep() throws {
+    for (_, sink) in sinks { try sink.sweep() }
   }
 
   /// What the last epoch of a clean end remembers.

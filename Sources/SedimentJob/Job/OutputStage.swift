@@ -22,10 +22,10 @@ final class OutputStage: @unchecked Sendable {
   private struct Work {
     var batch: RecordBatch
     var router: BatchRouter
+    var outputs: OutputSet
     var path: String
   }
 
-  private let outputs: OutputSet
   private let pool: RecordBatchPool
   private let monitor = Monitor()
 
@@ -39,8 +39,7 @@ final class OutputStage: @unchecked Sendable {
   /// Decided batches that may wait to be written.
   static let waitingMax = 3
 
-  init(to outputs: OutputSet, pool: RecordBatchPool) throws {
-    self.outputs = outputs
+  init(pool: RecordBatchPool) throws {
     self.pool = pool
     waiting.reserveCapacity(Self.waitingMax)
     let thread = try SystemThread(name: "sediment-output") { [self] in
@@ -61,13 +60,16 @@ final class OutputStage: @unchecked Sendable {
   ///
   /// - Parameters:
   ///   - router: finds out what goes where, and counts.
+  ///   - outputs: where it goes.
   ///   - path: the source's name, for rejects.
   /// - Throws: what an earlier batch failed with.
-  func submit(_ batch: RecordBatch, router: BatchRouter, path: String) throws {
+  func submit(
+    _ batch: RecordBatch, router: BatchRouter, to outputs: OutputSet, path: String
+  ) throws {
     try monitor.withLock {
       while failure == nil, waiting.count >= Self.waitingMax { monitor.wait() }
       if let failure { throw failure }
-      waiting.append(Work(batch: batch, router: router, path: path))
+      waiting.append(Work(batch: batch, router: router, outputs: outputs, path: path))
       monitor.broadcast()
     }
   }
@@ -103,7 +105,7 @@ final class OutputStage: @unchecked Sendable {
       do {
         try unsafe work.router.route(
           work.batch, decisions: UnsafePointer(work.batch.columns.decisions), path: work.path)
-        try work.router.write(work.batch, to: outputs, path: work.path)
+        try work.router.write(work.batch, to: work.outputs, path: work.path)
       } catch {
         failure = error
       }

@@ -26,9 +26,13 @@ struct StateOpening {
 
   /// Opens the state or makes a new one.
   ///
-  /// - Parameter choice: what the brokers say goes on; `nil` where they are not asked.
+  /// - Parameters:
+  ///   - choice: what the brokers say goes on; `nil` where they are not asked.
+  ///   - made: identity and seed of a state that is made; random ones for `nil`.
   /// - Throws: `JobError` when it is another job's, naming what differs and the way out.
-  func open(at choice: EpochChoice?) throws -> OpenState {
+  func open(
+    at choice: EpochChoice?, making made: (identity: StoreIdentity, seed: HashSeed)? = nil
+  ) throws -> OpenState {
     try StateDirectory(options, environment).refuseForeign()
     var storeOptions = StoreOptions(
       memoryBudget: options.memoryBudget, shards: options.parallelism,
@@ -52,8 +56,8 @@ struct StateOpening {
     var epoch: UInt64?
     if case .open(let number) = choice { epoch = number }
     let store = try StateStore.open(
-      at: options.statePath, options: storeOptions, epoch: epoch,
-      fileSystem: environment.fileSystem)
+      at: options.statePath, options: storeOptions, seed: made?.seed, identity: made?.identity,
+      epoch: epoch, fileSystem: environment.fileSystem)
     do {
       return try open(store)
     } catch {
@@ -98,7 +102,8 @@ struct StateOpening {
   /// All that is open is committed: the brokers said so, or are asked no more. What is decided
   /// without them is nothing that they know by the mark's name.
   private func settle(_ metadata: inout JobMetadata) {
-    metadata.mark = options.topicOutput == nil ? nil : metadata.mark.map { .settled($0.tag) }
+    let hasTags = options.topicOutput != nil || options.partitioning != nil
+    metadata.mark = hasTags ? metadata.mark.map { .settled($0.tag) } : nil
   }
 
   private func makeDeduplicator(_ store: StateStore) throws -> Deduplicator {

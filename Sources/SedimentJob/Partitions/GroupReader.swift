@@ -17,8 +17,8 @@ package enum GroupChange: Sendable, Equatable {
 
 /// Reads those partitions of topics that its group gives it.
 package protocol GroupReader: TopicReader {
-  /// How many partitions the topics have, whoever reads them; 0 while that is not known.
-  var partitionCount: Int { get }
+  /// How many partitions each topic has, whoever reads them; empty while that is not known.
+  var partitionCounts: [String: Int] { get }
 
   /// Told by the deciding thread that it takes a change into account from here on. Commits are made
   /// in the name of the last change that was taken: of one that it does not know, the partitions
@@ -46,4 +46,9 @@ package protocol GroupReader: TopicReader {
   /// From here on reading ends: of partitions that are read where they end now, of those that come
   /// where they end then. Any thread may call.
   func endAtEnds()
+}
+
+extension GroupReader {
+  /// How many partitions the topics have together.
+  var partitionCount: Int { partitionCounts.values.reduce(0, +) }
 }

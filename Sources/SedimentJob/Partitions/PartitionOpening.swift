@@ -1,11 +1,6 @@
 // Opens the states of partitions that the group gave, beside the thread that decides of the others.
 //
-//   assigned ─▶ committed offsets, stable ones ─▶ state of their name: here? else from the storage
-//            ─▶ open ─▶ the reader begins at its position ─▶ unit
-//
-// The directory of the job holds one state a partition, `<topic>-<number>`. One that is not what
-// the offsets name is of an earlier time, when the partition was ours before: it is removed, and
-// made anew from the storage.
+//   assigned ─▶ `UnitOpening`: the state, at the epoch that happened ─▶ the reader begins ─▶ unit
 //
 // Concurrency: one thread opens one partition after the other; `monitor` guards the queue.
 
@@ -19,9 +14,9 @@ final class PartitionOpening: @unchecked Sendable {
   private let options: JobOptions
   private let environment: JobEnvironment
   private let partitioning: Partitioning
-  private let producer: any TopicProducer
+  private let arbiter: PartitionArbiter
+  private let outputs: OutputSet?
   private let reader: any GroupReader
-  private let group: String
   private let monitor = Monitor()
   private var wanted: [TopicPartition] = []
   private var opened: [PartitionUnit] = []
@@ -31,17 +26,19 @@ final class PartitionOpening: @unchecked Sendable {
   private var hasThread = false
   private let onOpened: @Sendable () -> Void
 
-  /// - Parameter onOpened: called from the opening thread after every partition.
+  /// - Parameters:
+  ///   - outputs: those that all partitions write together, if they do.
+  ///   - onOpened: called from the opening thread after every partition.
   init(
     _ options: JobOptions, _ environment: JobEnvironment, _ partitioning: Partitioning,
-    group: String, producer: any TopicProducer, reader: any GroupReader,
+    arbiter: PartitionArbiter, outputs: OutputSet?, reader: any GroupReader,
     onOpened: @escaping @Sendable () -> Void
   ) throws {
     self.options = options
     self.environment = environment
     self.partitioning = partitioning
-    self.group = group
-    self.producer = producer
+    self.arbiter = arbiter
+    self.outputs = outputs
     self.reader = reader
     self.onOpened = onOpened
     let thread = try SystemThread(name: "sediment-open") { [self] in
@@ -119,35 +116,8 @@ final class PartitionOpening: @unchecked Sendable {
   // MARK: - One partition
 
   private func open(_ partition: TopicPartition) throws {
-    let committed = try producer.committed([partition.topic]).filter { $0.key == partition }
-    var options = self.options
-    options.statePath = Self.path(of: partition, in: self.options.statePath)
-    // All partitions may come to be this instance's.
-    options.memoryBudget = max(
-      StoreOptions.memoryBudgetMin, options.memoryBudget / max(1, reader.partitionCount))
-    let epochs = try TransactionOpening.localEpochs(
-      options, environment, positions: { Self.positions(of: partition, in: $0) })
-    let mark = committed[partition].flatMap { OffsetMark($0.metadata) }
-    let choice: EpochChoice
-    if let mark, !epochs.contains(where: { $0.mark?.tag == mark.tag }) {
-      try restore(mark, of: partition, to: options.statePath)
-      let restored = try TransactionOpening.localEpochs(
-        options, environment, positions: { Self.positions(of: partition, in: $0) })
-      choice = try EpochChoice.decide(
-        epochs: restored, committed: committed, group: group, assumption: nil)
-    } else {
-      choice = try EpochChoice.decide(
-        epochs: epochs, committed: committed, group: group,
-        assumption: options.commitAssumption)
-    }
-    let state = try StateOpening(options, environment).open(at: choice)
+    let unit = try openings().open(partition)
     do {
-      let router = BatchRouter(
-        missingKey: options.missingKey, learns: options.learns,
-        writesRejects: options.targets[.rejects] != nil)
-      // As in `JobSession`: what was assumed once must not be assumed again.
-      let isKnown = !committed.isEmpty && options.commitAssumption == nil
-      let unit = PartitionUnit(partition, state, router: router, isKnown: isKnown)
       var isHandedOver = false
       // The unit is there before its first record.
       _ = try reader.begin(partition, at: unit.position) { offset in
@@ -156,52 +126,26 @@ final class PartitionOpening: @unchecked Sendable {
         monitor.withLock { opened.append(unit) }
         isHandedOver = true
       }
-      if !isHandedOver { try state.store.close() }
+      if !isHandedOver { try unit.close() }
     } catch {
-      try state.store.close()
+      try unit.close()
       throw error
     }
+  }
+
+  /// How partitions are opened. Asked anew for each: another generation may have begun.
+  private func openings() throws -> UnitOpening {
+    let record = try HandoverRecord.agree(
+      for: partitioning.group, partitions: reader.partitionCounts,
+      isByKeyGroup: partitioning.isByKeyGroup, in: partitioning.storage)
+    return UnitOpening(
+      options: options, environment: environment, partitioning: partitioning, record: record,
+      arbiter: arbiter, outputs: outputs)
   }
 
   private func tell(_ unit: PartitionUnit, _ offset: Int64) {
     let keys = Figure.count(unit.dedup.keyspace.approximateEntryCount)
     environment.report(
       JobMessage(.detail, "\(unit.partition): \(keys) keys, reading from offset \(offset)"))
-  }
-
-  /// Makes the state of a partition from the checkpoint that the brokers know.
-  private func restore(
-    _ mark: OffsetMark, of partition: TopicPartition, to path: String
-  ) throws {
-    guard let checkpoint = mark.checkpoint, let job = EpochTag(mark.job[...]) else {
-      throw JobError(
-        .failed,
-        "the group \(group) names an epoch of \(partition) that was committed by a job without "
-          + "checkpoint storage: give another --group")
-    }
-    try StateDirectory.remove(path, in: environment.fileSystem)
-    let start = environment.clock.monotonicNanos()
-    let made = try StateStore.restore(
-      from: partitioning.storage, of: StoreIdentity(high: job.high, low: job.low),
-      id: checkpoint, to: path, fileSystem: environment.fileSystem, clock: environment.clock)
-    let millis = Int64((environment.clock.monotonicNanos() &- start) / 1_000_000)
-    environment.report(
-      JobMessage(
-        .information,
-        "\(partition): restored \(Figure.bytes(made.totalBytes)) from "
-          + "\(partitioning.storage.location) in \(Figure.duration(millis))"))
-  }
-
-  /// The directory of a partition's state. Names of topics have no slash.
-  static func path(of partition: TopicPartition, in directory: String) -> String {
-    PathName.join(directory, "\(partition.topic)-\(partition.partition)")
-  }
-
-  private static func positions(
-    of partition: TopicPartition, in metadata: JobMetadata
-  ) -> TopicPositions {
-    var positions = TopicPositions()
-    positions[partition] = metadata.topicPositions[partition]
-    return positions
   }
 }

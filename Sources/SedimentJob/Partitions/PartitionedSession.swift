@@ -2,13 +2,16 @@
 // comes and goes as the group gives the partition and takes it.
 //
 //   reader ─▶ batches of one partition each ─▶ decide by the unit of the partition ─▶ output
-//     │ assigned ─▶ PartitionOpening ─▶ unit     epoch: all units that changed, one transaction
+//     │ assigned ─▶ PartitionOpening ─▶ unit     epoch: all units that changed
 //     │ revoked  ─▶ an epoch of all that changed ─▶ units are closed ─▶ release
 //     │ lost     ─▶ the session fails as after an abort: nothing that was read may be committed
 //
+// Where outputs are topics, one transaction commits an epoch of all partitions. Where they are
+// directories, the checkpoint of each partition commits its own part of it.
+//
 // Invariants
 // 1. A record is decided by the state of its partition, which was opened at the epoch that the
-//    committed offsets name.
+//    arbiter names: committed offsets, or the last checkpoint.
 // 2. What the offsets of an epoch name can be read by every instance before they are committed.
 // 3. A partition is released when nothing of it is undecided, unwritten or uncommitted.
 //
@@ -25,9 +28,10 @@ final class PartitionedSession {
   private let environment: JobEnvironment
   private let control: JobControl
   private let directory: InstanceDirectory
-  private let producer: any TopicProducer
-  private let transactions: TransactionWriter
-  private let outputs: OutputSet
+  private let arbiter: PartitionArbiter
+  /// Where outputs are topics: what writes them, and the outputs of all partitions.
+  private let transactions: TransactionWriter?
+  private let outputs: OutputSet?
   private let reader: any GroupReader
   private let pool: RecordBatchPool
   private let memory: BatchMemory
@@ -35,7 +39,7 @@ final class PartitionedSession {
   private let reporter: ProgressReporter
 
   private var units: [TopicPartition: PartitionUnit] = [:]
-  private var tag = EpochTag.random()
+  private var tag: EpochTag
   private var lastCutNanos: UInt64 = 0
   private var batchesSinceCut = 0
   private var epochs: UInt64 = 0
@@ -58,39 +62,41 @@ final class PartitionedSession {
     _ options: JobOptions, _ partitioning: Partitioning, in environment: JobEnvironment,
     control: JobControl
   ) throws {
-    guard let output = options.topicOutput, let topics = options.topics else {
-      throw JobError(.failed, "several instances need topics as input and as outputs")
+    let firstTag = EpochTag.random()
+    tag = firstTag
+    guard let topics = options.topics else {
+      throw JobError(.failed, "several instances need topics as input")
     }
     self.partitioning = partitioning
     self.environment = environment
     self.control = control
     environment.status?.enter(.starting)
     directory = try InstanceDirectory(options.statePath, in: environment.fileSystem)
-    do {
-      producer = try output.open(
-        TopicOutputStart(
-          epochMillis: options.epochIntervalMillis, instance: directory.name,
-          report: environment.report, isStopping: { control.isStopping }))
-    } catch {
-      directory.close()
-      throw error
-    }
-    transactions = TransactionWriter(producer, tag: tag, clock: environment.clock)
     memory = BatchMemory(options)
     pool = RecordBatchPool(
       keptMax: memory.batchesMax, batchBytesMax: memory.chunkBytes * 4)
     reporter = ProgressReporter(environment, inputs: nil)
+    var opened: (any TopicProducer)?
     do {
-      outputs = try OutputSet(topics: options.targets, transactions: transactions)
+      opened = try options.topicOutput?.open(
+        TopicOutputStart(
+          epochMillis: options.epochIntervalMillis, instance: directory.name,
+          report: environment.report, isStopping: { control.isStopping }))
+      arbiter = opened.map { .brokers($0) } ?? .storage
+      let transactions = opened.map {
+        TransactionWriter($0, tag: firstTag, clock: environment.clock)
+      }
+      self.transactions = transactions
+      outputs = try transactions.map { try OutputSet(topics: options.targets, transactions: $0) }
       reader = try topics.openShare(
         TopicStart(
           origin: options.description.origin.topics ?? TopicOrigin([]),
           positions: TopicPositions(),
           limits: BatchLimits(recordsMax: memory.recordsMax, chunkBytes: memory.chunkBytes),
-          format: options.description.format, passesOn: true, writesLines: false,
-          clock: environment.clock, report: environment.report))
+          format: options.description.format, passesOn: opened != nil,
+          writesLines: opened == nil, clock: environment.clock, report: environment.report))
     } catch {
-      producer.close()
+      opened?.close()
       directory.close()
       throw error
     }
@@ -121,7 +127,7 @@ final class PartitionedSession {
       stages.opening.stop()
       stages.output.stop()
       stages.committer.stop()
-      transactions.close()
+      transactions?.close()
       stages.input.waitUntilStopped()
       reader.close()
       for unit in units.values { try? unit.close() }
@@ -132,6 +138,10 @@ final class PartitionedSession {
     environment.status?.enter(.ending)
     stages.input.stop()
     try commitAll(stages)
+    // The outputs are complete: others may follow them.
+    if transactions == nil {
+      for unit in units.values { try unit.release(to: partitioning.storage) }
+    }
     return end
   }
 
@@ -141,12 +151,11 @@ final class PartitionedSession {
       workers: ProcessStatistics.processorCount, pool: pool,
       waitingBytesMax: memory.waitingBytesMax)
     do {
-      let output = try OutputStage(to: outputs, pool: pool)
+      let output = try OutputStage(pool: pool)
       do {
         let committer = try EpochCommitter(clock: environment.clock) { input.wake() }
         let opening = try PartitionOpening(
-          options, environment, partitioning, group: options.topicOutput?.group ?? "",
-          producer: producer, reader: reader
+          options, environment, partitioning, arbiter: arbiter, outputs: outputs, reader: reader
         ) { input.wake() }
         return Stages(input: input, output: output, committer: committer, opening: opening)
       } catch {
@@ -202,7 +211,8 @@ final class PartitionedSession {
     if options.description.format.hasEventTime { unsafe times = keyTimes.gather(batch) }
     _ = try unsafe unit.dedup.process(
       batch.keys.view, times: times, into: batch.columns.decisions)
-    try stages.output.submit(batch, router: unit.router, path: options.topics?.name ?? "")
+    try stages.output.submit(
+      batch, router: unit.router, to: unit.outputs, path: options.topics?.name ?? "")
     unit.isDirty = true
     if let position { try move(to: position) }
     batchesSinceCut += 1
@@ -210,7 +220,7 @@ final class PartitionedSession {
 
   private func move(to position: InputPosition) throws {
     guard case .topics(let moved, let cluster) = position else { return }
-    guard producer.cluster == cluster else {
+    if case .brokers(let producer) = arbiter, producer.cluster != cluster {
       throw JobError(
         .failed,
         "topics are read from the cluster \"\(cluster)\" and written to \"\(producer.cluster)\": "
@@ -275,20 +285,19 @@ final class PartitionedSession {
   private func cutEpoch(_ stages: Stages) throws {
     try stages.output.drain()
     let (tag, next) = (tag, EpochTag.random())
-    var parts: [PartitionsWork.Part] = []
+    var cuts: [PartitionCut] = []
     for unit in units.values.sorted(by: { $0.partition < $1.partition }) where unit.isDirty {
-      guard let position = unit.position else { continue }
-      parts.append(.init(unit: unit, epoch: try unit.cut(tag), position: position))
+      if let cut = try unit.cut(tag) { cuts.append(cut) }
     }
-    guard !parts.isEmpty else { return }
-    try transactions.cut(next: next, hasOffsets: true)
+    guard !cuts.isEmpty else { return }
+    try transactions?.cut(next: next, hasOffsets: true)
     self.tag = next
     epochs += 1
-    cuts.append((epochs, counters, rejectReasons))
-    if cuts.count > 2 { cuts.removeFirst() }
+    self.cuts.append((epochs, counters, rejectReasons))
+    if self.cuts.count > 2 { self.cuts.removeFirst() }
     let work = PartitionsWork(
       transactions: transactions, reader: reader, storage: partitioning.storage, tag: tag,
-      parts: parts)
+      cuts: cuts)
     stages.committer.begin(epochs) { try work.commit() }
     lastCutNanos = environment.clock.monotonicNanos()
     reporter.epochCut(at: lastCutNanos)
@@ -341,41 +350,37 @@ final class PartitionedSession {
 
 /// What was cut of the partitions of an instance, on its way to durability and to the brokers.
 private struct PartitionsWork: Sendable {
-  /// One partition's.
-  struct Part: Sendable {
-    var unit: PartitionUnit
-    var epoch: PendingEpoch
-    /// Where reading of it stood.
-    var position: Int64
-  }
-
-  let transactions: TransactionWriter
+  let transactions: TransactionWriter?
   let reader: any GroupReader
   let storage: any CheckpointStorage
   let tag: EpochTag
-  let parts: [Part]
+  let cuts: [PartitionCut]
 
   func commit() throws {
     do {
       try takeSteps()
     } catch {
       // Whoever writes may wait for the end of this transaction, which will not come.
-      transactions.giveUp()
+      transactions?.giveUp()
       throw error
     }
   }
 
   private func takeSteps() throws {
-    try transactions.flush()
+    for cut in cuts { try cut.unit.outputs.prepare(cut.outputs) }
+    try transactions?.flush()
     var offsets: [TopicPartition: CommittedOffset] = [:]
-    for part in parts {
-      offsets[part.unit.partition] = try part.unit.commit(
-        part.epoch, tag: tag, position: part.position, to: storage)
+    for cut in cuts {
+      offsets[cut.unit.partition] = try cut.unit.commit(cut, tag: tag, to: storage)
     }
-    try transactions.commit(offsets, readBy: reader)
-    for part in parts { try part.unit.store.confirmEpoch() }
+    try transactions?.commit(offsets, readBy: reader)
+    for cut in cuts {
+      try cut.unit.store.confirmEpoch()
+      try cut.unit.outputs.publish(cut.outputs)
+    }
     var positions = TopicPositions()
-    for part in parts { positions[part.unit.partition] = part.position }
+    for cut in cuts { positions[cut.unit.partition] = cut.position }
     reader.isDone(with: positions)
+    if transactions == nil { reader.epochCommitted(positions) }
   }
 }

@@ -9,7 +9,6 @@
 // what both look at.
 
 internal import SedimentIO
-internal import SedimentStore
 internal import Synchronization
 
 /// See the file's header.
@@ -38,8 +37,14 @@ final class RepartitionRun: @unchecked Sendable {
     environment.status?.enter(.starting)
     let partitionCount = try repartitioning.topic.prepare(
       report: environment.report, isStopping: { parent.isStopping })
+    guard let partitioning = options.partitioning else {
+      throw JobError(.failed, "what is repartitioned is read by several instances")
+    }
+    let record = try HandoverRecord.agree(
+      for: partitioning.group, partitions: [repartitioning.topic.name: partitionCount],
+      isByKeyGroup: true, in: partitioning.storage)
     let stage = RepartitionStage(
-      options, repartitioning, seed: HashSeed(first: 1, second: 2), partitionCount: partitionCount,
+      options, repartitioning, seed: record.seed, partitionCount: partitionCount,
       in: environment)
     self.stage = stage
     following = options.topics.map { FollowedTopics($0) }

@@ -1,5 +1,7 @@
 // Where the user wants records to go, read from one word of the command line.
 
+internal import SedimentIO
+
 /// The kinds of output.
 package enum OutputTarget: Sendable, Equatable {
   /// A directory of parts.
@@ -27,6 +29,14 @@ package enum OutputTarget: Sendable, Equatable {
     } else {
       self = .file(word)
     }
+  }
+
+  /// A directory below another one: what comes behind `?` in an address stays behind.
+  package static func directory(below word: String, _ names: [String]) -> String {
+    guard isRemote(word), let question = word.firstIndex(of: "?") else {
+      return names.reduce(word) { PathName.join($0, $1) }
+    }
+    return names.reduce(String(word[..<question])) { PathName.join($0, $1) } + word[question...]
   }
 
   /// Whether a word is an address: no path of this machine, and for the file system to take apart.

@@ -187,6 +187,15 @@ package final class PartDirectorySink: Sink, @unchecked Sendable {
     }
   }
 
+  package func sweep() throws(SinkError) {
+    let entries = try reachingFiles { () throws(FileError) in try directory.entries() }
+    for entry in entries {
+      guard let name = PartName(temporary: entry.name), name.writerEpoch < options.writerEpoch
+      else { continue }
+      try reachingFiles { () throws(FileError) in try directory.remove(entry.name) }
+    }
+  }
+
   package func abortEpoch() throws(SinkError) {
     _ = try recover(committed: guarded { committed })
   }

@@ -69,9 +69,15 @@ package protocol Sink: AnyObject, Sendable {
   func abortEpoch() throws(SinkError)
   /// What the last epoch of a clean end remembers: all is published, and another output may follow.
   func release() throws(SinkError) -> SinkCommitment
+  /// Removes what writers before this one left there since `recover`: one that slept may write on
+  /// before it learns that it was followed.
+  func sweep() throws(SinkError)
 }
 
 extension Sink {
+  /// Nothing: nobody else writes there.
+  package func sweep() throws(SinkError) {}
+
   /// Cuts and prepares in one step.
   package func prepare() throws(SinkError) -> SinkCommitment {
     try prepare(try cut())

@@ -68,9 +68,11 @@ package struct CheckpointUpload: Sendable {
   }
 
   /// Uploads and publishes.
-  package func run() throws -> CheckpointInfo {
+  ///
+  /// - Returns: what was made, and its number in the log.
+  package func run() throws -> (info: CheckpointInfo, sequence: UInt64) {
     for _ in 0..<Self.attemptsMax {
-      if let info = try attempt() { return info }
+      if let made = try attempt() { return made }
     }
     throw StoreError(
       .inputOutput,
@@ -79,7 +81,7 @@ package struct CheckpointUpload: Sendable {
   }
 
   /// - Returns: `nil` when another attempt is needed.
-  private func attempt() throws -> CheckpointInfo? {
+  private func attempt() throws -> (info: CheckpointInfo, sequence: UInt64)? {
     let id = UploadID(millis: clock.nowMillis())
     let intent = area.keys.intent(id)
     try area.storage.put(
@@ -108,14 +110,13 @@ package struct CheckpointUpload: Sendable {
     let published = PublishedCheckpoint(
       id: checkpointID, createdMillis: manifest.checkpoint.createdMillis, writer: writer,
       upload: id, manifest: bytes)
-    guard try publish(published, plan, uses: Set(manifest.objects.map(\.upload)).union([id])) else {
-      return nil
-    }
+    let uses = Set(manifest.objects.map(\.upload)).union([id])
+    guard let sequence = try publish(published, plan, uses: uses) else { return nil }
     area.discard(([id] + plan.leftUploads).map(area.keys.intent) + [area.keys.lease(id)])
     var info = CheckpointInfo(checkpointID, manifest.checkpoint)
     info.newFiles = uploaded.added.newFiles
     info.newBytes = uploaded.added.newBytes
-    return info
+    return (info, sequence)
   }
 
   /// Says that this store has checkpoints here.
@@ -220,19 +221,19 @@ package struct CheckpointUpload: Sendable {
   // MARK: - Publishing
 
   /// - Parameter uses: the uploads that brought the checkpoint's objects.
-  /// - Returns: `false` when a fence forbids it.
+  /// - Returns: its number in the log; `nil` when a fence forbids it.
   private func publish(
     _ checkpoint: PublishedCheckpoint, _ plan: Plan, uses: Set<UploadID>
-  ) throws -> Bool {
+  ) throws -> UInt64? {
     var head = plan.head
     for _ in 0..<Self.publishTriesMax {
       let last = try area.sequences().last ?? 0
       while head < last {
         // One that is gone was followed by a checkpoint, and what it said is not known.
-        guard let entry = try area.entry(head + 1) else { return false }
+        guard let entry = try area.entry(head + 1) else { return nil }
         switch entry {
         case .published(let other): try checkIsNotSuperseded(by: other, at: head + 1)
-        case .fence(let fence): if !uses.isDisjoint(with: fence.uploads) { return false }
+        case .fence(let fence): if !uses.isDisjoint(with: fence.uploads) { return nil }
         }
         head += 1
       }
@@ -243,7 +244,7 @@ package struct CheckpointUpload: Sendable {
           .superseded,
           "others have published in \(area.storage.location) while this checkpoint waited")
       }
-      return true
+      return head + 1
     }
     throw StoreError(
       .inputOutput,

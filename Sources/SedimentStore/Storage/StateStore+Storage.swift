@@ -22,11 +22,21 @@ extension StateStore {
     to storage: any CheckpointStorage, committing: Bool = true, supersedes: Bool = false,
     transfers: Int = 4
   ) throws(StoreError) -> CheckpointInfo {
+    try publishCheckpoint(
+      to: storage, committing: committing, supersedes: supersedes, transfers: transfers
+    ).info
+  }
+
+  /// The same, and the number of the checkpoint in the log of the store's checkpoints, which no
+  /// other ever has.
+  package func publishCheckpoint(
+    to storage: any CheckpointStorage, committing: Bool, supersedes: Bool, transfers: Int = 4
+  ) throws(StoreError) -> (info: CheckpointInfo, sequence: UInt64) {
     try wrapping {
       try Self.check(transfers: transfers)
       let start = core.options.clock.monotonicNanos()
       let writer = try StorageWriter.read(in: core.directory, opening: opening)
-      let info = try capture(committing: committing) { state in
+      let made = try capture(committing: committing) { state in
         try CheckpointUpload(
           area: CheckpointArea(storage, of: identity), source: core.directory, state: state,
           writer: writer, supersedes: supersedes, clock: core.options.clock, transfers: transfers
@@ -34,9 +44,9 @@ extension StateStore {
       }
       core.options.onEvent?(
         .checkpointed(
-          id: info.id, newFiles: info.newFiles, newBytes: info.newBytes,
+          id: made.info.id, newFiles: made.info.newFiles, newBytes: made.info.newBytes,
           nanoseconds: core.options.clock.monotonicNanos() &- start))
-      return info
+      return made
     }
   }
 

@@ -8,6 +8,7 @@
 //   fence      nonce (two u64) │ created i64 (ms) │ count u32, then uploads
 //   intent     directory (two u64)
 //   lease      renewed i64 (ms) │ count u32, then uploads │ count u32, then (upload, checkpoint id)
+//   agreement  `HandoverRecord` of the job
 //   manifest   count u32, then objects: name (varint length, UTF-8) │ upload │ bytes u64 │ SHA-256
 //              │ payload of a checkpoint's manifest (ARCHITECTURE.md §3.4), varint length
 //
@@ -23,6 +24,8 @@ package enum StorageRecordKind: UInt8, Sendable, CaseIterable {
   case intent = 3
   case lease = 4
   case manifest = 5
+  /// What the instances of a job agree on; the job's own.
+  case agreement = 6
 }
 
 /// The frame of all records.

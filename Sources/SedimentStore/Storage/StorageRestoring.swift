@@ -13,7 +13,8 @@
 // Invariants
 // 1. A file under the name of a table or log has been held against its sum.
 // 2. The restored state goes on from the last entry of the log, with the largest writer epoch that
-//    is published: its checkpoints supersede those of whoever had the state before.
+//    is published: its checkpoints supersede those of whoever had the state before. One that is not
+//    to supersede goes on from its own entry.
 //
 // Concurrency: objects are downloaded by threads of its own; everything else is one thread's.
 
@@ -42,6 +43,20 @@ extension StateStore {
     to path: String, identity: RestoredIdentity = .keep, transfers: Int = 4,
     fileSystem: any FileSystem = PosixFileSystem(), clock: any Clock = SystemClock()
   ) throws(StoreError) -> CheckpointInfo {
+    try restore(
+      from: storage, of: stored, id: id, to: path, identity: identity, transfers: transfers,
+      supersedes: true, fileSystem: fileSystem, clock: clock)
+  }
+
+  /// The same.
+  ///
+  /// - Parameter supersedes: whether what was published behind the checkpoint by now counts no more.
+  ///   Otherwise the state cannot publish when something was.
+  package static func restore(
+    from storage: any CheckpointStorage, of stored: StoreIdentity?, id: String?,
+    to path: String, identity: RestoredIdentity = .keep, transfers: Int = 4, supersedes: Bool,
+    fileSystem: any FileSystem, clock: any Clock
+  ) throws(StoreError) -> CheckpointInfo {
     try wrapping {
       try check(transfers: transfers)
       let checkpoints = try StoredCheckpoints(in: storage, of: stored, clock: clock)
@@ -53,7 +68,7 @@ extension StateStore {
       let lock = try target.lock(lockName, advice: "another restore fills it")
       defer { lock.unlock() }
       try restoring.checkTarget()
-      let manifest = try restoring.run(identity: identity)
+      let manifest = try restoring.run(identity: identity, supersedes: supersedes)
       return CheckpointInfo(found.id, manifest.checkpoint)
     }
   }
@@ -92,14 +107,16 @@ private struct StorageRestoring: Sendable {
   }
 
   /// Fills the target, which is locked and was checked under the lock.
-  func run(identity: RestoredIdentity) throws -> StoredManifest {
+  func run(identity: RestoredIdentity, supersedes: Bool) throws -> StoredManifest {
     let lease = try HeldLease(
       area, id: UploadID(millis: clock.nowMillis()), clock: clock
     ) { lease in lease.manifests = [found.place] }
     // It stays when this fails: what goes on later finds more of the checkpoint, then.
     let sequences = try area.sequences()
-    let entries = try sequences.compactMap { try area.entry($0)?.published }
-    guard entries.contains(found) else {
+    let entries = try sequences.compactMap { sequence in
+      try area.entry(sequence)?.published.map { (sequence: sequence, checkpoint: $0) }
+    }
+    guard let own = entries.last(where: { $0.checkpoint == found })?.sequence else {
       area.discard([area.keys.lease(lease.id)])
       throw StoreError(
         .notFound, "checkpoint \(found.id) was removed from \(area.storage.location)")
@@ -111,12 +128,12 @@ private struct StorageRestoring: Sendable {
     try target.synchronize()
     var state = manifest.checkpoint.state
     if identity == .new { state.identity = .random() }
-    state.writerEpoch = entries.map(\.id.writerEpoch).reduce(state.writerEpoch, max)
+    state.writerEpoch = entries.map(\.checkpoint.id.writerEpoch).reduce(state.writerEpoch, max)
     let number = FileNumber(state.nextFileNumber)
     state.nextFileNumber += 1
     try removeUnknown(names)
-    try StorageWriter(directory: .random(), opening: .random(), base: sequences.last ?? 0)
-      .write(in: target)
+    let base = supersedes ? sequences.last ?? own : own
+    try StorageWriter(directory: .random(), opening: .random(), base: base).write(in: target)
     try ManifestWriter(directory: target, number: number, state: state).abandon()
     try target.remove(StateStore.restoringName)
     try target.synchronize()

@@ -234,3 +234,17 @@ public struct StoredCheckpoints: Sendable {
     }
   }
 }
+
+extension CheckpointInfo {
+  /// The last checkpoint of a store in a storage; `nil` when there is none.
+  package static func newest(
+    of identity: StoreIdentity, in storage: any CheckpointStorage
+  ) throws(StoreError) -> CheckpointInfo? {
+    let area = CheckpointArea(storage, of: identity)
+    return try wrapping {
+      guard let newest = try area.newest(of: area.sequences()) else { return nil }
+      let manifest = try area.manifest(of: newest.checkpoint).checkpoint
+      return CheckpointInfo(newest.checkpoint.id, manifest)
+    }
+  }
+}

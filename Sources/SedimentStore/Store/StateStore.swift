@@ -73,9 +73,19 @@ public final class StateStore: Sendable {
     at path: String, options: StoreOptions = StoreOptions(), seed: HashSeed? = nil,
     epoch: UInt64? = nil, fileSystem: any FileSystem = PosixFileSystem()
   ) throws(StoreError) -> StateStore {
+    try open(
+      at: path, options: options, seed: seed, identity: nil, epoch: epoch, fileSystem: fileSystem)
+  }
+
+  /// The same, with the identity of a store that is made: one that others know it by already.
+  package static func open(
+    at path: String, options: StoreOptions, seed: HashSeed?, identity: StoreIdentity?,
+    epoch: UInt64? = nil, fileSystem: any FileSystem
+  ) throws(StoreError) -> StateStore {
     try wrapping {
       try StoreOpening(
-        path: path, options: options, seed: seed, epoch: epoch, fileSystem: fileSystem
+        path: path, options: options, seed: seed, identity: identity, epoch: epoch,
+        fileSystem: fileSystem
       ).open()
     }
   }

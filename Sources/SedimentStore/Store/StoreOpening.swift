@@ -25,7 +25,9 @@ internal import SedimentIO
 struct StoreOpening {
   let path: String
   let options: StoreOptions
+  /// Seed and identity of a store that is made; random ones for `nil`.
   let seed: HashSeed?
+  let identity: StoreIdentity?
   /// The epoch to open at; `nil` for the last one.
   let epoch: UInt64?
   let fileSystem: any FileSystem
@@ -51,7 +53,8 @@ struct StoreOpening {
     }
     var state =
       found
-      ?? StoreState(identity: .random(), seed: seed ?? .random(), nextFileNumber: 1)
+      ?? StoreState(
+        identity: identity ?? .random(), seed: seed ?? .random(), nextFileNumber: 1)
     state.nextFileNumber = max(state.nextFileNumber, try highestFileNumber(directory) + 1)
     state.writerEpoch += 1
     for index in state.keyspaces.indices {

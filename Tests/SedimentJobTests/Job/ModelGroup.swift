@@ -128,7 +128,10 @@ final class ModelGroup: TopicInput, Sendable {
       recordsMax = start.limits.recordsMax
     }
 
-    var partitionCount: Int { group.state.withLock { $0.records.count } }
+    var partitionCounts: [String: Int] {
+      let topics = group.state.withLock { $0.records.keys.map(\.topic) }
+      return Dictionary(topics.map { ($0, 1) }, uniquingKeysWith: +)
+    }
     var lag: TopicLag? { nil }
     func epochCommitted(_ positions: TopicPositions) {}
     func took(_ change: GroupChange) {}

@@ -157,7 +157,8 @@ import Testing
       harness.options.topics = world.between
       harness.options.topicOutput = world.second.output(isAlive: { !disk.isStopped })
       harness.options.targets = [.output: .topic("out"), .rejects: .topic("bad")]
-      harness.options.partitioning = Partitioning(storage: world.storage)
+      harness.options.partitioning = Partitioning(
+        storage: world.storage, group: "g", isByKeyGroup: true)
       harness.options.repartitioning = Repartitioning(
         topics: world.group, output: world.first.output(isAlive: { !disk.isStopped }),
         topic: RepartitionStageTests.ReadyTopic(

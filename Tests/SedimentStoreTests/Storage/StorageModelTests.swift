@@ -137,7 +137,7 @@ private final class StorageModel: Sendable {
         let info = try CheckpointUpload(
           area: CheckpointArea(storage, of: identity), source: directory, state: state,
           writer: writer, supersedes: false, clock: clock, transfers: 1
-        ).run()
+        ).run().info
         note("published")
         if info.newFiles < info.logCount { note("used again") }
       } catch let error as StoreError where error.code == .superseded {

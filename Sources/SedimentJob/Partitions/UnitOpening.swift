@@ -1,0 +1,193 @@
+// Opens the state of one partition that the group gave, at the epoch that happened.
+//
+//   brokers  ─▶ stable offsets of the group ─┐
+//   storage  ─▶ last checkpoint there ───────┴▶ its tag: in the state here? else restore ─▶ open
+//            └─▶ claim: publish behind it, or begin anew ─▶ outputs: show what it promises
+//     ─▶ the reader begins at its position
+//
+// The directory of the job holds one state a partition, `<topic>-<number>`. One that is not what
+// the arbiter names is of an earlier time, when the partition was ours before: it is removed, and
+// made anew from the storage.
+
+internal import SedimentDedup
+internal import SedimentIO
+internal import SedimentStore
+
+/// See the file's header.
+struct UnitOpening: Sendable {
+  let options: JobOptions
+  let environment: JobEnvironment
+  let partitioning: Partitioning
+  let record: HandoverRecord
+  let arbiter: PartitionArbiter
+  /// Where the brokers are the arbiter: the outputs of all partitions.
+  let outputs: OutputSet?
+
+  /// How often a claim is tried.
+  private static let claimsMax = 16
+
+  /// Opens a partition's state.
+  func open(_ partition: TopicPartition) throws -> PartitionUnit {
+    guard partition.partition < record.partitions[partition.topic] ?? 0 else {
+      throw record.hasMore(than: partition)
+    }
+    switch arbiter {
+    case .brokers(let producer):
+      return try unit(partition, try openAtOffsets(partition, producer))
+    case .storage:
+      for _ in 0..<Self.claimsMax {
+        if let unit = try claimed(partition) { return unit }
+      }
+      throw JobError(
+        .epochAborted, "\(partition): other instances publish its state time and again")
+    }
+  }
+
+  /// The options of the partition's own state.
+  private func options(of partition: TopicPartition) -> JobOptions {
+    var options = options
+    options.statePath = Self.path(of: partition, in: options.statePath)
+    // All partitions may come to be this instance's.
+    let count = record.partitions.values.reduce(0, +)
+    options.memoryBudget = max(
+      StoreOptions.memoryBudgetMin, options.memoryBudget / max(1, count))
+    return options
+  }
+
+  private func localEpochs(_ partition: TopicPartition) throws -> [LocalEpoch] {
+    try TransactionOpening.localEpochs(
+      options(of: partition), environment, positions: { Self.positions(of: partition, in: $0) })
+  }
+
+  private func open(_ partition: TopicPartition, at choice: EpochChoice) throws -> OpenState {
+    try StateOpening(options(of: partition), environment).open(
+      at: choice, making: (record.identity(of: partition), record.seed))
+  }
+
+  private var router: BatchRouter {
+    BatchRouter(
+      missingKey: options.missingKey, learns: options.learns,
+      writesRejects: options.targets[.rejects] != nil)
+  }
+
+  // MARK: - The brokers say
+
+  private func openAtOffsets(
+    _ partition: TopicPartition, _ producer: any TopicProducer
+  ) throws -> (state: OpenState, isKnown: Bool) {
+    let group = partitioning.group
+    let committed = try producer.committed([partition.topic]).filter { $0.key == partition }
+    let epochs = try localEpochs(partition)
+    let choice: EpochChoice
+    if let mark = committed[partition].flatMap({ OffsetMark($0.metadata) }),
+      !epochs.contains(where: { $0.mark?.tag == mark.tag })
+    {
+      guard let checkpoint = mark.checkpoint, let job = StoreIdentity(mark.job) else {
+        throw JobError(
+          .failed,
+          "the group \(group) names an epoch of \(partition) that was committed by a job without "
+            + "checkpoint storage: give another --group")
+      }
+      try restore(partition, of: job, id: checkpoint)
+      choice = try EpochChoice.decide(
+        epochs: try localEpochs(partition), committed: committed, group: group, assumption: nil)
+    } else {
+      choice = try EpochChoice.decide(
+        epochs: epochs, committed: committed, group: group,
+        assumption: options.commitAssumption)
+    }
+    // As in `JobSession`: what was assumed once must not be assumed again.
+    let isKnown = !committed.isEmpty && options.commitAssumption == nil
+    return (try open(partition, at: choice), isKnown)
+  }
+
+  private func unit(
+    _ partition: TopicPartition, _ opened: (state: OpenState, isKnown: Bool)
+  ) throws -> PartitionUnit {
+    guard let outputs else { preconditionFailure("topics are written by all partitions together") }
+    return PartitionUnit(
+      partition, opened.state, router: router, outputs: outputs,
+      mustCommitPlace: !opened.isKnown, supersedes: true)
+  }
+
+  // MARK: - The storage says
+
+  /// `nil` when somebody else has published meanwhile.
+  private func claimed(_ partition: TopicPartition) throws -> PartitionUnit? {
+    let identity = record.identity(of: partition)
+    var state = try openAtCheckpoint(partition, identity)
+    do {
+      guard let claim = try state.claim(in: partitioning.storage) else {
+        try state.store.close()
+        return nil
+      }
+      let outputs = try OutputSet(
+        of: partition, options.targets, in: environment.fileSystem, job: record.job,
+        writerEpoch: claim, format: options.description.format.kind,
+        rollBytes: options.rollBytes)
+      for (sink, recovery) in try outputs.recover(state.metadata.commitments) {
+        for text in recovery.notices(of: sink) { environment.report(text) }
+      }
+      return PartitionUnit(
+        partition, state, router: router, outputs: outputs, mustCommitPlace: false,
+        supersedes: false)
+    } catch {
+      try state.store.close()
+      throw error
+    }
+  }
+
+  private func openAtCheckpoint(
+    _ partition: TopicPartition, _ identity: StoreIdentity
+  ) throws -> OpenState {
+    let path = Self.path(of: partition, in: options.statePath)
+    guard let newest = try CheckpointInfo.newest(of: identity, in: partitioning.storage) else {
+      // What is here was never published: it decided nothing that counts.
+      try StateDirectory.remove(path, in: environment.fileSystem)
+      return try open(partition, at: .begin)
+    }
+    let tag = try JobMetadata(decoding: newest.metadata).mark?.tag
+    if tag != nil, let here = try localEpochs(partition).last(where: { $0.mark?.tag == tag }) {
+      return try open(partition, at: .open(here.number))
+    }
+    try restore(partition, of: identity, id: newest.id)
+    guard let made = try localEpochs(partition).last else {
+      throw JobError(.failed, "\(path): the checkpoint \(newest.id) holds no epoch")
+    }
+    return try open(partition, at: .open(made.number))
+  }
+
+  // MARK: - Both
+
+  /// Makes the state of a partition from a checkpoint.
+  private func restore(
+    _ partition: TopicPartition, of identity: StoreIdentity, id: String
+  ) throws {
+    let path = Self.path(of: partition, in: options.statePath)
+    try StateDirectory.remove(path, in: environment.fileSystem)
+    let start = environment.clock.monotonicNanos()
+    // Where the storage is the arbiter, what was published since counts.
+    let made = try StateStore.restore(
+      from: partitioning.storage, of: identity, id: id, to: path, supersedes: outputs != nil,
+      fileSystem: environment.fileSystem, clock: environment.clock)
+    let millis = Int64((environment.clock.monotonicNanos() &- start) / 1_000_000)
+    environment.report(
+      JobMessage(
+        .information,
+        "\(partition): restored \(Figure.bytes(made.totalBytes)) from "
+          + "\(partitioning.storage.location) in \(Figure.duration(millis))"))
+  }
+
+  /// The directory of a partition's state. Names of topics have no slash.
+  static func path(of partition: TopicPartition, in directory: String) -> String {
+    PathName.join(directory, "\(partition.topic)-\(partition.partition)")
+  }
+
+  private static func positions(
+    of partition: TopicPartition, in metadata: JobMetadata
+  ) -> TopicPositions {
+    var positions = TopicPositions()
+    positions[partition] = metadata.topicPositions[partition]
+    return positions
+  }
+}

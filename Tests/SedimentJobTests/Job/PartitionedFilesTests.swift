@@ -1,0 +1,271 @@
+import Foundation
+import SedimentIO
+import SedimentJob
+import SedimentStore
+import SedimentTestKit
+import Synchronization
+import Testing
+
+/// Several instances of a job that share topics and write files to a directory that all reach. The
+/// storage where states are handed over says what happened; whatever dies or sleeps when, the parts
+/// are the first records of every key, each once and in order.
+@Suite struct PartitionedFilesTests {
+  /// The input, the group, and the disk that all machines reach.
+  private final class World: Sendable {
+    let input: [[String]]
+    let group: ModelGroup
+    let shared = MemoryFileSystem()
+
+    init(partitions: Int, records: Int, seed: UInt64) {
+      var generator = SeededGenerator(seed: seed)
+      input = (0..<partitions).map { partition in
+        (0..<records).map { number in
+          let key = Int.random(in: 0..<max(records / 2, 1), using: &generator)
+          return "{\"k\":\(key * partitions + partition),\"n\":\(number)}"
+        }
+      }
+      group = ModelGroup(input)
+    }
+
+    /// The first ones of a partition, in order.
+    func firsts(_ partition: Int) -> [String] {
+      var seen: Set<Substring> = []
+      return input[partition].filter { seen.insert($0.prefix { $0 != "," }).inserted }
+    }
+
+    /// What a reader of the output's directory sees of a partition.
+    func output(_ partition: Int) throws -> [String] {
+      let path = "/shared/out/t/partition=\(partition)"
+      let names = try names(path).filter { !$0.hasPrefix(".") }
+      let text = try names.map { try shared.text(of: path + "/" + $0) }.joined()
+      return text.split(separator: "\n").map(String.init)
+    }
+
+    func leftovers() throws -> [String] {
+      try input.indices.flatMap { partition in
+        try names("/shared/out/t/partition=\(partition)").filter { $0.hasSuffix(".tmp") }
+      }
+    }
+
+    private func names(_ path: String) throws -> [String] {
+      do throws(FileError) {
+        return try shared.openDirectory(at: path, creating: false).entries().map(\.name)
+      } catch {
+        guard error.code == .notFound else { throw error }
+        return []
+      }
+    }
+
+    /// Whether the last checkpoints have read all.
+    func isAtEnd() throws -> Bool {
+      let storage = try DirectoryStorage(at: "/shared/handover", fileSystem: shared)
+      guard let record = try HandoverRecord.last(of: "g", in: storage) else { return false }
+      return try input.indices.allSatisfy { number in
+        let partition = TopicPartition("t", Int32(number))
+        guard
+          let newest = try CheckpointInfo.newest(
+            of: record.identity(of: partition), in: storage)
+        else { return false }
+        let position = try JobMetadata(decoding: newest.metadata).topicPositions[partition]
+        return position == Int64(input[number].count)
+      }
+    }
+
+    func check(_ when: String) throws {
+      for partition in input.indices {
+        let found = try output(partition)
+        #expect(found == firsts(partition), "partition \(partition), \(when)")
+      }
+    }
+  }
+
+  /// The disk of one machine, and what all of them reach.
+  private struct Machine: FileSystem {
+    let disk: MemoryFileSystem
+    let shared: FaultInjectingFileSystem
+
+    func openDirectory(at path: String, creating: Bool) throws(FileError) -> any Directory {
+      path.hasPrefix("/shared")
+        ? try shared.openDirectory(at: path, creating: creating)
+        : try disk.openDirectory(at: path, creating: creating)
+    }
+  }
+
+  /// One instance, which is started, killed and started again.
+  private final class Instance: Sendable {
+    private let world: World
+    private let epochMillis: Int64
+    private let disk: Mutex<MemoryFileSystem>
+    /// What the process reaches of the shared disk.
+    private let reach: Mutex<FaultInjectingFileSystem>
+    let failures = Mutex<[String]>([])
+
+    /// - Parameter epochMillis: by default epochs end by the number of batches alone.
+    init(_ world: World, epochMillis: Int64 = 1 << 40) {
+      self.world = world
+      self.epochMillis = epochMillis
+      disk = Mutex(MemoryFileSystem())
+      reach = Mutex(FaultInjectingFileSystem(world.shared))
+    }
+
+    /// The process dies; its disk keeps what it has, or loses what was not durable.
+    func kill() {
+      disk.withLock { $0.stopAfterMutations = 0 }
+      reach.withLock { $0.arm([.inputOutput(number: 1, isSticky: true)]) }
+    }
+
+    func revive(losingPower: Bool) {
+      disk.withLock { $0 = losingPower ? $0.crashed(.nothing) : $0.clone() }
+      reach.withLock { $0 = FaultInjectingFileSystem(world.shared) }
+    }
+
+    /// Runs `body` before each call to the shared disk.
+    func interrupt(_ body: @escaping FaultInjectingFileSystem.Interruption) {
+      reach.withLock { $0.interrupt(body) }
+    }
+
+    /// Runs until all is read or it is killed.
+    func run() {
+      let (disk, reach) = (disk.withLock { $0 }, reach.withLock { $0 })
+      var harness = JobHarness(disk)
+      harness.options.description = JobDescription(
+        origin: .topics(TopicOrigin(["t"])),
+        format: RecordFormat(kind: .ndjson, keyFields: ["k"]), timeToLive: .forever)
+      harness.options.topics = world.group
+      harness.options.targets = [.output: .directory("/shared/out")]
+      harness.options.batchRecordsMax = 3
+      harness.options.batchesPerEpochMax = 3
+      harness.options.epochIntervalMillis = epochMillis
+      harness.options.abortedRetryMillis = 0
+      do {
+        harness.options.partitioning = Partitioning(
+          storage: try DirectoryStorage(at: "/shared/handover", fileSystem: reach), group: "g")
+        _ = try harness.run(on: Machine(disk: disk, shared: reach))
+      } catch {
+        // Death is no failure.
+        if !disk.isStopped { failures.withLock { $0.append("\(error)") } }
+      }
+    }
+  }
+
+  @Test func oneInstanceWritesAllPartitions() throws {
+    let world = World(partitions: 3, records: 60, seed: 1)
+    let instance = Instance(world)
+    world.group.finish()
+    instance.run()
+    #expect(instance.failures.withLock { $0 } == [])
+    try world.check("after the run")
+    #expect(try world.leftovers() == [])
+    // And again, with nothing to read.
+    Instance(world).run()
+    try world.check("after another run")
+  }
+
+  /// At every call of the first one to the shared disk, it sleeps, a second one takes all over and
+  /// reads to the end, and the first one wakes.
+  @Test(.timeLimit(.minutes(10))) func sleepersWakeAndHarmNothing() throws {
+    var step = 0
+    var wasReached = true
+    while wasReached {
+      step += 1
+      let world = World(partitions: 2, records: 10, seed: UInt64(step))
+      world.group.finish()
+      let (first, second) = (Instance(world), Instance(world))
+      let calls = Mutex(0)
+      let target = step
+      first.interrupt { _, _ in
+        let isIt = calls.withLock { calls in
+          calls += 1
+          return calls == target
+        }
+        guard isIt else { return }
+        world.group.expel(0)
+        second.run()
+      }
+      first.run()
+      wasReached = calls.withLock { $0 >= target }
+      #expect(first.failures.withLock { $0 } == [], "asleep at call \(step)")
+      #expect(second.failures.withLock { $0 } == [], "asleep at call \(step)")
+      try world.check("asleep at call \(step)")
+      Instance(world).run()
+      #expect(try world.leftovers() == [], "asleep at call \(step)")
+    }
+    #expect(step > 100)
+  }
+
+  /// The first one dies at every call to the shared disk, and a second one goes on.
+  @Test(.timeLimit(.minutes(10)), arguments: [false, true])
+  func whoDiesIsFollowed(onTheSameMachine: Bool) throws {
+    var step = 0
+    var wasReached = true
+    while wasReached {
+      step += 1
+      let world = World(partitions: 2, records: 10, seed: UInt64(step))
+      world.group.finish()
+      let first = Instance(world)
+      let calls = Mutex(0)
+      let target = step
+      first.interrupt { [unowned first] _, _ in
+        let isIt = calls.withLock { calls in
+          calls += 1
+          return calls == target
+        }
+        if isIt { first.kill() }
+      }
+      first.run()
+      wasReached = calls.withLock { $0 >= target }
+      if wasReached { world.group.expel(0) }
+      first.revive(losingPower: step % 2 == 0)
+      let second = onTheSameMachine ? first : Instance(world)
+      second.run()
+      #expect(second.failures.withLock { $0 } == [], "dead at call \(step)")
+      try world.check("dead at call \(step)")
+      #expect(try world.leftovers() == [], "dead at call \(step)")
+    }
+    #expect(step > 100)
+  }
+
+  @Test(.timeLimit(.minutes(10)), arguments: 0..<16 as Range<UInt64>)
+  func instancesComeAndGoAndDieAndAreGivenUp(seed: UInt64) async throws {
+    let world = World(partitions: 5, records: 300, seed: seed)
+    let instances = (0..<3).map { _ in Instance(world, epochMillis: 20) }
+    var generator = SeededGenerator(seed: seed)
+    var threads: [Int: Thread] = [:]
+    func start(_ number: Int) {
+      let thread = Thread { instances[number].run() }
+      thread.start()
+      threads[number] = thread
+    }
+    start(0)
+    start(1)
+    var turn = 0
+    while try !world.isAtEnd() {
+      turn += 1
+      try await Task.sleep(nanoseconds: UInt64.random(in: 0...3_000_000, using: &generator))
+      let number = Int.random(in: 0..<3, using: &generator)
+      // In the end nothing happens any more, so that it comes.
+      switch turn < 400 ? Int.random(in: 0..<12, using: &generator) : 12 {
+      case 0:
+        instances[number].kill()
+        world.group.expel(number)
+      case 1: world.group.expel(Int.random(in: 0..<3, using: &generator))
+      case 2: world.group.shuffle()
+      default: break
+      }
+      for (number, thread) in threads where thread.isFinished {
+        instances[number].revive(losingPower: Bool.random(using: &generator))
+        start(number)
+      }
+      if threads[2] == nil, turn > 10 { start(2) }
+    }
+    world.group.finish()
+    while threads.values.contains(where: { !$0.isFinished }) {
+      try await Task.sleep(nanoseconds: 1_000_000)
+    }
+    #expect(instances.flatMap { $0.failures.withLock { $0 } } == [], "seed \(seed)")
+    // Whoever died last left its promises to the next one.
+    Instance(world).run()
+    try world.check("seed \(seed)")
+    #expect(try world.leftovers() == [], "seed \(seed)")
+  }
+}
