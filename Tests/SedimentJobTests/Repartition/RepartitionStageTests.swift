@@ -296,3 +296,30 @@ import Testing
     #expect(Self.flaw(of: brokers.committed, brokers.offsets, input) == nil, "seed \(seed)")
   }
 }
+
+/// How far two stages are behind together.
+@Suite struct StageLagTests {
+  private static func lag(_ topic: String, _ records: UInt64...) -> TopicLag {
+    TopicLag(
+      of: records.enumerated().map {
+        PartitionLag(TopicPartition(topic, Int32($0.offset)), records: $0.element)
+      })
+  }
+
+  @Test func theLagOfTwoStagesIsTheSumWithThePartitionsOfBoth() {
+    let sum = TopicLag.sum(Self.lag("a", 1, 5), Self.lag("b", 3))
+    #expect(sum?.partitions == 3 && sum?.records == 9)
+    #expect(
+      sum?.byPartition.map { "\($0.partition) \($0.records)" } == ["a [1] 5", "b [0] 3", "a [0] 1"])
+    #expect(TopicLag.sum(nil, Self.lag("b", 3)) == Self.lag("b", 3))
+    #expect(TopicLag.sum(Self.lag("a", 3), nil) == Self.lag("a", 3))
+    #expect(TopicLag.sum(nil, nil) == nil)
+  }
+
+  @Test func partitionsThatAreNotNamedCount() {
+    var first = Self.lag("a", 1)
+    (first.partitions, first.records) = (2000, 7000)
+    let sum = TopicLag.sum(first, Self.lag("b", 3))
+    #expect(sum?.partitions == 2001 && sum?.records == 7003)
+  }
+}
