@@ -160,6 +160,9 @@ import Testing
     #expect(code { try sub.remove("a") } == .notFound)
     try directory.removeDirectory("sub")
     #expect(try directory.metadata(of: "sub") == nil)
+    // Whoever has it open puts nothing into it any more.
+    #expect(code { try sub.make("b") } == .notFound)
+    #expect(code { _ = try sub.subdirectory("c", creating: true) } == .notFound)
   }
 
   @Test(arguments: FileSystemUnderTest.allCases)

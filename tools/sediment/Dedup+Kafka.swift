@@ -186,10 +186,12 @@ extension Dedup {
     try checkShared(targets, by: option)
     guard let group = dedupGroup else { return nil }
     do {
-      return Partitioning(
+      var partitioning = Partitioning(
         storage: StorageArgument.isOne(place)
           ? try StorageArgument.storage(place, creating: true) : try DirectoryStorage(at: place),
         group: group, isByKeyGroup: kafka.repartitionByKey != nil)
+      partitioning.retained = state.retain
+      return partitioning
     } catch let error as StoreError {
       throw JobError(.failed, "--handover \(place): \(error.message)")
     }

@@ -12,6 +12,10 @@ package struct Partitioning: Sendable {
   package var group: String
   /// As `HandoverRecord.isByKeyGroup`.
   package var isByKeyGroup: Bool
+  /// Checkpoints of a state that stay there at least.
+  package var retained = 3
+  /// From one look at old checkpoints to the next.
+  package var keepMillis: Int64 = 60_000
 
   /// A job whose instances share a storage.
   package init(storage: any CheckpointStorage, group: String, isByKeyGroup: Bool = false) {
@@ -58,6 +62,8 @@ final class PartitionUnit: @unchecked Sendable {
   /// Where the brokers are the arbiter, what others published does not count before this opening
   /// has published: the group gave the partition to us.
   private var supersedes: Bool
+  /// The last checkpoint that this opening has published. The committing thread's.
+  private(set) var publishedID: String?
 
   init(
     _ partition: TopicPartition, _ opening: OpenState, router: BatchRouter, outputs: OutputSet,
@@ -121,6 +127,7 @@ final class PartitionUnit: @unchecked Sendable {
       let made = try store.publishCheckpoint(
         to: storage, committing: false, supersedes: supersedes)
       supersedes = false
+      publishedID = made.info.id
       return made
     } catch {
       guard error.code == .superseded else { throw error }

@@ -56,6 +56,7 @@ final class PartitionedSession {
     let output: OutputStage
     let committer: EpochCommitter
     let opening: PartitionOpening
+    let keeper: HandoverKeeper
   }
 
   init(
@@ -127,6 +128,7 @@ final class PartitionedSession {
       stages.opening.stop()
       stages.output.stop()
       stages.committer.stop()
+      stages.keeper.stop()
       transactions?.close()
       stages.input.waitUntilStopped()
       reader.close()
@@ -157,7 +159,12 @@ final class PartitionedSession {
         let opening = try PartitionOpening(
           options, environment, partitioning, arbiter: arbiter, outputs: outputs, reader: reader
         ) { input.wake() }
-        return Stages(input: input, output: output, committer: committer, opening: opening)
+        let keeper = try HandoverKeeper(
+          partitioning.storage, retained: partitioning.retained,
+          intervalMillis: partitioning.keepMillis, clock: environment.clock,
+          report: environment.report)
+        return Stages(
+          input: input, output: output, committer: committer, opening: opening, keeper: keeper)
       } catch {
         output.stop()
         throw error
@@ -296,8 +303,8 @@ final class PartitionedSession {
     self.cuts.append((epochs, counters, rejectReasons))
     if self.cuts.count > 2 { self.cuts.removeFirst() }
     let work = PartitionsWork(
-      transactions: transactions, reader: reader, storage: partitioning.storage, tag: tag,
-      cuts: cuts)
+      transactions: transactions, reader: reader, storage: partitioning.storage,
+      keeper: stages.keeper, tag: tag, cuts: cuts)
     stages.committer.begin(epochs) { try work.commit() }
     lastCutNanos = environment.clock.monotonicNanos()
     reporter.epochCut(at: lastCutNanos)
@@ -353,6 +360,7 @@ private struct PartitionsWork: Sendable {
   let transactions: TransactionWriter?
   let reader: any GroupReader
   let storage: any CheckpointStorage
+  let keeper: HandoverKeeper
   let tag: EpochTag
   let cuts: [PartitionCut]
 
@@ -375,6 +383,7 @@ private struct PartitionsWork: Sendable {
     }
     try transactions?.commit(offsets, readBy: reader)
     for cut in cuts {
+      if let id = cut.unit.publishedID { keeper.noteCommitted(id, of: cut.unit.store.identity) }
       try cut.unit.store.confirmEpoch()
       try cut.unit.outputs.publish(cut.outputs)
     }

@@ -50,7 +50,7 @@ extension StateStore {
 
   /// The same.
   ///
-  /// - Parameter supersedes: whether what was published behind the checkpoint by now counts no more.
+  /// - Parameter supersedes: whether what was published behind the checkpoint counts no more.
   ///   Otherwise the state cannot publish when something was.
   package static func restore(
     from storage: any CheckpointStorage, of stored: StoreIdentity?, id: String?,

@@ -242,9 +242,16 @@ extension CheckpointInfo {
   ) throws(StoreError) -> CheckpointInfo? {
     let area = CheckpointArea(storage, of: identity)
     return try wrapping {
-      guard let newest = try area.newest(of: area.sequences()) else { return nil }
-      let manifest = try area.manifest(of: newest.checkpoint).checkpoint
-      return CheckpointInfo(newest.checkpoint.id, manifest)
+      while let newest = try area.newest(of: area.sequences()) {
+        do {
+          let manifest = try area.manifest(of: newest.checkpoint).checkpoint
+          return CheckpointInfo(newest.checkpoint.id, manifest)
+        } catch let error where Damage(error, file: "") != nil {
+          // Another was published since, and this one is gone together with its entry.
+          guard try area.entry(newest.sequence)?.published != newest.checkpoint else { throw error }
+        }
+      }
+      return nil
     }
   }
 }

@@ -28,6 +28,7 @@ final class MemoryDirectory: Directory {
       switch mode {
       case .create:
         try fileSystem.mutate(operation, fullPath) { (state) throws(FileError) in
+          try checkIsThere(state, operation, fullPath)
           if state.disk.directory(node)?.current[name] != nil {
             throw FileError(code: .exists, operation: operation, path: fullPath)
           }
@@ -63,7 +64,9 @@ final class MemoryDirectory: Directory {
   }
 
   private func makeDirectory(_ name: String, _ fullPath: String) throws(FileError) {
-    try fileSystem.mutate("make directory", fullPath) { (state) throws(FileError) in
+    let operation = "make directory"
+    try fileSystem.mutate(operation, fullPath) { (state) throws(FileError) in
+      try checkIsThere(state, operation, fullPath)
       // Another thread may have made it since we looked.
       if state.disk.directory(node)?.current[name] != nil { return }
       _ = state.disk.add(.directory(MemoryDirectoryNode()), as: name, in: node)
@@ -161,8 +164,17 @@ final class MemoryDirectory: Directory {
       if !directory.current.isEmpty {
         throw FileError(code: .notEmpty, operation: operation, path: fullPath)
       }
+      state.disk.changeDirectory(number) { $0.isRemoved = true }
       state.disk.changeDirectory(node) { $0.change(.remove(name: name, node: number)) }
     }
+  }
+
+  /// A directory that was removed while somebody had it open takes no new entries.
+  private func checkIsThere(
+    _ state: MemoryFileSystem.State, _ operation: String, _ fullPath: String
+  ) throws(FileError) {
+    guard state.disk.directory(node)?.isRemoved == true else { return }
+    throw FileError(code: .notFound, operation: operation, path: fullPath)
   }
 
   func link(
@@ -182,6 +194,7 @@ final class MemoryDirectory: Directory {
       if state.disk.directory(number) != nil {
         throw FileError(code: .permissionDenied, operation: operation, path: newPath)
       }
+      try target.checkIsThere(state, operation, newPath)
       if state.disk.directory(target.node)?.current[newName] != nil {
         throw FileError(code: .exists, operation: operation, path: newPath)
       }

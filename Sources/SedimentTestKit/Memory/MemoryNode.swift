@@ -104,6 +104,8 @@ struct MemoryDirectoryNode: Sendable {
   var durable: [String: Int] = [:]
   var current: [String: Int] = [:]
   var pending: [MemoryEntryChange] = []
+  /// Whoever has it open can put nothing into it any more.
+  var isRemoved = false
 
   mutating func change(_ change: MemoryEntryChange) {
     change.apply(to: &current)
@@ -119,6 +121,8 @@ struct MemoryDirectoryNode: Sendable {
     durable = entries
     current = entries
     pending = []
+    // What a crash leaves has a name.
+    isRemoved = false
   }
 }
 

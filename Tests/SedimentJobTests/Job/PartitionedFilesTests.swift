@@ -138,8 +138,12 @@ import Testing
       harness.options.epochIntervalMillis = epochMillis
       harness.options.abortedRetryMillis = 0
       do {
-        harness.options.partitioning = Partitioning(
+        var partitioning = Partitioning(
           storage: try DirectoryStorage(at: "/shared/handover", fileSystem: reach), group: "g")
+        partitioning.retained = 1
+        // Where epochs end by time, old checkpoints go all the time, too.
+        if epochMillis < 1000 { partitioning.keepMillis = 15 }
+        harness.options.partitioning = partitioning
         _ = try harness.run(on: Machine(disk: disk, shared: reach))
       } catch {
         // Death is no failure.
@@ -267,5 +271,23 @@ import Testing
     Instance(world).run()
     try world.check("seed \(seed)")
     #expect(try world.leftovers() == [], "seed \(seed)")
+  }
+
+  @Test func oldCheckpointsGo() throws {
+    let world = World(partitions: 2, records: 600, seed: 7)
+    world.group.finish()
+    Instance(world, epochMillis: 1).run()
+    let storage = try DirectoryStorage(at: "/shared/handover", fileSystem: world.shared)
+    let record = try #require(try HandoverRecord.last(of: "g", in: storage))
+    for number in 0..<2 as Range<Int32> {
+      let identity = record.identity(of: TopicPartition("t", number))
+      let checkpoints = try StoredCheckpoints(in: storage, of: identity)
+      let list = try checkpoints.list()
+      let published = try #require(list.first).epoch.epoch
+      // Of some hundred there are those that came since the last look.
+      #expect(published > 60 && UInt64(list.count) < published / 2)
+      #expect(try checkpoints.verify().isEmpty)
+    }
+    try world.check("while old checkpoints went")
   }
 }

@@ -92,7 +92,10 @@ import Testing
       harness.options.topics = world.group
       harness.options.topicOutput = world.brokers.output()
       harness.options.targets = [.output: .topic("out")]
-      harness.options.partitioning = Partitioning(storage: world.storage, group: "g")
+      var partitioning = Partitioning(storage: world.storage, group: "g")
+      partitioning.retained = 1
+      partitioning.keepMillis = 25
+      harness.options.partitioning = partitioning
       harness.options.batchRecordsMax = 3
       harness.options.batchesPerEpochMax = 4
       // What is left at the end is committed, too.
