@@ -6,17 +6,43 @@
 internal import CRdKafka
 internal import SedimentJob
 
+/// Which of the headers a topic's records get.
+package struct AuditHeaderSet: OptionSet, Sendable {
+  package let rawValue: Int
+
+  package init(rawValue: Int) {
+    self.rawValue = rawValue
+  }
+
+  /// `sediment-epoch`.
+  package static let epoch = AuditHeaderSet(rawValue: 1)
+  /// `sediment-source`.
+  package static let source = AuditHeaderSet(rawValue: 2)
+}
+
 /// Writes the headers of one record after the other; keeps its memory.
 struct AuditHeaders {
   private var text: [UInt8] = []
   private var epoch: (tag: EpochTag, text: [UInt8])?
 
-  /// Adds both headers of record `index`.
+  /// Adds headers of record `index`.
   ///
   /// - Parameter list: librdkafka's, which copies.
-  mutating func add(_ records: TopicRecords, _ index: Int, to list: OpaquePointer?) {
-    let (batch, tag) = (records.batch, records.tag)
-    if epoch?.tag != tag { epoch = (tag, Array(tag.description.utf8)) }
+  mutating func add(
+    _ choice: AuditHeaderSet, _ records: TopicRecords, _ index: Int, to list: OpaquePointer?
+  ) {
+    if choice.contains(.epoch) {
+      let tag = records.tag
+      if epoch?.tag != tag { epoch = (tag, Array(tag.description.utf8)) }
+      if let epoch { unsafe Self.add("sediment-epoch", epoch.text, to: list) }
+    }
+    if choice.contains(.source) { unsafe addSource(records, index, to: list) }
+  }
+
+  private mutating func addSource(
+    _ records: TopicRecords, _ index: Int, to list: OpaquePointer?
+  ) {
+    let batch = records.batch
     text.removeAll(keepingCapacity: true)
     switch batch.place(of: index, path: records.path) {
     case .topic(let partition, let offset):
@@ -27,7 +53,6 @@ struct AuditHeaders {
       guard !path.isEmpty else { break }
       append(path, ":", line)
     }
-    if let epoch { unsafe Self.add("sediment-epoch", epoch.text, to: list) }
     if !text.isEmpty { unsafe Self.add("sediment-source", text, to: list) }
   }
 

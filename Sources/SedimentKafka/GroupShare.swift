@@ -39,8 +39,9 @@ package struct GroupShare: Sendable, Equatable {
     return .refuse(
       "the group \(group) gave this instance \(assigned.count) of \(all.count) partitions, "
         + "without \(names): another instance is in the group, and one state must see all "
-        + "records; stop it, or give this one another --group (several instances need "
-        + "--partitioned-by-key, which is not available yet)")
+        + "records; stop it, or give this one another --group; several instances share topics "
+        + "with --partitioned-by-key where records with one key are in one partition, and with "
+        + "--repartition-by-key where they are not")
   }
 
   private static let namesMax = 8

@@ -15,7 +15,7 @@ final class KafkaClient: @unchecked Sendable {
   typealias Messages = UnsafeMutablePointer<UnsafeMutablePointer<rd_kafka_message_t>?>
 
   let events: KafkaEvents
-  private let client: OpaquePointer
+  let client: OpaquePointer
   private let queue: OpaquePointer
 
   /// Connects to nothing yet.

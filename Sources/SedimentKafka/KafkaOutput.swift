@@ -42,14 +42,14 @@ package struct KafkaOutput: TopicOutput {
   package let group: String
   let properties: KafkaProperties
   let partitioner: OutputPartitioner
-  /// Whether records get the headers `sediment-epoch` and `sediment-source`.
-  let writesAuditHeaders: Bool
+  /// Headers that records get.
+  let auditHeaders: AuditHeaderSet
 
   /// - Throws: `KafkaError.usage` for a group or a property that cannot be.
   package init(
     _ brokers: [String], topics: [OutputRole: String], group: String,
     properties: KafkaProperties = KafkaProperties(), partitioner: OutputPartitioner = .murmur2,
-    writesAuditHeaders: Bool = false
+    auditHeaders: AuditHeaderSet = []
   ) throws(KafkaError) {
     guard !group.isEmpty else { throw .usage("--group is empty") }
     self.brokers = brokers
@@ -57,7 +57,7 @@ package struct KafkaOutput: TopicOutput {
     self.group = group
     self.properties = properties
     self.partitioner = partitioner
-    self.writesAuditHeaders = writesAuditHeaders
+    self.auditHeaders = auditHeaders
     unsafe rd_kafka_conf_destroy(try configuration(epochMillis: 30_000, instance: nil))
     unsafe rd_kafka_conf_destroy(try offsetsConfiguration())
   }

@@ -145,19 +145,25 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
     }
     let batch = records.batch
     let carried = batch.carried
+    let destinations = batch.destinations
+    let statuses = unsafe batch.columns.statuses
     var stretch = 0
     for place in unsafe 0..<records.indices.count {
       let index = unsafe Int(records.indices[place])
       var partition = RD_KAFKA_PARTITION_UA
-      if output.partitioner == .same, !batch.stretches.isEmpty {
+      if !destinations.isEmpty {
+        partition = destinations[index]
+      } else if output.partitioner == .same, !batch.stretches.isEmpty {
         partition = try samePartition(index, of: batch, from: &stretch, in: topic, role)
       }
       var list: OpaquePointer?
       if let carried { unsafe list = Self.copied(carried.headers(index)) }
-      if output.writesAuditHeaders {
+      if !output.auditHeaders.isEmpty {
         unsafe list = list ?? rd_kafka_headers_new(2)
-        unsafe headers.add(records, index, to: list)
+        unsafe headers.add(output.auditHeaders, records, index, to: list)
       }
+      // SAFETY: the column has an element for each record.
+      let isNull = unsafe statuses[index] == RecordStatus.tombstone.rawValue
       let value = unsafe batch.record(index)
       let key = unsafe carried?.key(index)
       let time = max(0, carried?.time(index) ?? 0)
@@ -166,8 +172,8 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
         // SAFETY: value and key are the batch's, and are copied; the headers are ours until they
         // are taken.
         let code = unsafe sediment_kafka_produce(
-          client, topic.handle, partition, value.baseAddress, value.count, key?.baseAddress,
-          key?.count ?? 0, time, list)
+          client, topic.handle, partition, isNull ? nil : value.baseAddress, value.count,
+          key?.baseAddress, key?.count ?? 0, time, list)
         if code == RD_KAFKA_RESP_ERR_NO_ERROR { break }
         do throws(SinkError) {
           try refused(code, batch, index, records.path, &full)

@@ -33,7 +33,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     /// Of those the ones that librdkafka reads.
     var begun: Set<TopicPartition> = []
     /// Begun, and not looked at by the reading thread yet.
-    var started: [(cursor: MessageCopier.Cursor, end: Int64)] = []
+    var started: [Started] = []
     var cursors: [MessageCopier.Cursor] = []
     /// Changes that were handed over and not taken yet, and this member's place in the group then.
     var untaken: [(change: GroupChange, membership: [UInt8])] = []
@@ -41,9 +41,23 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     /// committed.
     var membership: [UInt8] = []
     var partitionCounts: [String: Int] = [:]
+    var endsAtEnds: Bool
+    /// Of topics that are this job's own.
+    var committed = CommittedRecords()
     var hasJoined = false
     var isClosed = false
     var lastLag: TopicLag?
+
+    init(endsAtEnds: Bool) {
+      self.endsAtEnds = endsAtEnds
+    }
+  }
+
+  /// A partition whose reading begins.
+  private struct Started {
+    var cursor: MessageCopier.Cursor
+    /// Where reading of it ends; `nil` when that was not asked for yet.
+    var end: Int64?
   }
 
   private enum Phase {
@@ -56,14 +70,16 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   private let start: TopicStart
   private let client: KafkaClient
   private var copier: MessageCopier
-  private let shared = Mutex(Shared())
+  private let shared: Mutex<Shared>
   private var phase = Phase.connecting
   private var cluster = ""
   private var positions = TopicPositions()
-  /// Where reading ends, if it does.
+  /// Where reading ends, if it does, as far as it was asked.
   private var ends: [TopicPartition: Int64] = [:]
   private let outage = Mutex(Outage())
   private var restMillis: Int64 = 0
+  private let removal: RecordRemoval?
+  private var hasToldOfRemoval = false
   private let waiting = Monitor()
 
   /// How long a commit waits for the job to know of a change.
@@ -75,7 +91,9 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     client = try KafkaClient(
       input.address, group: input.group, properties: input.properties,
       events: KafkaEvents(report: start.report, isCooperative: true))
+    removal = input.removesCommitted ? try RecordRemoval(client) : nil
     copier = MessageCopier(start, isOfOnePartition: true)
+    shared = Mutex(Shared(endsAtEnds: input.endsAtEnds))
   }
 
   deinit {
@@ -135,13 +153,14 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
       return .group(change)
     }
     adoptStarted()
+    removeCommitted()
     let moved = try copy(into: batch)
     if batch.count > 0 {
       tellRestored()
       return .records(.topics(moved, cluster: cluster))
     }
     if !moved.isEmpty { return .moved(.topics(moved, cluster: cluster)) }
-    if isAtEnds {
+    if try isAtEnds() {
       phase = .ended
       return .ended
     }
@@ -171,12 +190,25 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
       return shared.started
     }
     guard !started.isEmpty else { return }
-    for (cursor, end) in started {
-      copier.cursors.append(cursor)
-      positions[cursor.partition] = cursor.next
-      ends[cursor.partition] = end
+    for begun in started {
+      copier.cursors.append(begun.cursor)
+      positions[begun.cursor.partition] = begun.cursor.next
+      ends[begun.cursor.partition] = begun.end
     }
     show()
+  }
+
+  /// Has records removed that were committed a while ago, where that is ours to do.
+  private func removeCommitted() {
+    guard let removal else { return }
+    let now = nowMillis
+    if let due = shared.withLock({ $0.committed.due(atMillis: now) }) { removal.ask(due) }
+    guard let fault = removal.takeFault(), !hasToldOfRemoval else { return }
+    hasToldOfRemoval = true
+    tell(
+      .warning,
+      "\(input.name): records that are done with cannot be removed (\(fault)): they stay as long "
+        + "as the topic's retention says")
   }
 
   /// Lets other threads see where reading stands.
@@ -210,11 +242,17 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     return moved
   }
 
-  /// All that is ours was read to where it ended when it was begun.
-  private var isAtEnds: Bool {
-    guard input.endsAtEnds else { return false }
-    let isWhole = shared.withLock { $0.hasJoined && $0.assigned.count == copier.cursors.count }
-    return isWhole && copier.cursors.allSatisfy { $0.next >= ends[$0.partition] ?? .max }
+  /// All that is ours was read to where it ended when it was begun, or when it was to end.
+  private func isAtEnds() throws(KafkaError) -> Bool {
+    let mayEnd = shared.withLock {
+      $0.endsAtEnds && $0.hasJoined && $0.assigned.count == copier.cursors.count
+    }
+    guard mayEnd else { return false }
+    for cursor in copier.cursors where ends[cursor.partition] == nil {
+      ends[cursor.partition] =
+        try client.ends(of: cursor.partition, timeoutMillis: KafkaReader.requestMillis).high
+    }
+    return copier.cursors.allSatisfy { $0.next >= ends[$0.partition] ?? .max }
   }
 
   // MARK: - Faults
@@ -262,6 +300,8 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
 
   var partitionCounts: [String: Int] { shared.withLock { $0.partitionCounts } }
 
+  func endAtEnds() { shared.withLock { $0.endsAtEnds = true } }
+
   func took(_ change: GroupChange) {
     shared.withLock { shared in
       guard let told = shared.untaken.first, told.change == change else { return }
@@ -276,8 +316,10 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   ) throws -> Bool {
     while shared.withLock({ $0.assigned.contains(partition) && !$0.isClosed }) {
       do throws(KafkaError) {
+        // An end that is asked for before reading is to end may be too early.
+        let endsAtEnds = shared.withLock { $0.endsAtEnds }
         let (place, end) = try place(of: partition, position)
-        return try begin(place, end: end, ready: ready)
+        return try begin(place, end: endsAtEnds ? end : nil, ready: ready)
       } catch {
         switch error {
         case .usage, .failed: throw error
@@ -308,13 +350,14 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   }
 
   private func begin(
-    _ place: StartPlan.TopicPosition, end: Int64, ready: (Int64) -> Void
+    _ place: StartPlan.TopicPosition, end: Int64?, ready: (Int64) -> Void
   ) throws(KafkaError) -> Bool {
     let isOurs = shared.withLock { shared in
       guard shared.assigned.contains(place.partition), !shared.isClosed else { return false }
       // Before it is assigned, so that its first message finds it.
       shared.started.append(
-        (MessageCopier.Cursor(partition: place.partition, next: place.offset), end))
+        Started(
+          cursor: MessageCopier.Cursor(partition: place.partition, next: place.offset), end: end))
       shared.begun.insert(place.partition)
       return true
     }
@@ -336,11 +379,11 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   var lag: TopicLag? {
     shared.withLock { shared in
       if !shared.isClosed, !shared.cursors.isEmpty {
-        let records = shared.cursors.reduce(UInt64(0)) { sum, cursor in
-          guard let high = client.lastHigh(of: cursor.partition) else { return sum }
-          return sum + UInt64(max(0, high - cursor.next))
-        }
-        shared.lastLag = TopicLag(partitions: shared.cursors.count, records: records)
+        shared.lastLag = TopicLag(
+          of: shared.cursors.map { cursor in
+            let high = client.lastHigh(of: cursor.partition) ?? cursor.next
+            return PartitionLag(cursor.partition, records: UInt64(max(0, high - cursor.next)))
+          })
       }
       return shared.lastLag
     }
@@ -353,6 +396,11 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
       let isOurs = positions.partitions.allSatisfy { shared.begun.contains($0) }
       if isOurs, !shared.isClosed { client.commit(positions) }
     }
+  }
+
+  func isDone(with positions: TopicPositions) {
+    guard removal != nil else { return }
+    shared.withLock { $0.committed.note(positions) }
   }
 
   /// The place in the group that the job knows of. When the group has gone on, what the job does

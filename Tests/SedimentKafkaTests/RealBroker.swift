@@ -44,6 +44,12 @@ final class RealBroker: KafkaProgram {
     return topic
   }
 
+  /// The name of a topic that a job is to make.
+  func topicToBe(_ name: String) -> String {
+    made.insert(prefix + name)
+    return prefix + name
+  }
+
   /// A producer without transactions, whose records keep their order.
   func producer() throws -> TestProducer {
     try TestProducer(brokers: brokers, ["enable.idempotence": "true"])

@@ -47,6 +47,20 @@ struct KafkaOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      "The same where records with one key are in several partitions: each instance first brings "
+        + "its share of them into this topic, which is made when it is missing and the job's own, "
+        + "and reads its partitions of it. Offsets of that are under the group NAME-by-key.",
+      valueName: "topic"))
+  var repartitionByKey: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "How many partitions that topic has; as many instances can share it. (default: as the "
+        + "largest topic that is read, and 12 at least)", valueName: "count"))
+  var repartitionPartitions: Int?
+
+  @Option(
+    help: ArgumentHelp(
       "Where states of partitions go from one instance to another: a directory that all reach, or "
         + "s3://bucket/prefix.", valueName: "place"))
   var handover: String?
@@ -151,26 +165,31 @@ extension Dedup {
   ///
   /// - Parameter targets: the outputs, as they were read.
   func partitioning(_ targets: [OutputRole: OutputTarget]) throws -> Partitioning? {
-    guard kafka.partitionedByKey else {
+    guard let option = sharingOption else {
       guard kafka.handover == nil else {
-        throw ValidationError("--handover is for --partitioned-by-key.")
+        throw ValidationError(
+          "--handover is for several instances: --partitioned-by-key where records with one key "
+            + "are in one partition, --repartition-by-key where they are not.")
       }
       return nil
     }
+    guard !kafka.partitionedByKey || kafka.repartitionByKey == nil else {
+      throw ValidationError("--partitioned-by-key and --repartition-by-key exclude each other.")
+    }
     guard let place = kafka.handover else {
-      throw ValidationError("--partitioned-by-key needs --handover: a place all instances reach.")
+      throw ValidationError("\(option) needs --handover: a place all instances reach.")
     }
     guard !state.fresh, state.checkpoint == nil else {
       throw ValidationError(
         "--fresh and --from are for one instance: with several, give another --group.")
     }
-    try checkShared(targets)
-    guard let group = kafka.group else { return nil }
+    try checkShared(targets, by: option)
+    guard let group = dedupGroup else { return nil }
     do {
       var partitioning = Partitioning(
         storage: StorageArgument.isOne(place)
           ? try StorageArgument.storage(place, creating: true) : try DirectoryStorage(at: place),
-        group: group)
+        group: group, isByKeyGroup: kafka.repartitionByKey != nil)
       partitioning.retained = state.retain
       return partitioning
     } catch let error as StoreError {
@@ -180,9 +199,11 @@ extension Dedup {
 
   /// Instances share outputs that are topics, or directories that all of them reach: one arbiter
   /// says what happened, so not some of these and some of those.
-  private func checkShared(_ targets: [OutputRole: OutputTarget]) throws {
+  private func checkShared(
+    _ targets: [OutputRole: OutputTarget], by option: String
+  ) throws {
     guard outputWords.contains(where: { $0.0 == .output }) else {
-      throw ValidationError("--partitioned-by-key needs --output.")
+      throw ValidationError("\(option) needs --output.")
     }
     var areTopics: Bool?
     for (role, word) in outputWords {
@@ -197,8 +218,7 @@ extension Dedup {
       }
       guard areTopics ?? isTopic == isTopic else {
         throw ValidationError(
-          "\(role.option) \(word): with --partitioned-by-key outputs are topics, all of them, or "
-            + "directories.")
+          "\(role.option) \(word): with \(option) outputs are topics, all of them, or directories.")
       }
       areTopics = isTopic
     }
@@ -207,6 +227,8 @@ extension Dedup {
   private func refuseTopicOptions() throws {
     var given: [(String, Bool)] = [
       ("--partitioned-by-key", kafka.partitionedByKey), ("--handover", kafka.handover != nil),
+      ("--repartition-by-key", kafka.repartitionByKey != nil),
+      ("--repartition-partitions", kafka.repartitionPartitions != nil),
       ("--start", kafka.start != nil), ("--allow-gap", kafka.allowGap),
       ("--until-end", kafka.untilEnd), ("--key-from", records.keyFrom != .value),
       ("--record-time", times.recordTime),
@@ -254,7 +276,7 @@ extension Dedup {
     guard !kafka.assumeCommitted || !kafka.assumeAborted else {
       throw ValidationError("--assume-committed and --assume-aborted exclude each other.")
     }
-    guard let group = kafka.group else {
+    guard let group = dedupGroup else {
       throw ValidationError("--group is missing: its offsets say what was committed.")
     }
     let partitioner = kafka.outputPartitioner ?? .murmur2
@@ -266,12 +288,18 @@ extension Dedup {
     do {
       let output = try KafkaOutput(
         brokers, topics: topics, group: group, properties: try kafkaProperties(),
-        partitioner: partitioner, writesAuditHeaders: kafka.auditHeaders)
+        partitioner: partitioner, auditHeaders: auditHeaders)
       try output.requireTime(forEpochsOf: state.checkpointInterval)
       return output
     } catch let error as KafkaError {
       throw ValidationError("\(error).")
     }
+  }
+
+  /// What the first stage of two has said of a record's source is passed on.
+  private var auditHeaders: AuditHeaderSet {
+    guard kafka.auditHeaders else { return [] }
+    return kafka.repartitionByKey == nil ? [.epoch, .source] : .epoch
   }
 
   private func outputTopics() throws -> (brokers: [String], topics: [OutputRole: String]) {

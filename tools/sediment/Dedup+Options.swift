@@ -28,6 +28,7 @@ extension Dedup {
     options.targets = try targets(in: files)
     options.topicOutput = try topicOutput()
     options.partitioning = try partitioning(options.targets)
+    if let topics { try addRepartitioning(to: &options, reading: topics.input) }
     if kafka.assumeCommitted { options.commitAssumption = .committed }
     if kafka.assumeAborted { options.commitAssumption = .aborted }
     options.maxAheadMillis = times.maxAhead

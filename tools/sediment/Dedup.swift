@@ -21,7 +21,7 @@ struct Dedup: ParsableCommand {
       SSL_CERT_FILE names certificates to trust.
 
       Topics of Kafka are read for ever, by one instance with one state (or by several, see \
-      --partitioned-by-key), from where the state's last epoch ended. In \
+      --partitioned-by-key and --repartition-by-key), from where the state's last epoch ended. In \
       files the records' values are lines; to topics records go with their \
       keys, headers and times, in one transaction an epoch, and readers with \
       isolation.level=read_committed see each first record once, whatever happens.

@@ -72,6 +72,9 @@ final class ProgressLine: Sendable {
       Figure.bytes(progress.stateBytes),
       "epoch \(Self.seconds(progress.epochAgeNanos)) s ago",
     ]
+    if let count = progress.repartitioned {
+      parts.append("\(Figure.count(count)) repartitioned")
+    }
     if let lag = progress.lag {
       parts.append("\(lag.partitions) partitions, \(Figure.count(lag.records)) behind")
     }
@@ -116,6 +119,10 @@ extension MessagePrinter {
           .warning,
           "\(Figure.count(counters.lateUnprotected)) records were older than the state "
             + "remembers, and were emitted unprotected: --allowed-lateness or --late change that"))
+    }
+    if let count = summary.repartitioned {
+      let topic = options.repartitioning.map { " through \($0.topic.name)" } ?? ""
+      show(JobMessage(.information, "\(Figure.count(count)) records repartitioned" + topic))
     }
     show(JobMessage(.information, Self.counts(counters, learns: options.learns)))
     if summary.end == .finished, counters.emitted == 0, counters.learned == 0 {

@@ -39,7 +39,7 @@ package struct DedupJob: Sendable {
     do {
       try ColumnCheck(options, environment.inputs).run()
       try StateDirectory(options, environment).prepare()
-      try runSessions(&summary)
+      try runStages(&summary)
       guard var summary else { throw JobError(.failed, "the job was stopped before it began") }
       try complete(&summary, since: start)
       return summary
@@ -68,35 +68,42 @@ package struct DedupJob: Sendable {
     return summary
   }
 
+  /// Runs the job, and the stage before it where there is one.
+  private func runStages(_ summary: inout JobSummary?) throws {
+    guard let repartitioning = options.repartitioning else { return try runSessions(&summary) }
+    let run = try RepartitionRun(options, repartitioning, in: environment, control: control)
+    let stage = DedupJob(run.options, in: run.environment, control: run.control)
+    var failure: (any Error)?
+    do {
+      try stage.runSessions(&summary)
+    } catch {
+      failure = error
+    }
+    let finished = Result { try run.finish(after: failure) }
+    let (progress, lag) = (run.progress, summary?.lag)
+    summary?.repartitioned = progress.records
+    summary?.lag = TopicLag.sum(progress.lag, lag)
+    try finished.get()
+    if let failure { throw failure }
+  }
+
   /// Opens the state until the run ends or fails for another reason than those that may pass: a
   /// full disk, and brokers that did not take an epoch.
   private func runSessions(_ summary: inout JobSummary?) throws {
-    var failingSince: UInt64?
+    var retry = SessionRetry(options, environment, control)
     while true {
       let failure: JobError
       do {
         let report = try session()
         summary = JobSummary(report, after: summary)
         // It went on in between.
-        if report.counters.events > 0 { failingSince = nil }
+        if report.counters.events > 0 { retry.wentOn() }
         guard case .failed(let error) = report.end else { return }
         failure = JobError(wrapping: error)
       } catch {
         failure = JobError(wrapping: error)
       }
-      guard let retry = Retry(after: failure, options) else { throw failure }
-      let now = environment.clock.monotonicNanos()
-      let since = failingSince ?? now
-      failingSince = since
-      if failure.code == .epochAborted { environment.status?.countAbortedEpoch() }
-      environment.status?.enter(failure.code == .epochAborted ? .goingBack : .waiting)
-      try requirePatience(failure, retry, waitedMillis: Int64((now &- since) / 1_000_000))
-      environment.report(
-        JobMessage(
-          .warning,
-          "\(retry.what) (\(failure)); trying again "
-            + (failure.code == .noSpace ? "every " : "in ") + Figure.duration(retry.millis)))
-      control.pause(nanoseconds: UInt64(retry.millis) * 1_000_000)
+      try retry.pause(after: failure)
       if control.isStopping, summary != nil {
         // What was durable before is all there is to say; the rest of the input is read again.
         summary?.end = .stopped
@@ -114,48 +121,5 @@ package struct DedupJob: Sendable {
       ).run()
     }
     return try JobSession(options, in: environment, control: control).run()
-  }
-
-  /// What is done about a failure that may pass.
-  private struct Retry {
-    var what: String
-    var millis: Int64
-    var patienceMillis: Int64
-    /// What a person can do when it does not.
-    var advice: String
-
-    /// `nil` when it will not pass.
-    init?(after failure: JobError, _ options: JobOptions) {
-      switch failure.code {
-      case .noSpace:
-        what = "the disk is full, and the epoch was given up"
-        millis = options.fullDiskRetryMillis
-        patienceMillis = options.fullDiskPatienceMillis
-        advice = "make room"
-      case .epochAborted:
-        what = "the brokers did not take the epoch, and it was given up"
-        millis = options.abortedRetryMillis
-        patienceMillis = options.abortedPatienceMillis
-        advice = "see to the brokers"
-      case .failed, .outputClosed: return nil
-      }
-    }
-  }
-
-  private func requirePatience(
-    _ failure: JobError, _ retry: Retry, waitedMillis: Int64
-  ) throws(JobError) {
-    if let stream = options.sources.first(where: \.isStream) {
-      let name = stream == .standardInput ? "standard input" : stream.path
-      throw JobError(
-        failure.code,
-        "\(failure); \(name) cannot be read again: \(retry.advice), and send it once more; the "
-          + "state is good, and drops what was emitted")
-    }
-    guard waitedMillis < retry.patienceMillis else {
-      throw JobError(
-        failure.code,
-        "\(failure); the state is good: \(retry.advice), and \(options.howToResume)")
-    }
   }
 }

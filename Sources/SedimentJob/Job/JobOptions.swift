@@ -19,6 +19,8 @@ package struct JobOptions: Sendable {
   package var commitAssumption: CommitAssumption?
   /// How the job shares its topics with other instances; `nil` for one that has them all.
   package var partitioning: Partitioning?
+  /// A first stage, which writes `topics`; `nil` for none. Needs `partitioning`.
+  package var repartitioning: Repartitioning?
 
   /// A record further ahead of the clock, in ms, is a reject; `nil` for no limit.
   package var maxAheadMillis: Int64? = 3_600_000
@@ -119,6 +121,8 @@ package struct JobEnvironment: Sendable {
   package var onProgress: (@Sendable (JobProgress) -> Void)?
   /// Where the job puts what it is at; `nil` when nobody looks.
   package var status: StatusBoard?
+  /// How far the stage before this one is, for whoever is told of the job's progress.
+  var stageBefore: (@Sendable () -> StageProgress)?
 
   /// An environment; the clock and streams of this machine unless others are given.
   package init(

@@ -16,8 +16,10 @@ package struct JobProgress: Sendable, Equatable {
   package var checkpointAgeNanos: UInt64?
   /// Bytes of all inputs from where this run began; `nil` when nobody knows.
   package var bytesTotal: UInt64?
-  /// How far reading of topics is behind; `nil` for files.
+  /// How far reading of topics is behind, over both stages; `nil` for files.
   package var lag: TopicLag?
+  /// Records that the first stage has committed; `nil` for a job without one.
+  package var repartitioned: UInt64?
 
   /// Progress of a job; all as above.
   package init(
@@ -76,8 +78,10 @@ package struct JobSummary: Sendable, Equatable {
   package var resumedFrom: String?
   /// The largest resident size of the process.
   package var peakResidentBytes: UInt64 = 0
-  /// How far reading of topics was behind at the end; `nil` for files.
+  /// How far reading of topics was behind at the end, over both stages; `nil` for files.
   package var lag: TopicLag?
+  /// Records that the first stage has committed; `nil` for a job without one.
+  package var repartitioned: UInt64?
 
   /// A summary with its counters.
   package init(end: End, counters: JobCounters, epoch: String) {
@@ -127,6 +131,7 @@ package struct JobSummary: Sendable, Equatable {
     if let lag {
       fields += [("partitions", "\(lag.partitions)"), ("lag_records", "\(lag.records)")]
     }
+    if let repartitioned { fields.append(("repartitioned", "\(repartitioned)")) }
     return "{" + fields.map { "\"\($0.0)\":\($0.1)" }.joined(separator: ",") + "}\n"
   }
 

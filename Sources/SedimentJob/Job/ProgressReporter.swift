@@ -40,11 +40,14 @@ final class ProgressReporter {
     guard now &- lastNanos >= Self.intervalNanos else { return }
     let counters = counters()
     let pace = Double(counters.events - lastEvents) * 1e9 / Double(now - lastNanos)
-    let progress = JobProgress(
+    let before = environment.stageBefore?()
+    var progress = JobProgress(
       counters: counters, elapsedNanos: now - startNanos, eventsPerSecond: pace,
       stateKeys: keys(), stateBytes: try bytes(),
       epochAgeNanos: now &- epochNanos,
-      checkpointAgeNanos: checkpointNanos().map { now &- $0 }, bytesTotal: bytesTotal, lag: lag())
+      checkpointAgeNanos: checkpointNanos().map { now &- $0 }, bytesTotal: bytesTotal,
+      lag: TopicLag.sum(before?.lag, lag()))
+    progress.repartitioned = before?.records
     environment.onProgress?(progress)
     if let status = environment.status { status.post(progress, resources()) }
     lastNanos = now

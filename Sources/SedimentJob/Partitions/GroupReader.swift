@@ -38,6 +38,14 @@ package protocol GroupReader: TopicReader {
 
   /// Lets go of partitions that were revoked: another instance may have them from here on.
   func release(_ partitions: [TopicPartition])
+
+  /// Told that nobody will ever ask for records before these positions again: they are committed,
+  /// and the states as of them can be read by every instance. Any thread may call.
+  func isDone(with positions: TopicPositions)
+
+  /// From here on reading ends: of partitions that are read where they end now, of those that come
+  /// where they end then. Any thread may call.
+  func endAtEnds()
 }
 
 extension GroupReader {

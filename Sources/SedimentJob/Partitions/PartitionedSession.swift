@@ -401,9 +401,9 @@ private struct PartitionsWork: Sendable {
       try cut.unit.store.confirmEpoch()
       try cut.unit.outputs.publish(cut.outputs)
     }
-    guard transactions == nil else { return }
     var positions = TopicPositions()
     for cut in cuts { positions[cut.unit.partition] = cut.position }
-    reader.epochCommitted(positions)
+    reader.isDone(with: positions)
+    if transactions == nil { reader.epochCommitted(positions) }
   }
 }

@@ -100,8 +100,8 @@ extension RecordBatch {
 // MARK: - Copies
 
 extension RecordBatch {
-  /// Appends copies of some records of another batch, with their places and what they carry. Either
-  /// both are of topics or neither is.
+  /// Appends copies of some records of another batch, with their places, what they carry and where
+  /// they go. Either both are of topics or neither is.
   ///
   /// - Parameter indices: of records of the other, rising.
   package func append(_ indices: UnsafeBufferPointer<UInt32>, of other: RecordBatch) {
@@ -122,7 +122,8 @@ extension RecordBatch {
       unsafe appendBytes(record)
       addRecord(
         start: start, length: record.count, extent: record.count,
-        line: unsafe Int(other.columns.lines[index]))
+        line: unsafe Int(other.columns.lines[index]), status: other.status(index))
+      if !other.destinations.isEmpty { destinations.append(other.destinations[index]) }
       if let fields, let carried = other.carried { fields.append(index, of: carried) }
     }
   }

@@ -12,7 +12,8 @@
 // 3. `keys` has one key for each record with status `ok`, in order, once a parser has run.
 // 4. `columns` hold `recordCapacity` elements, `bytes` `byteCapacity`.
 // 5. In a batch of a topic's records every record belongs to a stretch, `lines` count offsets from
-//    the stretch's first, and `besideKeys` has a key for every record if any.
+//    the stretch's first, and `besideKeys` has a key for every record if any. `destinations` has
+//    one for every record or none.
 //
 // Concurrency: one stage of the pipeline owns a batch at a time.
 
@@ -127,6 +128,9 @@ package final class RecordBatch: @unchecked Sendable {
   package private(set) var carried: CarriedFields?
   private var madeCarried: CarriedFields?
 
+  /// The partition of a topic that each record goes to, where the job chooses it; else empty.
+  package var destinations: [Int32] = []
+
   private var bytes: UnsafeMutablePointer<UInt8>
   private var recordCapacity: Int
 
@@ -156,6 +160,7 @@ package final class RecordBatch: @unchecked Sendable {
     madeBesideKeys?.removeAll()
     madeCarried?.removeAll()
     carried = nil
+    destinations.removeAll(keepingCapacity: true)
     header = nil
   }
 
@@ -165,6 +170,7 @@ package final class RecordBatch: @unchecked Sendable {
   /// Memory that the batch has taken for records and what they carry, whether it is in use or not.
   package var heldByteCount: Int {
     byteCapacity + recordCapacity * Self.columnBytes + (madeCarried?.heldByteCount ?? 0)
+      + destinations.capacity * MemoryLayout<Int32>.stride
   }
 
   /// Of one record in all columns.

@@ -94,6 +94,16 @@ package struct TopicLag: Sendable, Equatable {
     }
     byPartition = Array(sorted.prefix(Self.namedMax))
   }
+
+  /// The lag over two stages; `nil` while neither knows its own.
+  package static func sum(_ first: TopicLag?, _ second: TopicLag?) -> TopicLag? {
+    guard let first, let second else { return first ?? second }
+    var sum = TopicLag(of: first.byPartition + second.byPartition)
+    // Either may have more partitions than it names.
+    sum.partitions = first.partitions + second.partitions
+    sum.records = first.records + second.records
+    return sum
+  }
 }
 
 /// How far reading of one partition is behind.

@@ -143,6 +143,10 @@ extension StatusBoard {
             "{topic=\"\(topic)\",partition=\"\($0.partition.partition)\"}", "\($0.records)"
           )
         }),
+      Metric(
+        "repartitioned_total", "counter",
+        "Records that the first stage of a shuffle by the key has committed.",
+        progress.repartitioned.map { "\($0)" }),
       Metric("state_keys", "gauge", "Keys in the state.", "\(progress.stateKeys)"),
       Metric("state_bytes", "gauge", "Bytes of the state's files.", "\(progress.stateBytes)"),
       Metric(
@@ -246,7 +250,8 @@ extension StatusBoard {
 
   private static func fields(_ progress: JobProgress) -> [(String, String)] {
     let counters = progress.counters
-    return [
+    let repartitioned = progress.repartitioned.map { [("repartitioned", "\($0)")] } ?? []
+    return repartitioned + [
       ("records", "\(counters.events)"), ("emitted", "\(counters.emitted)"),
       ("learned", "\(counters.learned)"), ("duplicates", "\(counters.duplicates)"),
       ("rejected", "\(counters.rejected)"), ("late", "\(counters.late)"),

@@ -99,6 +99,13 @@ public struct KeyGroupRange: Hashable, Sendable {
         first: UInt16(65_536 * index / count), last: UInt16(65_536 * (index + 1) / count - 1))
     }
   }
+
+  /// The range of `split(into: count)` that holds a group: the least i with
+  /// 65,536 × (i + 1) / count > group.
+  @inline(__always)
+  package static func index(ofGroup group: UInt16, amongRanges count: Int) -> Int {
+    ((Int(group) + 1) * count - 1) >> 16
+  }
 }
 
 /// The durable state of a shard.

@@ -26,6 +26,9 @@ final class ModelBrokers: Sendable {
     var headers: [String: String?]
     var time: Int64
     var tag: EpochTag
+    /// The partition that it was sent to, where the job chose one.
+    var destination: Int32?
+    var isNull = false
   }
 
   /// Of one transactional id.
@@ -103,14 +106,20 @@ final class ModelBrokers: Sendable {
   }
 
   /// Topics written by these brokers.
-  func output(_ topics: [OutputRole: String] = [.output: "out"]) -> Output {
-    Output(brokers: self, topics: topics)
+  ///
+  /// - Parameter isAlive: whether the process that opens it has not died.
+  func output(
+    _ topics: [OutputRole: String] = [.output: "out"],
+    isAlive: @escaping @Sendable () -> Bool = { true }
+  ) -> Output {
+    Output(brokers: self, topics: topics, isAlive: isAlive)
   }
 
   struct Output: TopicOutput {
     let brokers: ModelBrokers
     let topics: [OutputRole: String]
     let group = "g"
+    let isAlive: @Sendable () -> Bool
 
     func open(_ start: TopicOutputStart) throws -> any TopicProducer {
       let name = start.instance ?? ""
@@ -121,7 +130,7 @@ final class ModelBrokers: Sendable {
         state.abort(name)
         epoch = state.transactionals[name]?.epoch ?? 0
       }
-      return Producer(brokers, name: name, epoch: epoch)
+      return Producer(brokers, name: name, epoch: epoch, isAlive: isAlive)
     }
   }
 
@@ -162,18 +171,23 @@ final class ModelBrokers: Sendable {
     let brokers: ModelBrokers
     let name: String
     let epoch: Int
+    let isAlive: @Sendable () -> Bool
     var cluster: String { brokers.cluster }
 
-    init(_ brokers: ModelBrokers, name: String, epoch: Int) {
+    init(
+      _ brokers: ModelBrokers, name: String, epoch: Int, isAlive: @escaping @Sendable () -> Bool
+    ) {
       self.brokers = brokers
       self.name = name
       self.epoch = epoch
+      self.isAlive = isAlive
     }
 
     private func step(
       isCommit: Bool = false, _ effect: (inout State) throws(SinkError) -> Void
     ) throws(SinkError) {
       try brokers.step(name, isCommit: isCommit) { (state) throws(SinkError) in
+        guard isAlive() else { throw .topic("the process is dead") }
         guard state.transactionals[name]?.epoch == epoch else { throw .epochAborted("fenced") }
         try effect(&state)
       }
@@ -260,6 +274,8 @@ extension ModelBrokers.Record {
     role = records.role
     tag = records.tag
     let batch = records.batch
+    destination = batch.destinations.isEmpty ? nil : batch.destinations[index]
+    isNull = batch.status(index) == .tombstone
     value = unsafe String(decoding: batch.record(index), as: UTF8.self)
     headers = [:]
     key = nil

@@ -19,7 +19,7 @@ final class ModelGroup: TopicInput, Sendable {
   }
 
   private struct State {
-    var records: [TopicPartition: [String]]
+    var records: [TopicPartition: [ScriptedTopics.Record]]
     var members: [Int: Member] = [:]
     var nextMember = 0
     var salt = 0
@@ -29,13 +29,26 @@ final class ModelGroup: TopicInput, Sendable {
   private let state: Mutex<State>
 
   /// - Parameter records: values of each partition of the topic `t`.
-  init(_ records: [[String]]) {
-    var partitions: [TopicPartition: [String]] = [:]
+  convenience init(_ records: [[String]]) {
+    self.init(records.map { $0.map { ScriptedTopics.Record($0) } })
+  }
+
+  /// - Parameter records: of each partition of a topic.
+  init(_ records: [[ScriptedTopics.Record]], topic: String = "t") {
+    var partitions: [TopicPartition: [ScriptedTopics.Record]] = [:]
     for (number, records) in records.enumerated() {
-      partitions[TopicPartition("t", Int32(number))] = records
+      partitions[TopicPartition(topic, Int32(number))] = records
     }
     state = Mutex(State(records: partitions))
   }
+
+  /// More is written.
+  func append(_ record: ScriptedTopics.Record, to partition: TopicPartition) {
+    state.withLock { $0.records[partition]?.append(record) }
+  }
+
+  /// What is in each partition.
+  var records: [TopicPartition: [ScriptedTopics.Record]] { state.withLock { $0.records } }
 
   func open(_ start: TopicStart) throws -> any TopicReader { try openShare(start) }
 
@@ -100,7 +113,13 @@ final class ModelGroup: TopicInput, Sendable {
     private let number: Int
     private let rules: TopicRecordRules
     private let recordsMax: Int
-    private let lock = Mutex<(cursors: [TopicPartition: Int64], turn: Int)>(([:], 0))
+    private let lock = Mutex(Place())
+
+    private struct Place {
+      var cursors: [TopicPartition: Int64] = [:]
+      var turn = 0
+      var endsAtEnds = false
+    }
 
     init(_ group: ModelGroup, _ number: Int, _ start: TopicStart) {
       self.group = group
@@ -109,10 +128,15 @@ final class ModelGroup: TopicInput, Sendable {
       recordsMax = start.limits.recordsMax
     }
 
-    var partitionCounts: [String: Int] { ["t": group.state.withLock { $0.records.count }] }
+    var partitionCounts: [String: Int] {
+      let topics = group.state.withLock { $0.records.keys.map(\.topic) }
+      return Dictionary(topics.map { ($0, 1) }, uniquingKeysWith: +)
+    }
     var lag: TopicLag? { nil }
     func epochCommitted(_ positions: TopicPositions) {}
     func took(_ change: GroupChange) {}
+    func isDone(with positions: TopicPositions) {}
+    func endAtEnds() { lock.withLock { $0.endsAtEnds = true } }
 
     /// Whether the coordinator takes offsets of partitions from this member.
     func mayCommit(_ partitions: Set<TopicPartition>) -> Bool {
@@ -154,8 +178,13 @@ final class ModelGroup: TopicInput, Sendable {
 
     /// All that is its own was begun and read to the end, and nothing more will come.
     private var hasNothingToDo: Bool {
-      let begun = Set(lock.withLock { $0.cursors.keys })
-      return group.state.withLock { $0.isDone && $0.members[number]?.owned == begun }
+      let (cursors, endsAtEnds) = lock.withLock { ($0.cursors, $0.endsAtEnds) }
+      return group.state.withLock { state in
+        guard state.isDone || endsAtEnds, state.members[number]?.owned == Set(cursors.keys) else {
+          return false
+        }
+        return cursors.allSatisfy { $0.value == Int64(state.records[$0.key]?.count ?? 0) }
+      }
     }
 
     func next(into batch: RecordBatch) throws -> InputStep {
@@ -186,12 +215,8 @@ final class ModelGroup: TopicInput, Sendable {
       guard let read else { return hasNothingToDo ? .ended : .idle }
       batch.beginStretch(of: read.partition, at: read.from)
       for offset in read.from..<read.to {
-        let record = all[read.partition].map { $0[Int(offset)] }
-        try unsafe record.withBytes { value in
-          try unsafe batch.addTopicRecord(
-            value, besideKey: nil, time: -1, offset: UInt32(offset - read.from), rules: rules)
-        }
-        unsafe (batch.carried ?? batch.beginCarrying()).append(key: nil, time: -1)
+        guard let record = all[read.partition]?[Int(offset)] else { continue }
+        try batch.add(record, offset: UInt32(offset - read.from), rules)
       }
       var moved = TopicPositions()
       moved[read.partition] = read.to

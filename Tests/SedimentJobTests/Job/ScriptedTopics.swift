@@ -94,7 +94,9 @@ final class ScriptedTopics: TopicInput, Sendable {
         let count = min(recordsMax - batch.count, 3, all.count - next)
         guard count > 0 else { continue }
         batch.beginStretch(of: partition, at: Int64(next))
-        for index in next..<next + count { try add(all[index], UInt32(index - next), to: batch) }
+        for index in next..<next + count {
+          try batch.add(all[index], offset: UInt32(index - next), rules)
+        }
         positions[partition] = Int64(next + count)
         moved[partition] = Int64(next + count)
       }
@@ -102,22 +104,28 @@ final class ScriptedTopics: TopicInput, Sendable {
       return .ended
     }
 
-    private func add(_ record: Record, _ offset: UInt32, to batch: RecordBatch) throws {
-      try unsafe record.value.withBytes { value in
-        try unsafe record.key.withBytes { key in
-          try unsafe batch.addTopicRecord(
-            value, besideKey: key, time: record.time, offset: offset, rules: rules)
-          if rules.passesOn {
-            unsafe (batch.carried ?? batch.beginCarrying()).append(key: key, time: record.time)
-          }
+  }
+}
+
+extension RecordBatch {
+  /// Adds a record to the last stretch, with what it carries where that is passed on.
+  func add(
+    _ record: ScriptedTopics.Record, offset: UInt32, _ rules: TopicRecordRules
+  ) throws {
+    try unsafe record.value.withBytes { value in
+      try unsafe record.key.withBytes { key in
+        try unsafe addTopicRecord(
+          value, besideKey: key, time: record.time, offset: offset, rules: rules)
+        if rules.passesOn {
+          unsafe (carried ?? beginCarrying()).append(key: key, time: record.time)
         }
       }
-      for header in record.headers where rules.passesOn {
-        unsafe Optional(header.name).withBytes { name in
-          guard let name = unsafe name else { return }
-          unsafe header.value.withBytes {
-            unsafe batch.carried?.appendHeader(name: name, value: $0)
-          }
+    }
+    for header in record.headers where rules.passesOn {
+      unsafe Optional(header.name).withBytes { name in
+        guard let name = unsafe name else { return }
+        unsafe header.value.withBytes {
+          unsafe carried?.appendHeader(name: name, value: $0)
         }
       }
     }
