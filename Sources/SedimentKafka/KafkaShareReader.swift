@@ -55,6 +55,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   private let input: KafkaInput
   private let start: TopicStart
   private let client: KafkaClient
+  private let watch: BrokerWatch
   private var copier: MessageCopier
   private let shared = Mutex(Shared())
   private var phase = Phase.connecting
@@ -62,7 +63,6 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   private var positions = TopicPositions()
   /// Where reading ends, if it does.
   private var ends: [TopicPartition: Int64] = [:]
-  private let outage = Mutex(Outage())
   private var restMillis: Int64 = 0
   private let waiting = Monitor()
 
@@ -75,6 +75,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     client = try KafkaClient(
       input.address, group: input.group, properties: input.properties,
       events: KafkaEvents(report: start.report, isCooperative: true))
+    watch = BrokerWatch(input, start, client)
     copier = MessageCopier(start, isOfOnePartition: true)
   }
 
@@ -82,16 +83,10 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     copier.removeAll()
   }
 
-  private var nowMillis: Int64 { Int64(start.clock.monotonicNanos() / 1_000_000) }
-
-  private func tell(_ level: JobMessage.Level, _ text: String) {
-    start.report(JobMessage(level, text))
-  }
-
   // MARK: - Steps
 
   func next(into batch: RecordBatch) throws -> InputStep {
-    guard nowMillis >= restMillis else { return .idle }
+    guard watch.nowMillis >= restMillis else { return .idle }
     do throws(KafkaError) {
       switch phase {
       case .connecting:
@@ -101,34 +96,25 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
       case .ended: return .ended
       }
     } catch {
-      switch error {
-      case .usage, .failed: throw error
-      case .unreachable(let text), .doubtful(let text): tellOutage(text)
-      }
-      restMillis = nowMillis + KafkaReader.retryMillis
+      try watch.take(error)
+      restMillis = watch.nowMillis + KafkaReader.retryMillis
       return .idle
     }
   }
 
   private func connect() throws(KafkaError) {
-    try takeFaults()
-    var count = 0
-    for topic in input.address.topics {
-      switch try client.partitionCount(of: topic, timeoutMillis: KafkaReader.requestMillis) {
-      case .success(let found): count += found
-      case .failure(let error):
-        throw .failed("topic \(error.topic): \(error.fault); topics are not created by reading")
-      }
-    }
-    cluster = client.clusterID(timeoutMillis: KafkaReader.requestMillis)
+    try watch.takeFaults()
+    let count = try watch.allPartitions(wereThere: false).count
+    cluster = client.clusterID(timeoutMillis: BrokerWatch.requestMillis)
     shared.withLock { $0.partitionCount = count }
     try client.subscribe(to: input.address.topics)
     phase = .reading
   }
 
   private func serve(_ batch: RecordBatch) throws(KafkaError) -> InputStep {
+    try watch.checkTopics()
     copier.fill(from: client, timeoutMillis: KafkaReader.pollMillis)
-    try takeFaults()
+    try watch.takeFaults()
     if let (change, membership) = client.events.takeChange() {
       shared.withLock { $0.untaken.append((change, membership)) }
       take(change)
@@ -137,7 +123,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     adoptStarted()
     let moved = try copy(into: batch)
     if batch.count > 0 {
-      tellRestored()
+      watch.tellRestored()
       return .records(.topics(moved, cluster: cluster))
     }
     if !moved.isEmpty { return .moved(.topics(moved, cluster: cluster)) }
@@ -217,45 +203,19 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     return isWhole && copier.cursors.allSatisfy { $0.next >= ends[$0.partition] ?? .max }
   }
 
-  // MARK: - Faults
-
-  private func takeFaults() throws(KafkaError) {
-    for fault in client.events.takeFaults() {
-      switch fault.meaning {
-      case .fatal: throw .failed("\(input.name): \(fault)")
-      case .allBrokersDown: tellOutage(fault.description)
-      default: tell(.detail, "librdkafka: \(fault)")
-      }
-    }
-  }
-
+  /// Takes what came in place of a record.
   private func take(
     _ fault: KafkaFault, of cursor: Int?, at offset: Int64
   ) throws(KafkaError) {
-    let name = cursor.map { copier.cursors[$0].partition.description } ?? input.name
+    let partition = cursor.map { copier.cursors[$0].partition }
     switch fault.meaning {
     case .endOfPartition:
       if let cursor { copier.cursors[cursor].next = max(copier.cursors[cursor].next, offset) }
     case .outOfRange:
+      let name = partition?.description ?? input.name
       throw .failed("\(name): offset \(offset) is gone while it was read; start again")
-    case .unknownTopic, .fatal:
-      throw .failed(offset >= 0 ? "\(name), offset \(offset): \(fault)" : "\(name): \(fault)")
-    case .allBrokersDown: tellOutage(fault.description)
-    case .nothing: tell(.detail, "\(name): \(fault)")
+    default: try watch.take(fault, of: partition, at: offset)
     }
-  }
-
-  private func tellOutage(_ text: String) {
-    let now = nowMillis
-    guard outage.withLock({ $0.isNews(atMillis: now) }) else { return }
-    tell(
-      .warning,
-      "no broker of \(input.address.brokers.joined(separator: ",")) can be reached, trying again: "
-        + text)
-  }
-
-  private func tellRestored() {
-    if outage.withLock({ $0.end() }) { tell(.information, "the brokers can be reached again") }
   }
 
   // MARK: - What other threads call
@@ -279,10 +239,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
         let (place, end) = try place(of: partition, position)
         return try begin(place, end: end, ready: ready)
       } catch {
-        switch error {
-        case .usage, .failed: throw error
-        case .unreachable(let text), .doubtful(let text): tellOutage(text)
-        }
+        try watch.take(error)
       }
     }
     return false
@@ -292,11 +249,11 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   private func place(
     of partition: TopicPartition, _ position: Int64?
   ) throws(KafkaError) -> (StartPlan.TopicPosition, end: Int64) {
-    let ends = try client.ends(of: partition, timeoutMillis: KafkaReader.requestMillis)
+    let ends = try client.ends(of: partition, timeoutMillis: BrokerWatch.requestMillis)
     var found: [TopicPartition: Int64] = [:]
     if position == nil, case .timestamp(let millis) = input.startPoint {
       found[partition] = try client.offset(
-        in: partition, at: millis, timeoutMillis: KafkaReader.requestMillis)
+        in: partition, at: millis, timeoutMillis: BrokerWatch.requestMillis)
     }
     var known = TopicPositions()
     known[partition] = position
@@ -352,7 +309,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   /// The place in the group that the job knows of. When the group has gone on, what the job does
   /// not know yet may be that partitions are another's: it is waited for to know, for a while.
   func groupMetadata() -> OpaquePointer? {
-    let end = nowMillis + Self.membershipMillis
+    let end = watch.nowMillis + Self.membershipMillis
     repeat {
       let (isClosed, known) = shared.withLock { ($0.isClosed, $0.membership) }
       guard !isClosed, !known.isEmpty, let metadata = unsafe client.groupMetadata() else {
@@ -361,7 +318,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
       if unsafe GroupMembership.bytes(of: metadata) == known { return unsafe metadata }
       unsafe GroupMembership.destroy(metadata)
       pause()
-    } while nowMillis < end
+    } while watch.nowMillis < end
     return nil
   }
 
