@@ -43,6 +43,7 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
     var cursors: [MessageCopier.Cursor] = []
     /// This instance is a member of the group: a commit of anybody else would make it join anew.
     var isMember = false
+    var membership = KnownMembership()
     var isClosed = false
     var lastLag: TopicLag?
   }
@@ -137,9 +138,12 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
     // Without its topic a group gives nothing any more.
     if phase == .reading || assigned == nil, !isResting { try watch.checkTopics() }
     copier.fill(from: client, timeoutMillis: Self.pollMillis)
-    let told = client.events.takeGroup()
     try watch.takeFaults()
-    if let told { take(told) }
+    if let (change, place) = client.events.takeChange() {
+      shared.withLock { $0.membership.hand(change, place: place) }
+      take(change)
+      return .group(change)
+    }
     let moved = try copy(into: batch)
     if batch.count > 0 {
       watch.tellRestored()
@@ -190,14 +194,16 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
 
   // MARK: - The group
 
-  private func take(_ told: KafkaEvents.Group) {
+  private func take(_ change: GroupChange) {
     copier.removeAll()
     phase = .joining
     restMillis = 0
-    shared.withLock { $0.isMember = told != .revoked }
-    switch told {
-    case .assigned(let partitions): assigned = (partitions, nowMillis)
-    case .revoked:
+    switch change {
+    case .assigned(let partitions):
+      shared.withLock { $0.isMember = true }
+      assigned = (Set(partitions), nowMillis)
+    case .revoked, .lost:
+      shared.withLock { $0.isMember = false }
       assigned = nil
       waiting = (nowMillis, false)
       tell(.detail, "the group \(input.group) gives out its partitions anew")
@@ -314,9 +320,14 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
     shared.withLock { if $0.isMember, !$0.isClosed { client.commit(positions) } }
   }
 
+  func took(_ change: GroupChange) {
+    shared.withLock { $0.membership.took(change) }
+  }
+
   func groupMetadata() -> OpaquePointer? {
-    let isMember = shared.withLock { $0.isMember && !$0.isClosed }
-    return isMember ? unsafe client.groupMetadata() : nil
+    unsafe GroupMembership.known(of: client, clock: start.clock) {
+      shared.withLock { $0.isClosed ? nil : $0.membership }
+    }
   }
 
   func close() {

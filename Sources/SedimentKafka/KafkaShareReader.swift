@@ -35,11 +35,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     /// Begun, and not looked at by the reading thread yet.
     var started: [(cursor: MessageCopier.Cursor, end: Int64)] = []
     var cursors: [MessageCopier.Cursor] = []
-    /// Changes that were handed over and not taken yet, and this member's place in the group then.
-    var untaken: [(change: GroupChange, membership: [UInt8])] = []
-    /// The place as of the last change that was taken; empty for none, in whose name nothing is
-    /// committed.
-    var membership: [UInt8] = []
+    var membership = KnownMembership()
     var partitionCount = 0
     var hasJoined = false
     var isClosed = false
@@ -64,10 +60,6 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   /// Where reading ends, if it does.
   private var ends: [TopicPartition: Int64] = [:]
   private var restMillis: Int64 = 0
-  private let waiting = Monitor()
-
-  /// How long a commit waits for the job to know of a change.
-  private static let membershipMillis: Int64 = 5000
 
   init(_ input: KafkaInput, _ start: TopicStart) throws {
     self.input = input
@@ -115,8 +107,8 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     try watch.checkTopics()
     copier.fill(from: client, timeoutMillis: KafkaReader.pollMillis)
     try watch.takeFaults()
-    if let (change, membership) = client.events.takeChange() {
-      shared.withLock { $0.untaken.append((change, membership)) }
+    if let (change, place) = client.events.takeChange() {
+      shared.withLock { $0.membership.hand(change, place: place) }
       take(change)
       return .group(change)
     }
@@ -223,12 +215,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   var partitionCount: Int { shared.withLock { $0.partitionCount } }
 
   func took(_ change: GroupChange) {
-    shared.withLock { shared in
-      guard let told = shared.untaken.first, told.change == change else { return }
-      shared.untaken.removeFirst()
-      // Who has lost all has no generation, and of a transaction brokers take offsets without one.
-      shared.membership = change == .lost ? [] : told.membership
-    }
+    shared.withLock { $0.membership.took(change) }
   }
 
   func begin(
@@ -306,23 +293,11 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   /// Only transactions commit offsets.
   func epochCommitted(_ positions: TopicPositions) {}
 
-  /// The place in the group that the job knows of. When the group has gone on, what the job does
-  /// not know yet may be that partitions are another's: it is waited for to know, for a while.
   func groupMetadata() -> OpaquePointer? {
-    let end = watch.nowMillis + Self.membershipMillis
-    repeat {
-      let (isClosed, known) = shared.withLock { ($0.isClosed, $0.membership) }
-      guard !isClosed, !known.isEmpty, let metadata = unsafe client.groupMetadata() else {
-        return nil
-      }
-      if unsafe GroupMembership.bytes(of: metadata) == known { return unsafe metadata }
-      unsafe GroupMembership.destroy(metadata)
-      pause()
-    } while watch.nowMillis < end
-    return nil
+    unsafe GroupMembership.known(of: client, clock: start.clock) {
+      shared.withLock { $0.isClosed ? nil : $0.membership }
+    }
   }
-
-  private func pause() { waiting.withLock { _ = waiting.wait(nanoseconds: 20_000_000) } }
 
   func close() {
     _ = lag
