@@ -359,7 +359,7 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
 
   /// Before a transaction: stopping is always possible.
   private func waitForBrokers(_ reason: String) throws {
-    if start.isStopping() { throw JobError(.failed, "the job was stopped before it began") }
+    if start.isStopping() { throw JobError(.stopped, "the job was stopped before it began") }
     tellOutage(reason)
     _ = unsafe rd_kafka_poll(client, 100)
   }

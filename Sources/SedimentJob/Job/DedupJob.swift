@@ -40,7 +40,7 @@ package struct DedupJob: Sendable {
       try ColumnCheck(options, environment.inputs).run()
       try StateDirectory(options, environment).prepare()
       try runSessions(&summary)
-      guard var summary else { throw JobError(.failed, "the job was stopped before it began") }
+      guard var summary else { throw JobError(.stopped, "the job was stopped before it began") }
       try complete(&summary, since: start)
       return summary
     } catch {
@@ -84,6 +84,11 @@ package struct DedupJob: Sendable {
       } catch {
         failure = JobError(wrapping: error)
       }
+      // What was durable before is all there is to say; the rest of the input is read again.
+      if failure.code == .stopped, summary != nil {
+        summary?.end = .stopped
+        return
+      }
       guard let retry = Retry(after: failure, options) else { throw failure }
       let now = environment.clock.monotonicNanos()
       let since = failingSince ?? now
@@ -98,7 +103,6 @@ package struct DedupJob: Sendable {
             + (failure.code == .noSpace ? "every " : "in ") + Figure.duration(retry.millis)))
       control.pause(nanoseconds: UInt64(retry.millis) * 1_000_000)
       if control.isStopping, summary != nil {
-        // What was durable before is all there is to say; the rest of the input is read again.
         summary?.end = .stopped
         return
       }
@@ -137,7 +141,7 @@ package struct DedupJob: Sendable {
         millis = options.abortedRetryMillis
         patienceMillis = options.abortedPatienceMillis
         advice = "see to the brokers"
-      case .failed, .outputClosed: return nil
+      case .failed, .outputClosed, .stopped: return nil
       }
     }
   }
