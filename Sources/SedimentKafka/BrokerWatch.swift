@@ -87,7 +87,7 @@ final class BrokerWatch: Sendable {
   func takeFaults() throws(KafkaError) {
     for fault in client.events.takeFaults() {
       switch fault.meaning {
-      case .fatal: throw .failed("\(input.name): \(fault)")
+      case .fatal: throw .failed("\(input.name): \(fault)\(advice(fault))")
       case .allBrokersDown: tellOutage(fault.description)
       default: tell(.detail, "librdkafka: \(fault)")
       }
@@ -105,9 +105,14 @@ final class BrokerWatch: Sendable {
     case .unknownTopic: doubt()
     case .allBrokersDown: tellOutage(fault.description)
     case .fatal:
-      throw .failed(offset >= 0 ? "\(name), offset \(offset): \(fault)" : "\(name): \(fault)")
+      let place = offset >= 0 ? "\(name), offset \(offset)" : name
+      throw .failed("\(place): \(fault)\(advice(fault))")
     case .nothing, .outOfRange, .endOfPartition: tell(.detail, "\(name): \(fault)")
     }
+  }
+
+  private func advice(_ fault: KafkaFault) -> String {
+    fault.advice(reading: input.address.topics, group: input.group)
   }
 
   // MARK: - Topics
@@ -141,7 +146,7 @@ final class BrokerWatch: Sendable {
   private func take(_ error: KafkaTopicError, wereThere: Bool) throws(KafkaError) -> Never {
     let text = "topic \(error.topic): \(error.fault)"
     switch error.fault.meaning {
-    case .fatal: throw .failed(text)
+    case .fatal: throw .failed(text + advice(error.fault))
     case .unknownTopic:
       let now = nowMillis
       doubt()
