@@ -13,19 +13,12 @@ internal import SedimentJob
 /// What was told and not taken yet.
 // @unchecked because everything that changes is touched only with `monitor` held.
 final class KafkaEvents: @unchecked Sendable {
-  /// What the group said last.
-  enum Group: Equatable {
-    case assigned(Set<TopicPartition>)
-    case revoked
-  }
-
   private let monitor = Monitor()
   private let report: @Sendable (JobMessage) -> Void
-  private var group: Group?
   /// Whether partitions come and go one by one.
   let isCooperative: Bool
   private var answersAtOnce = false
-  private var changes: [(GroupChange, membership: [UInt8])] = []
+  private var changes: [(GroupChange, place: [UInt8])] = []
   private var faults: [KafkaFault] = []
 
   /// Faults that may wait: later ones say nothing new.
@@ -37,22 +30,14 @@ final class KafkaEvents: @unchecked Sendable {
     self.isCooperative = isCooperative
   }
 
-  /// What a cooperative group did next, and this member's place in it then.
-  func takeChange() -> (GroupChange, membership: [UInt8])? {
+  /// What the group did next, and this member's place in it then.
+  func takeChange() -> (GroupChange, place: [UInt8])? {
     monitor.withLock { changes.isEmpty ? nil : changes.removeFirst() }
   }
 
   /// From here on nobody commits anything any more: revocations are answered by the callback.
   func answerAtOnce() {
     monitor.withLock { answersAtOnce = true }
-  }
-
-  /// What the group said since this was called last.
-  func takeGroup() -> Group? {
-    monitor.withLock {
-      defer { group = nil }
-      return group
-    }
   }
 
   /// Errors that concern no partition, since this was called last.
@@ -65,10 +50,6 @@ final class KafkaEvents: @unchecked Sendable {
 
   private func add(_ fault: KafkaFault) {
     monitor.withLock { if faults.count < Self.faultsMax { faults.append(fault) } }
-  }
-
-  private func set(_ told: Group) {
-    monitor.withLock { group = told }
   }
 
   // MARK: - Callbacks
@@ -104,16 +85,16 @@ final class KafkaEvents: @unchecked Sendable {
   ) {
     guard let client = unsafe client else { return }
     if isCooperative { return unsafe change(client, code, list) }
+    let partitions = unsafe Self.partitions(list)
     guard code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS else {
+      let isLost = unsafe rd_kafka_assignment_lost(client) != 0
       unsafe rd_kafka_assign(client, nil)
-      set(.revoked)
-      return
+      return unsafe add(isLost ? .lost : .revoked(partitions), client)
     }
-    let assigned = Set(unsafe Self.partitions(list))
     let none = unsafe rd_kafka_topic_partition_list_new(0)
     unsafe rd_kafka_assign(client, none)
     unsafe rd_kafka_topic_partition_list_destroy(none)
-    set(.assigned(assigned))
+    unsafe add(.assigned(partitions), client)
   }
 
   private static func partitions(
@@ -150,9 +131,9 @@ final class KafkaEvents: @unchecked Sendable {
 
   private func add(_ change: GroupChange, _ client: OpaquePointer) {
     let metadata = unsafe rd_kafka_consumer_group_metadata(client)
-    let membership = unsafe GroupMembership.bytes(of: metadata)
+    let place = unsafe GroupMembership.bytes(of: metadata)
     unsafe GroupMembership.destroy(metadata)
-    monitor.withLock { changes.append((change, membership)) }
+    monitor.withLock { changes.append((change, place)) }
   }
 
   private static func forget(_ error: OpaquePointer?) {

@@ -60,4 +60,15 @@ package struct KafkaFault: Sendable, Equatable, CustomStringConvertible {
     default: .nothing
     }
   }
+
+  /// The way out of what a reader is forbidden, to go behind its text; empty for other faults.
+  func advice(reading topics: [String], group: String) -> String {
+    switch rd_kafka_resp_err_t(rawValue: code) {
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+      "; allow the user to read the topic " + topics.joined(separator: " and the topic ")
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+      "; allow the user to read the group \(group)"
+    default: ""
+    }
+  }
 }

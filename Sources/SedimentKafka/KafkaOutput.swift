@@ -78,6 +78,23 @@ package struct KafkaOutput: TopicOutput {
     "sediment-\(group)" + (instance.map { "-\($0)" } ?? "")
   }
 
+  /// The way out of a fault that a person can mend, to go behind its text; empty for others.
+  func advice(_ fault: KafkaFault, instance: String?) -> String {
+    switch rd_kafka_resp_err_t(rawValue: fault.code) {
+    case RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT:
+      "; --kafka-property transaction.timeout.ms=N asks for less, or the brokers' "
+        + "transaction.max.timeout.ms allows more"
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+      "; allow the user to write the transactional id \(transactionalID(of: instance))"
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+      // Offsets are refused for topics of the input.
+      "; allow the user to write the topic "
+        + Set(topics.values).sorted().joined(separator: " and the topic ")
+        + ", and to read those that are the input"
+    default: fault.advice(reading: [], group: group)
+    }
+  }
+
   /// What brokers allow unless they are told otherwise (`transaction.max.timeout.ms`).
   private static let transactionMillisMax: Int64 = 900_000
 

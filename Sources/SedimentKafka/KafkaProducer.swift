@@ -73,7 +73,7 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
     }
     for (role, topic) in output.topics {
       let count = try partitionCount(
-        of: topic, ifMissing: "topics are not created by writing: create it")
+        of: topic, ifMissing: "topics are not created by writing: create it", isWritten: true)
       guard let handle = unsafe rd_kafka_topic_new(client, topic, nil) else {
         throw KafkaError.failed("\(topic): \(KafkaFault(rd_kafka_last_error()))")
       }
@@ -83,7 +83,9 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
     cluster = unsafe KafkaClient.clusterID(asking: client, timeoutMillis: Self.requestMillis)
   }
 
-  private func partitionCount(of topic: String, ifMissing advice: String) throws -> Int {
+  private func partitionCount(
+    of topic: String, ifMissing advice: String, isWritten: Bool = false
+  ) throws -> Int {
     while true {
       let answer: Result<Int, KafkaTopicError>
       do throws(KafkaError) {
@@ -102,7 +104,9 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
         switch error.fault.meaning {
         case .unknownTopic:
           throw KafkaError.failed("\(text); \(advice)")
-        case .fatal: throw KafkaError.failed(text)
+        case .fatal:
+          let way = isWritten ? output.advice(error.fault, instance: start.instance) : ""
+          throw KafkaError.failed(text + way)
         // Such as a leader that is being elected.
         default: try waitForBrokers(text)
         }
@@ -238,7 +242,7 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
           + "the topic's max.message.bytes does")
     default:
       try requireDelivered()
-      throw TransactionFault(KafkaFault(code), isAbortable: true).error("write a record")
+      throw error(TransactionFault(KafkaFault(code), isAbortable: true), "write a record")
     }
   }
 
@@ -262,7 +266,7 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
       try requireDelivered()
       if code == RD_KAFKA_RESP_ERR_NO_ERROR { return tellRestored() }
       guard code == RD_KAFKA_RESP_ERR__TIMED_OUT else {
-        throw TransactionFault(KafkaFault(code), isAbortable: true).error("send records")
+        throw error(TransactionFault(KafkaFault(code), isAbortable: true), "send records")
       }
       try wait("the brokers have not taken all records yet", since: since)
     }
@@ -326,7 +330,8 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
     while let answer = unsafe ask() {
       let fault = unsafe TransactionFault(consuming: answer)
       guard fault.meaning == .again else {
-        throw KafkaError.failed("\(what): \(fault.fault)" + advice(fault.fault))
+        throw KafkaError.failed(
+          "\(what): \(fault.fault)" + output.advice(fault.fault, instance: start.instance))
       }
       try waitForBrokers(fault.fault.description)
     }
@@ -340,32 +345,28 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
       let fault = unsafe TransactionFault(consuming: answer)
       // A record that was refused is the better reason.
       try requireDelivered()
-      guard fault.meaning == .again else { throw fault.error(what) }
+      guard fault.meaning == .again else { throw error(fault, what) }
       try wait(fault.fault.description, since: since)
     }
     tellRestored()
   }
 
-  /// The way out of what a person can mend.
-  private func advice(_ fault: KafkaFault) -> String {
-    switch rd_kafka_resp_err_t(rawValue: fault.code) {
-    case RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT:
-      "; --kafka-property transaction.timeout.ms=N asks for less, or the brokers' "
-        + "transaction.max.timeout.ms allows more"
-    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
-      "; allow the user to write the transactional id \(output.transactionalID(of: start.instance))"
-    default: ""
-    }
+  /// An error with the way out of what a person can mend.
+  private func error(_ fault: TransactionFault, _ what: String) -> SinkError {
+    fault.error(what, advice: output.advice(fault.fault, instance: start.instance))
   }
 
   private func requireDelivered() throws(SinkError) {
     guard let fault = faults.first else { return }
-    throw TransactionFault(fault, isAbortable: true).error("write a record")
+    throw error(TransactionFault(fault, isAbortable: true), "write a record")
   }
 
   /// Before a transaction: stopping is always possible.
   private func waitForBrokers(_ reason: String) throws {
-    if start.isStopping() { throw JobError(.failed, "the job was stopped before it began") }
+    if start.isStopping() { throw JobError(.stopped, "the job was stopped before it began") }
+    if let fault = faults.refusal {
+      throw KafkaError.failed("\(fault)" + output.advice(fault, instance: start.instance))
+    }
     tellOutage(reason)
     _ = unsafe rd_kafka_poll(client, 100)
   }
@@ -393,6 +394,7 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
   }
 
   private func tellRestored() {
+    faults.forgetRefusal()
     if outage.withLock({ $0.end() }) {
       start.report(JobMessage(.information, "the brokers answer again"))
     }
@@ -402,6 +404,7 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
 /// Asks for committed offsets, by a client of its own that is no member of the group.
 @safe
 private struct KafkaOffsets: ~Copyable {
+  private let output: KafkaOutput
   private let client: OpaquePointer
 
   /// - Parameter faults: takes the log; must live as long as this.
@@ -409,6 +412,8 @@ private struct KafkaOffsets: ~Copyable {
     let configuration = try unsafe output.offsetsConfiguration()
     unsafe faults.register(in: configuration)
     unsafe client = try KafkaConfiguration.client(RD_KAFKA_CONSUMER, configuration)
+    self.output = output
+    _ = unsafe rd_kafka_poll_set_consumer(client)
   }
 
   deinit {
@@ -426,17 +431,35 @@ private struct KafkaOffsets: ~Copyable {
       // SAFETY: the list has `cnt` elements.
       code = unsafe list.pointee.elems[index].err
     }
-    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw KafkaClient.error(KafkaFault(code)) }
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+      let fault = refusal() ?? KafkaFault(code)
+      guard fault.meaning == .fatal else { throw .unreachable(fault.description) }
+      throw .failed(
+        "offsets of the group \(output.group): \(fault)" + output.advice(fault, instance: nil))
+    }
     return unsafe KafkaList.offsets(in: list)
+  }
+
+  /// What is told beside an answer that will not come, as when the group's coordinator must not be
+  /// known.
+  private borrowing func refusal() -> KafkaFault? {
+    var found: KafkaFault?
+    while let message = unsafe rd_kafka_consumer_poll(client, 0) {
+      let fault = unsafe KafkaFault(message.pointee.err)
+      unsafe rd_kafka_message_destroy(message)
+      if fault.meaning == .fatal { found = fault }
+    }
+    return found
   }
 }
 
-/// What brokers refused; told by librdkafka's callbacks.
+/// What brokers refused; told by librdkafka's callbacks, which may come from any thread.
 // @unchecked because what changes is touched with `monitor` held.
 private final class DeliveryFaults: @unchecked Sendable {
   private let monitor = Monitor()
   private let report: @Sendable (JobMessage) -> Void
   private var found: KafkaFault?
+  private var refused: KafkaFault?
 
   init(report: @escaping @Sendable (JobMessage) -> Void) {
     self.report = report
@@ -444,6 +467,20 @@ private final class DeliveryFaults: @unchecked Sendable {
 
   /// The first record that was refused, and why.
   var first: KafkaFault? { monitor.withLock { found } }
+
+  /// What librdkafka asks for again and again, though brokers have refused it; whoever waits for it
+  /// waits for ever.
+  var refusal: KafkaFault? { monitor.withLock { refused } }
+
+  func forgetRefusal() { monitor.withLock { refused = nil } }
+
+  /// Takes an error of no record.
+  private func add(_ fault: KafkaFault) {
+    report(JobMessage(.detail, "librdkafka: \(fault)"))
+    // A fatal error of the producer is told by its calls.
+    guard fault.meaning == .fatal, fault.code != RD_KAFKA_RESP_ERR__FATAL.rawValue else { return }
+    monitor.withLock { refused = fault }
+  }
 
   /// Makes a configuration call this object, which must live as long as its client.
   func register(in configuration: OpaquePointer) {
@@ -454,8 +491,8 @@ private final class DeliveryFaults: @unchecked Sendable {
     }
     unsafe rd_kafka_conf_set_error_cb(configuration) { _, code, reason, opaque in
       let text = unsafe reason.map { unsafe String(cString: $0) }
-      let fault = KafkaFault(rd_kafka_resp_err_t(rawValue: code), text)
-      unsafe DeliveryFaults.from(opaque)?.report(JobMessage(.detail, "librdkafka: \(fault)"))
+      unsafe DeliveryFaults.from(opaque)?.add(
+        KafkaFault(rd_kafka_resp_err_t(rawValue: code), text))
     }
     unsafe rd_kafka_conf_set_log_cb(configuration) { client, _, facility, text in
       guard let client = unsafe client, let text = unsafe text else { return }

@@ -36,6 +36,13 @@ package struct KafkaProperties: Sendable, Equatable {
     "allow.auto.create.topics": "topics are not created by reading or writing",
   ]
 
+  /// Properties with one sensible value, which files of other clients may name.
+  private static let only: [String: (value: String, reason: String)] = [
+    "isolation.level": (
+      "read_committed", "records of aborted transactions would make others duplicates"
+    )
+  ]
+
   /// Adds `name=value`.
   ///
   /// - Throws: `KafkaError.usage`; also for a property that is not the user's to set.
@@ -48,8 +55,11 @@ package struct KafkaProperties: Sendable, Equatable {
     if let reason = Self.owned[name] {
       throw .usage("\(origin): \(name) cannot be set: \(reason)")
     }
-    all.append(
-      Property(name: name, value: Self.trimmed(text[text.index(after: equals)...]), origin: origin))
+    let value = Self.trimmed(text[text.index(after: equals)...])
+    if let only = Self.only[name], value != only.value {
+      throw .usage("\(origin): \(name) can only be \(only.value): \(only.reason)")
+    }
+    all.append(Property(name: name, value: value, origin: origin))
   }
 
   /// Adds the properties of a file: one a line; blank lines and those that begin with # are

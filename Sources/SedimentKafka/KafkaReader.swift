@@ -43,6 +43,7 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
     var cursors: [MessageCopier.Cursor] = []
     /// This instance is a member of the group: a commit of anybody else would make it join anew.
     var isMember = false
+    var membership = KnownMembership()
     var isClosed = false
     var lastLag: TopicLag?
   }
@@ -50,6 +51,7 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
   let input: KafkaInput
   let start: TopicStart
   let client: KafkaClient
+  private let watch: BrokerWatch
   private var copier: MessageCopier
   private let shared = Mutex(Shared())
 
@@ -61,11 +63,6 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
   /// What the group gave last, and when; `nil` while it gives out anew.
   private var assigned: (partitions: Set<TopicPartition>, sinceMillis: Int64)?
   private var hadAll = false
-  private var outage = Outage()
-  /// Since when the brokers say that a topic is not there.
-  private var doubtMillis: Int64?
-  /// Which topic is asked for next, and when.
-  private var nextCheck: (millis: Int64, index: Int)
   /// Requests rest until then.
   private var restMillis: Int64 = 0
   /// Since when the group has given nothing, and whether that was told.
@@ -73,14 +70,8 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
 
   /// How long messages are waited for.
   static let pollMillis: Int32 = 100
-  /// How long one answer is waited for.
-  static let requestMillis: Int32 = 2000
   /// From one attempt to the next.
   static let retryMillis: Int64 = 500
-  /// How long a topic may be unknown while it is read: brokers learn of topics one by one.
-  static let topicPatienceMillis: Int64 = 10_000
-  /// From one topic that is asked for to the next.
-  static let checkMillis: Int64 = 5000
   /// When waiting for the group is worth a message.
   static let groupPatienceMillis: Int64 = 5000
   /// How long leaving the group may take.
@@ -93,24 +84,18 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
     client = try KafkaClient(
       input.address, group: input.group, properties: input.properties,
       events: KafkaEvents(report: start.report))
+    watch = BrokerWatch(input, start, client)
     copier = MessageCopier(start)
-    waiting = (Self.millis(start.clock), false)
-    nextCheck = (Self.millis(start.clock) + Self.checkMillis, 0)
+    waiting = (watch.nowMillis, false)
   }
 
   deinit {
     copier.removeAll()
   }
 
-  private static func millis(_ clock: any Clock) -> Int64 {
-    Int64(clock.monotonicNanos() / 1_000_000)
-  }
+  private var nowMillis: Int64 { watch.nowMillis }
 
-  private var nowMillis: Int64 { Self.millis(start.clock) }
-
-  private func tell(_ level: JobMessage.Level, _ text: String) {
-    start.report(JobMessage(level, text))
-  }
+  private func tell(_ level: JobMessage.Level, _ text: String) { watch.tell(level, text) }
 
   // MARK: - Steps
 
@@ -124,36 +109,19 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
       case .ended: return .ended
       }
     } catch {
-      switch error {
-      case .usage, .failed: throw error
-      case .unreachable(let text): tellOutage(text)
-      case .doubtful(let text):
-        if outage.isNews(atMillis: nowMillis) { tell(.warning, "\(text); asking again") }
-      }
+      try watch.take(error)
       restMillis = nowMillis + Self.retryMillis
       return .idle
     }
-  }
-
-  private func tellOutage(_ text: String) {
-    guard outage.isNews(atMillis: nowMillis) else { return }
-    tell(
-      .warning,
-      "no broker of \(input.address.brokers.joined(separator: ",")) can be reached, trying again: "
-        + text)
-  }
-
-  private func tellRestored() {
-    if outage.end() { tell(.information, "the brokers can be reached again, and know the topics") }
   }
 
   private var isResting: Bool { nowMillis < restMillis }
 
   private func connect() throws(KafkaError) {
     guard !isResting else { return }
-    try takeFaults()
-    _ = try allPartitions()
-    let id = client.clusterID(timeoutMillis: Self.requestMillis)
+    try watch.takeFaults()
+    _ = try watch.allPartitions(wereThere: false)
+    let id = client.clusterID(timeoutMillis: BrokerWatch.requestMillis)
     if let known = start.origin.cluster, known != id {
       throw .failed(
         "the state was made with topics of the cluster \"\(known)\", and these brokers are of "
@@ -168,14 +136,17 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
   /// Takes what came: messages, and what the group says.
   private func serve(_ batch: RecordBatch) throws(KafkaError) -> InputStep {
     // Without its topic a group gives nothing any more.
-    if phase == .reading || assigned == nil { try checkTopics() }
+    if phase == .reading || assigned == nil, !isResting { try watch.checkTopics() }
     copier.fill(from: client, timeoutMillis: Self.pollMillis)
-    let told = client.events.takeGroup()
-    try takeFaults()
-    if let told { take(told) }
+    try watch.takeFaults()
+    if let (change, place) = client.events.takeChange() {
+      shared.withLock { $0.membership.hand(change, place: place) }
+      take(change)
+      return .group(change)
+    }
     let moved = try copy(into: batch)
     if batch.count > 0 {
-      tellRestored()
+      watch.tellRestored()
       return .records(.topics(moved, cluster: cluster))
     }
     if !moved.isEmpty { return .moved(.topics(moved, cluster: cluster)) }
@@ -223,14 +194,16 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
 
   // MARK: - The group
 
-  private func take(_ told: KafkaEvents.Group) {
+  private func take(_ change: GroupChange) {
     copier.removeAll()
     phase = .joining
     restMillis = 0
-    shared.withLock { $0.isMember = told != .revoked }
-    switch told {
-    case .assigned(let partitions): assigned = (partitions, nowMillis)
-    case .revoked:
+    switch change {
+    case .assigned(let partitions):
+      shared.withLock { $0.isMember = true }
+      assigned = (Set(partitions), nowMillis)
+    case .revoked, .lost:
+      shared.withLock { $0.isMember = false }
       assigned = nil
       waiting = (nowMillis, false)
       tell(.detail, "the group \(input.group) gives out its partitions anew")
@@ -244,7 +217,7 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
       return .idle
     }
     guard !isResting else { return .idle }
-    let all = try allPartitions()
+    let all = try watch.allPartitions(wereThere: true)
     let verdict = GroupShare(assigned: assigned.partitions, all: all).verdict(
       group: input.group, hadAll: hadAll, waitedMillis: nowMillis - assigned.sinceMillis)
     switch verdict {
@@ -280,10 +253,10 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
     var ends: [TopicPartition: PartitionEnds] = [:]
     var found: [TopicPartition: Int64] = [:]
     for partition in partitions {
-      ends[partition] = try client.ends(of: partition, timeoutMillis: Self.requestMillis)
+      ends[partition] = try client.ends(of: partition, timeoutMillis: BrokerWatch.requestMillis)
       if positions.isEmpty, case .timestamp(let millis) = input.startPoint {
         found[partition] = try client.offset(
-          in: partition, at: millis, timeoutMillis: Self.requestMillis)
+          in: partition, at: millis, timeoutMillis: BrokerWatch.requestMillis)
       }
     }
     let plan = try StartPlan(
@@ -299,7 +272,7 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
     hadAll = true
     waiting.isTold = false
     phase = .reading
-    tellRestored()
+    watch.tellRestored()
     copier.cursors = plan.starts.map {
       MessageCopier.Cursor(partition: $0.partition, next: $0.offset)
     }
@@ -309,80 +282,10 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
     return moved.isEmpty ? .idle : .moved(.topics(moved, cluster: cluster))
   }
 
-  // MARK: - Topics
-
-  /// All partitions of all topics.
-  private func allPartitions() throws(KafkaError) -> Set<TopicPartition> {
-    var all: Set<TopicPartition> = []
-    for topic in input.address.topics {
-      let answer = try client.partitionCount(of: topic, timeoutMillis: Self.requestMillis)
-      switch answer {
-      case .success(let count):
-        guard all.count + count <= TopicPartition.countMax else {
-          throw .failed("the topics have more than \(TopicPartition.countMax) partitions")
-        }
-        for number in 0..<count { all.insert(TopicPartition(topic, Int32(number))) }
-      case .failure(let error): try take(error)
-      }
-    }
-    doubtMillis = nil
-    return all
-  }
-
-  /// What is done about a topic that the brokers say something of.
-  private func take(_ error: KafkaTopicError) throws(KafkaError) -> Never {
-    let text = "topic \(error.topic): \(error.fault)"
-    switch error.fault.meaning {
-    case .fatal: throw .failed(text)
-    case .unknownTopic:
-      let now = nowMillis
-      let since = doubtMillis ?? now
-      doubtMillis = since
-      guard hadAll else { throw .failed("\(text); topics are not created by reading") }
-      guard now - since < Self.topicPatienceMillis else {
-        throw .failed("\(text): it was deleted while it was read")
-      }
-    default: break
-    }
-    throw .doubtful(text)
-  }
-
-  /// Asks now and then for one topic in turn, and for all when one seemed to be gone: librdkafka
-  /// tells of a deleted topic late or not at all. What it asks itself, every
-  /// `topic.metadata.refresh.interval.ms`, makes the group give out partitions that were added.
-  private func checkTopics() throws(KafkaError) {
-    guard !isResting else { return }
-    if doubtMillis != nil {
-      _ = try allPartitions()
-    } else if nowMillis >= nextCheck.millis {
-      let topic = input.address.topics[nextCheck.index]
-      nextCheck.millis = nowMillis + Self.checkMillis
-      nextCheck.index = (nextCheck.index + 1) % input.address.topics.count
-      let answer = try client.partitionCount(of: topic, timeoutMillis: Self.requestMillis)
-      if case .failure(let error) = answer { try take(error) }
-    } else {
-      return
-    }
-    tellRestored()
-  }
-
-  // MARK: - Faults
-
-  private func takeFaults() throws(KafkaError) {
-    for fault in client.events.takeFaults() {
-      switch fault.meaning {
-      case .fatal: throw .failed("\(input.name): \(fault)")
-      case .allBrokersDown: tellOutage(fault.description)
-      default: tell(.detail, "librdkafka: \(fault)")
-      }
-    }
-  }
-
   /// Takes what came in place of a record.
   private func take(
     _ fault: KafkaFault, of cursor: Int?, at offset: Int64
   ) throws(KafkaError) {
-    let name = cursor.map { copier.cursors[$0].partition.description } ?? input.name
     switch fault.meaning {
     case .endOfPartition:
       // Behind the last record there may be markers of transactions.
@@ -391,11 +294,7 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
       // Where the partition begins and ends now is asked again.
       copier.removeAll()
       phase = .joining
-    case .unknownTopic: doubtMillis = doubtMillis ?? nowMillis
-    case .allBrokersDown: tellOutage(fault.description)
-    case .fatal:
-      throw .failed(offset >= 0 ? "\(name), offset \(offset): \(fault)" : "\(name): \(fault)")
-    case .nothing: tell(.detail, "\(name): \(fault)")
+    default: try watch.take(fault, of: cursor.map { copier.cursors[$0].partition }, at: offset)
     }
   }
 
@@ -421,9 +320,14 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
     shared.withLock { if $0.isMember, !$0.isClosed { client.commit(positions) } }
   }
 
+  func took(_ change: GroupChange) {
+    shared.withLock { $0.membership.took(change) }
+  }
+
   func groupMetadata() -> OpaquePointer? {
-    let isMember = shared.withLock { $0.isMember && !$0.isClosed }
-    return isMember ? unsafe client.groupMetadata() : nil
+    unsafe GroupMembership.known(of: client, clock: start.clock) {
+      shared.withLock { $0.isClosed ? nil : $0.membership }
+    }
   }
 
   func close() {

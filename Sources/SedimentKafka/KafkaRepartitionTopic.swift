@@ -120,7 +120,7 @@ package struct KafkaRepartitionTopic: RepartitionTopic {
         [
           ("cleanup.policy", "delete"), ("message.timestamp.type", "CreateTime"),
           ("retention.ms", "-1"),
-        ], timeoutMillis: KafkaReader.requestMillis * 5)
+        ], timeoutMillis: BrokerWatch.requestMillis * 5)
       if let fault, fault.code != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS.rawValue {
         throw .failed(
           "the topic \(topic.name) cannot be made (\(fault)): make it, with about "
@@ -137,7 +137,7 @@ package struct KafkaRepartitionTopic: RepartitionTopic {
 
     /// The number of partitions of a topic; `nil` for one that there is not.
     private func count(of name: String) throws(KafkaError) -> Int? {
-      switch try client.partitionCount(of: name, timeoutMillis: KafkaReader.requestMillis) {
+      switch try client.partitionCount(of: name, timeoutMillis: BrokerWatch.requestMillis) {
       case .success(let count): return count > 0 ? count : nil
       case .failure(let error):
         switch error.fault.meaning {

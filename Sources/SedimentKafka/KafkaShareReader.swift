@@ -35,11 +35,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     /// Begun, and not looked at by the reading thread yet.
     var started: [Started] = []
     var cursors: [MessageCopier.Cursor] = []
-    /// Changes that were handed over and not taken yet, and this member's place in the group then.
-    var untaken: [(change: GroupChange, membership: [UInt8])] = []
-    /// The place as of the last change that was taken; empty for none, in whose name nothing is
-    /// committed.
-    var membership: [UInt8] = []
+    var membership = KnownMembership()
     var partitionCounts: [String: Int] = [:]
     var endsAtEnds: Bool
     /// Of topics that are this job's own.
@@ -69,6 +65,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   private let input: KafkaInput
   private let start: TopicStart
   private let client: KafkaClient
+  private let watch: BrokerWatch
   private var copier: MessageCopier
   private let shared: Mutex<Shared>
   private var phase = Phase.connecting
@@ -76,14 +73,9 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   private var positions = TopicPositions()
   /// Where reading ends, if it does, as far as it was asked.
   private var ends: [TopicPartition: Int64] = [:]
-  private let outage = Mutex(Outage())
   private var restMillis: Int64 = 0
   private let removal: RecordRemoval?
   private var hasToldOfRemoval = false
-  private let waiting = Monitor()
-
-  /// How long a commit waits for the job to know of a change.
-  private static let membershipMillis: Int64 = 5000
 
   init(_ input: KafkaInput, _ start: TopicStart) throws {
     self.input = input
@@ -92,6 +84,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
       input.address, group: input.group, properties: input.properties,
       events: KafkaEvents(report: start.report, isCooperative: true))
     removal = input.removesCommitted ? try RecordRemoval(client) : nil
+    watch = BrokerWatch(input, start, client)
     copier = MessageCopier(start, isOfOnePartition: true)
     shared = Mutex(Shared(endsAtEnds: input.endsAtEnds))
   }
@@ -100,16 +93,10 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     copier.removeAll()
   }
 
-  private var nowMillis: Int64 { Int64(start.clock.monotonicNanos() / 1_000_000) }
-
-  private func tell(_ level: JobMessage.Level, _ text: String) {
-    start.report(JobMessage(level, text))
-  }
-
   // MARK: - Steps
 
   func next(into batch: RecordBatch) throws -> InputStep {
-    guard nowMillis >= restMillis else { return .idle }
+    guard watch.nowMillis >= restMillis else { return .idle }
     do throws(KafkaError) {
       switch phase {
       case .connecting:
@@ -119,36 +106,28 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
       case .ended: return .ended
       }
     } catch {
-      switch error {
-      case .usage, .failed: throw error
-      case .unreachable(let text), .doubtful(let text): tellOutage(text)
-      }
-      restMillis = nowMillis + KafkaReader.retryMillis
+      try watch.take(error)
+      restMillis = watch.nowMillis + KafkaReader.retryMillis
       return .idle
     }
   }
 
   private func connect() throws(KafkaError) {
-    try takeFaults()
-    var counts: [String: Int] = [:]
-    for topic in input.address.topics {
-      switch try client.partitionCount(of: topic, timeoutMillis: KafkaReader.requestMillis) {
-      case .success(let found): counts[topic] = found
-      case .failure(let error):
-        throw .failed("topic \(error.topic): \(error.fault); topics are not created by reading")
-      }
-    }
-    cluster = client.clusterID(timeoutMillis: KafkaReader.requestMillis)
+    try watch.takeFaults()
+    let all = try watch.allPartitions(wereThere: false)
+    cluster = client.clusterID(timeoutMillis: BrokerWatch.requestMillis)
+    let counts = Dictionary(all.map { ($0.topic, 1) }, uniquingKeysWith: +)
     shared.withLock { $0.partitionCounts = counts }
     try client.subscribe(to: input.address.topics)
     phase = .reading
   }
 
   private func serve(_ batch: RecordBatch) throws(KafkaError) -> InputStep {
+    try watch.checkTopics()
     copier.fill(from: client, timeoutMillis: KafkaReader.pollMillis)
-    try takeFaults()
-    if let (change, membership) = client.events.takeChange() {
-      shared.withLock { $0.untaken.append((change, membership)) }
+    try watch.takeFaults()
+    if let (change, place) = client.events.takeChange() {
+      shared.withLock { $0.membership.hand(change, place: place) }
       take(change)
       return .group(change)
     }
@@ -156,7 +135,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     removeCommitted()
     let moved = try copy(into: batch)
     if batch.count > 0 {
-      tellRestored()
+      watch.tellRestored()
       return .records(.topics(moved, cluster: cluster))
     }
     if !moved.isEmpty { return .moved(.topics(moved, cluster: cluster)) }
@@ -201,14 +180,15 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   /// Has records removed that were committed a while ago, where that is ours to do.
   private func removeCommitted() {
     guard let removal else { return }
-    let now = nowMillis
+    let now = watch.nowMillis
     if let due = shared.withLock({ $0.committed.due(atMillis: now) }) { removal.ask(due) }
     guard let fault = removal.takeFault(), !hasToldOfRemoval else { return }
     hasToldOfRemoval = true
-    tell(
-      .warning,
-      "\(input.name): records that are done with cannot be removed (\(fault)): they stay as long "
-        + "as the topic's retention says")
+    start.report(
+      JobMessage(
+        .warning,
+        "\(input.name): records that are done with cannot be removed (\(fault)): they stay as "
+          + "long as the topic's retention says"))
   }
 
   /// Lets other threads see where reading stands.
@@ -250,50 +230,24 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     guard mayEnd else { return false }
     for cursor in copier.cursors where ends[cursor.partition] == nil {
       ends[cursor.partition] =
-        try client.ends(of: cursor.partition, timeoutMillis: KafkaReader.requestMillis).high
+        try client.ends(of: cursor.partition, timeoutMillis: BrokerWatch.requestMillis).high
     }
     return copier.cursors.allSatisfy { $0.next >= ends[$0.partition] ?? .max }
   }
 
-  // MARK: - Faults
-
-  private func takeFaults() throws(KafkaError) {
-    for fault in client.events.takeFaults() {
-      switch fault.meaning {
-      case .fatal: throw .failed("\(input.name): \(fault)")
-      case .allBrokersDown: tellOutage(fault.description)
-      default: tell(.detail, "librdkafka: \(fault)")
-      }
-    }
-  }
-
+  /// Takes what came in place of a record.
   private func take(
     _ fault: KafkaFault, of cursor: Int?, at offset: Int64
   ) throws(KafkaError) {
-    let name = cursor.map { copier.cursors[$0].partition.description } ?? input.name
+    let partition = cursor.map { copier.cursors[$0].partition }
     switch fault.meaning {
     case .endOfPartition:
       if let cursor { copier.cursors[cursor].next = max(copier.cursors[cursor].next, offset) }
     case .outOfRange:
+      let name = partition?.description ?? input.name
       throw .failed("\(name): offset \(offset) is gone while it was read; start again")
-    case .unknownTopic, .fatal:
-      throw .failed(offset >= 0 ? "\(name), offset \(offset): \(fault)" : "\(name): \(fault)")
-    case .allBrokersDown: tellOutage(fault.description)
-    case .nothing: tell(.detail, "\(name): \(fault)")
+    default: try watch.take(fault, of: partition, at: offset)
     }
-  }
-
-  private func tellOutage(_ text: String) {
-    let now = nowMillis
-    guard outage.withLock({ $0.isNews(atMillis: now) }) else { return }
-    tell(
-      .warning,
-      "no broker of \(input.address.brokers.joined(separator: ",")) can be reached, trying again: "
-        + text)
-  }
-
-  private func tellRestored() {
-    if outage.withLock({ $0.end() }) { tell(.information, "the brokers can be reached again") }
   }
 
   // MARK: - What other threads call
@@ -303,12 +257,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   func endAtEnds() { shared.withLock { $0.endsAtEnds = true } }
 
   func took(_ change: GroupChange) {
-    shared.withLock { shared in
-      guard let told = shared.untaken.first, told.change == change else { return }
-      shared.untaken.removeFirst()
-      // Who has lost all has no generation, and of a transaction brokers take offsets without one.
-      shared.membership = change == .lost ? [] : told.membership
-    }
+    shared.withLock { $0.membership.took(change) }
   }
 
   func begin(
@@ -321,10 +270,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
         let (place, end) = try place(of: partition, position)
         return try begin(place, end: endsAtEnds ? end : nil, ready: ready)
       } catch {
-        switch error {
-        case .usage, .failed: throw error
-        case .unreachable(let text), .doubtful(let text): tellOutage(text)
-        }
+        try watch.take(error)
       }
     }
     return false
@@ -334,11 +280,11 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   private func place(
     of partition: TopicPartition, _ position: Int64?
   ) throws(KafkaError) -> (StartPlan.TopicPosition, end: Int64) {
-    let ends = try client.ends(of: partition, timeoutMillis: KafkaReader.requestMillis)
+    let ends = try client.ends(of: partition, timeoutMillis: BrokerWatch.requestMillis)
     var found: [TopicPartition: Int64] = [:]
     if position == nil, case .timestamp(let millis) = input.startPoint {
       found[partition] = try client.offset(
-        in: partition, at: millis, timeoutMillis: KafkaReader.requestMillis)
+        in: partition, at: millis, timeoutMillis: BrokerWatch.requestMillis)
     }
     var known = TopicPositions()
     known[partition] = position
@@ -403,23 +349,11 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     shared.withLock { $0.committed.note(positions) }
   }
 
-  /// The place in the group that the job knows of. When the group has gone on, what the job does
-  /// not know yet may be that partitions are another's: it is waited for to know, for a while.
   func groupMetadata() -> OpaquePointer? {
-    let end = nowMillis + Self.membershipMillis
-    repeat {
-      let (isClosed, known) = shared.withLock { ($0.isClosed, $0.membership) }
-      guard !isClosed, !known.isEmpty, let metadata = unsafe client.groupMetadata() else {
-        return nil
-      }
-      if unsafe GroupMembership.bytes(of: metadata) == known { return unsafe metadata }
-      unsafe GroupMembership.destroy(metadata)
-      pause()
-    } while nowMillis < end
-    return nil
+    unsafe GroupMembership.known(of: client, clock: start.clock) {
+      shared.withLock { $0.isClosed ? nil : $0.membership }
+    }
   }
-
-  private func pause() { waiting.withLock { _ = waiting.wait(nanoseconds: 20_000_000) } }
 
   func close() {
     _ = lag

@@ -58,9 +58,11 @@ package struct TransactionFault: Sendable, Equatable {
 
   /// The same as a sink's error.
   ///
-  /// - Parameter what: what was to be done, as in "cannot …".
-  package func error(_ what: String) -> SinkError {
+  /// - Parameters:
+  ///   - what: what was to be done, as in "cannot …".
+  ///   - advice: the way out, when the job ends.
+  package func error(_ what: String, advice: String = "") -> SinkError {
     let text = "cannot \(what): \(fault)"
-    return meaning == .failed ? .topic(text) : .epochAborted(text)
+    return meaning == .failed ? .topic(text + advice) : .epochAborted(text)
   }
 }

@@ -12,9 +12,9 @@ final class MockCluster {
   /// Addresses, apart by commas.
   let brokers: String
 
-  init() throws {
+  init(brokerCount: Int32) throws {
     host = try TestClient(RD_KAFKA_PRODUCER, [:])
-    guard let cluster = unsafe rd_kafka_mock_cluster_new(host.pointer, 1) else {
+    guard let cluster = unsafe rd_kafka_mock_cluster_new(host.pointer, brokerCount) else {
       throw MockError("no cluster")
     }
     unsafe self.cluster = cluster
@@ -51,11 +51,21 @@ final class MockCluster {
         repeating: rd_kafka_resp_err_t(rawValue: Int32(try number(2))), count: try number(3))
       unsafe rd_kafka_mock_push_request_errors_array(
         cluster, Int16(try number(1)), errors.count, errors)
+    case ("mend", 2):
+      unsafe rd_kafka_mock_clear_request_errors(cluster, Int16(try number(1)))
+    case ("leader", 4):
+      try check(
+        unsafe rd_kafka_mock_partition_set_leader(
+          cluster, words[1], Int32(try number(2)), Int32(try number(3))))
     case ("topic-error", 3):
       unsafe rd_kafka_mock_topic_set_error(
         cluster, words[1], rd_kafka_resp_err_t(rawValue: Int32(try number(2))))
-    case ("down", 1): try check(unsafe rd_kafka_mock_broker_set_down(cluster, -1))
-    case ("up", 1): try check(unsafe rd_kafka_mock_broker_set_up(cluster, -1))
+    case ("down", 1...2):
+      let broker = words.count == 2 ? Int32(try number(1)) : -1
+      try check(unsafe rd_kafka_mock_broker_set_down(cluster, broker))
+    case ("up", 1...2):
+      let broker = words.count == 2 ? Int32(try number(1)) : -1
+      try check(unsafe rd_kafka_mock_broker_set_up(cluster, broker))
     default: throw MockError("no such command")
     }
   }

@@ -121,6 +121,26 @@ package final class TestConsumer {
     return pairs
   }
 
+  /// Whether a transaction is open that has written to a topic.
+  package func hasOpenTransaction(in topic: String) throws -> Bool {
+    let ends = try [Isolation.readCommitted, .readUncommitted].map { isolation in
+      let client = try client(isolation, group: "sediment-test-reader")
+      guard let count = try client.partitionCount(of: topic) else {
+        throw KafkaTestError("\(topic): there is no such topic")
+      }
+      return try (0..<Int32(count)).map { partition in
+        var (low, high): (Int64, Int64) = (0, 0)
+        try KafkaTestError.check(
+          unsafe rd_kafka_query_watermark_offsets(
+            client.pointer, topic, partition, &low, &high, TestClient.patienceMillis), topic)
+        return high
+      }
+    }
+    // What is behind the first record of an open transaction is not committed; asked in this order,
+    // an end that moves looks like one, too, but one that is open never looks closed.
+    return ends.first != ends.last
+  }
+
   // MARK: - Groups
 
   /// What a group has committed of a topic, partition by partition; none for what it has not.

@@ -126,6 +126,7 @@ import Testing
     let forbidden = try kafka.runToEnd("t")
     #expect(forbidden.status == 1)
     #expect(forbidden.talk.contains("t: Broker: Topic authorization"), "\(forbidden.talk)")
+    #expect(forbidden.talk.contains("allow the user to read the topic t"), "\(forbidden.talk)")
     try kafka.cluster.command("topic-error t 3")
     let missing = try kafka.runToEnd("t")
     #expect(missing.status == 1)
@@ -141,6 +142,7 @@ import Testing
     let outcome = try kafka.runToEnd("t")
     #expect(outcome.status == 1)
     #expect(outcome.talk.contains("Group authorization failed"), "\(outcome.talk)")
+    #expect(outcome.talk.contains("allow the user to read the group g"), "\(outcome.talk)")
   }
 
   @Test func aTopicThatIsDeletedWhileItIsReadEndsTheJobWithAllThatWasRead() throws {

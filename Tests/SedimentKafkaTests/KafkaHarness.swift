@@ -5,11 +5,11 @@ import Testing
 final class KafkaHarness: KafkaProgram {
   let cluster: MockProcess
 
-  init() throws {
+  /// - Parameter sessionMillis: the mock cluster gives a group out anew only after about as long.
+  init(brokerCount: Int = 1, sessionMillis: Int = 3000) throws {
     let root = try Self.newDirectory()
-    cluster = try MockProcess(in: root)
-    // The mock cluster gives a group out anew only after about as long as a session.
-    super.init(root: root, brokers: cluster.brokers, sessionMillis: 3000)
+    cluster = try MockProcess(in: root, brokerCount: brokerCount)
+    super.init(root: root, brokers: cluster.brokers, sessionMillis: sessionMillis)
   }
 
   deinit {
@@ -31,6 +31,29 @@ final class KafkaHarness: KafkaProgram {
   }
 }
 
+/// A record of a topic, as the mock cluster tells it.
+struct WrittenRecord: Decodable, Equatable {
+  var partition: Int
+  var value: String?
+  var key: String?
+  var headers: [[String?]]
+  var timestamp: Int64
+}
+
+extension KafkaHarness {
+  /// All records of a topic, of transactions that are open, too.
+  func records(of topic: String, partitions: Int) throws -> [WrittenRecord] {
+    let name = UUID().uuidString
+    try cluster.command("read \(topic) \(partitions) \(url(name).path)")
+    return try text(of: name).split(separator: "\n").map {
+      try JSONDecoder().decode(WrittenRecord.self, from: Data($0.utf8))
+    }
+  }
+
+  /// A topic as an output.
+  func address(_ topic: String) -> String { "kafka://\(brokers)/\(topic)" }
+}
+
 /// The helper process with the cluster.
 final class MockProcess {
   let brokers: String
@@ -38,8 +61,9 @@ final class MockProcess {
   private let input = Pipe()
   private let lines: LineReader
 
-  init(in directory: URL) throws {
+  init(in directory: URL, brokerCount: Int) throws {
     let output = Pipe()
+    process.arguments = ["\(brokerCount)"]
     process.executableURL = try KafkaProgram.executable("kafka-mock")
     process.currentDirectoryURL = directory
     process.standardInput = input

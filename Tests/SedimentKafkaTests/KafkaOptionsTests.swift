@@ -57,6 +57,19 @@ import Testing
     }
   }
 
+  @Test func onlyCommittedRecordsAreRead() throws {
+    var properties = KafkaProperties()
+    for value in ["read_uncommitted", "READ_UNCOMMITTED", ""] {
+      #expect {
+        try properties.add("isolation.level=\(value)", from: "--kafka-property")
+      } throws: { error in
+        "\(error)".hasPrefix("--kafka-property: isolation.level can only be read_committed: ")
+      }
+    }
+    try properties.add("isolation.level = read_committed", from: "--kafka-property")
+    #expect(properties.all.map(\.value) == ["read_committed"])
+  }
+
   @Test func whatIsNoPropertyIsRefusedWithItsPlace() throws {
     var properties = KafkaProperties()
     #expect {

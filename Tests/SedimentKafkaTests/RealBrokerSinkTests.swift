@@ -176,14 +176,14 @@ final class RealBrokerSinkTests {
 
   /// A job of four partitions that has begun to write, and what it was given.
   private func startJob(
-    _ generator: inout SeededGenerator
+    _ generator: inout SeededGenerator, _ more: [String] = []
   ) throws -> (process: Process, duplicates: FileHandle, first: FirstSeen) {
     let events = KeyedEvents(
       partitions: Self.partitions, each: 10_000, keys: 10_000, using: &generator)
     try produce(events)
     let pipe = Pipe()
     let process = try kafka.start(
-      job(["--duplicates", "-"]), output: pipe, talk: try talk("first"))
+      job(["--duplicates", "-"] + more), output: pipe, talk: try talk("first"))
     try pipe.fileHandleForReading.readAndDrop(
       Int.random(in: 1...events.duplicateBytes / 2, using: &generator))
     try wait(for: process) { try !committed().isEmpty }
@@ -265,6 +265,32 @@ final class RealBrokerSinkTests {
     withExtendedLifetime(usurper) {}
     let told = try kafka.text(of: "first.talk")
     #expect(writer.terminationStatus == 0, "\(told)")
+    let flaw = try flaw(of: first) ?? first.flaw(of: values)
+    #expect(flaw == nil, "\(flaw ?? ""), \(generator)")
+  }
+
+  /// The brokers abort its transaction, and the group gives it up.
+  @Test func aJobThatIsPausedForLongerThanItsTransactionGoesBackAndOn() throws {
+    var generator = SeededGenerator.drawn()
+    let (job, duplicates, first) = try startJob(
+      &generator, ["--kafka-property", "transaction.timeout.ms=2000"])
+    var isOpen = false
+    for _ in 0..<50 where !isOpen {
+      kill(job.processIdentifier, SIGSTOP)
+      isOpen = try kafka.consumer.hasOpenTransaction(in: output)
+      if isOpen { continue }
+      kill(job.processIdentifier, SIGCONT)
+      try duplicates.readAndDrop(2000)
+    }
+    try #require(isOpen, "no transaction was open at any of 50 moments")
+    while try kafka.consumer.hasOpenTransaction(in: output) {}
+    kill(job.processIdentifier, SIGCONT)
+    duplicates.readabilityHandler = { _ = $0.availableData }
+    try wait(for: job) { try first.isAll(before: committed().mapValues(\.offset)) }
+    kill(job.processIdentifier, SIGTERM)
+    job.waitUntilExit()
+    let told = try kafka.text(of: "first.talk")
+    #expect(job.terminationStatus == 0 && told.contains("it was given up"), "\(told)")
     let flaw = try flaw(of: first) ?? first.flaw(of: values)
     #expect(flaw == nil, "\(flaw ?? ""), \(generator)")
   }

@@ -10,24 +10,13 @@ import Testing
     kafka = try KafkaHarness()
   }
 
-  /// A record that was written, as the mock cluster tells it.
-  private struct Record: Decodable, Equatable {
-    var partition: Int
-    var value: String?
-    var key: String?
-    var headers: [[String?]]
-    var timestamp: Int64
-  }
+  private typealias Record = WrittenRecord
 
   private func records(of topic: String, partitions: Int) throws -> [Record] {
-    let name = UUID().uuidString
-    try kafka.cluster.command("read \(topic) \(partitions) \(kafka.url(name).path)")
-    return try kafka.text(of: name).split(separator: "\n").map {
-      try JSONDecoder().decode(Record.self, from: Data($0.utf8))
-    }
+    try kafka.records(of: topic, partitions: partitions)
   }
 
-  private func address(_ topic: String) -> String { "kafka://\(kafka.cluster.brokers)/\(topic)" }
+  private func address(_ topic: String) -> String { kafka.address(topic) }
 
   private func runToEnd(_ more: [String] = []) throws -> KafkaHarness.Outcome {
     try kafka.run(kafka.job("t", ["--until-end", "--output", address("out")] + more))

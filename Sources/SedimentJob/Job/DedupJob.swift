@@ -40,7 +40,7 @@ package struct DedupJob: Sendable {
       try ColumnCheck(options, environment.inputs).run()
       try StateDirectory(options, environment).prepare()
       try runStages(&summary)
-      guard var summary else { throw JobError(.failed, "the job was stopped before it began") }
+      guard var summary else { throw JobError(.stopped, "the job was stopped before it began") }
       try complete(&summary, since: start)
       return summary
     } catch {
@@ -103,9 +103,13 @@ package struct DedupJob: Sendable {
       } catch {
         failure = JobError(wrapping: error)
       }
+      // What was durable before is all there is to say; the rest of the input is read again.
+      if failure.code == .stopped, summary != nil {
+        summary?.end = .stopped
+        return
+      }
       try retry.pause(after: failure)
       if control.isStopping, summary != nil {
-        // What was durable before is all there is to say; the rest of the input is read again.
         summary?.end = .stopped
         return
       }

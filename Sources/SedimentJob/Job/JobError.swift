@@ -13,6 +13,8 @@ package struct JobError: Error, Sendable, Equatable, CustomStringConvertible {
     case outputClosed
     /// The brokers did not take the epoch; what they took before stands.
     case epochAborted
+    /// The job was asked to stop while its state was being opened; nothing was begun.
+    case stopped
   }
 
   /// Whose fault it is.

@@ -317,7 +317,8 @@ final class JobSession {
       case .moved(let position):
         try move(to: position)
         isDirty = true
-      case .group: preconditionFailure("a reader of all partitions tells of no others")
+      // Whatever the group did, what was read is this state's: nobody else commits for the job.
+      case .group(let change): topics?.took(change)
       case .ended: return .finished
       case .failed(let error): return .failed(error)
       }

@@ -56,11 +56,11 @@ struct SessionRetry {
         patienceMillis = options.fullDiskPatienceMillis
         advice = "make room"
       case .epochAborted:
-        what = "the brokers did not take the epoch, and it was given up"
+        what = "the epoch was not taken, and was given up"
         millis = options.abortedRetryMillis
         patienceMillis = options.abortedPatienceMillis
         advice = "see to the brokers"
-      case .failed, .outputClosed: return nil
+      case .failed, .outputClosed, .stopped: return nil
       }
     }
   }

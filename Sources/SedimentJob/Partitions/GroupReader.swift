@@ -20,11 +20,6 @@ package protocol GroupReader: TopicReader {
   /// How many partitions each topic has, whoever reads them; empty while that is not known.
   var partitionCounts: [String: Int] { get }
 
-  /// Told by the deciding thread that it takes a change into account from here on. Commits are made
-  /// in the name of the last change that was taken: of one that it does not know, the partitions
-  /// may be another's.
-  func took(_ change: GroupChange)
-
   /// Begins to read a partition that was assigned. Any thread may call; blocks while brokers are
   /// asked where the partition begins and ends.
   ///

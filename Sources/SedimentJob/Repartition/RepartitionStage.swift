@@ -72,7 +72,8 @@ package final class RepartitionStage: Sendable {
       } catch {
         failure = JobError(wrapping: error)
       }
-      if control.isStopping, failure.code == .epochAborted { return .stopped }
+      let isNoFailure = failure.code == .stopped || failure.code == .epochAborted
+      if control.isStopping, isNoFailure { return .stopped }
       if progress.records > before { retry.wentOn() }
       if failure.code == .epochAborted { environment.status?.countAbortedEpoch() }
       try retry.pause(after: failure)

@@ -60,6 +60,11 @@ package protocol TopicReader: InputReader, Sendable {
   /// How far reading is behind; `nil` before it began.
   var lag: TopicLag? { get }
 
+  /// Told by the deciding thread that it takes a change into account from here on. Commits are made
+  /// in the name of the last change that was taken: of one that it does not know, the partitions
+  /// may be another's.
+  func took(_ change: GroupChange)
+
   /// Told that an epoch with these positions is durable.
   func epochCommitted(_ positions: TopicPositions)
 

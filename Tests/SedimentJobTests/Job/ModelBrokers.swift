@@ -51,6 +51,7 @@ final class ModelBrokers: Sendable {
     var isAlive: @Sendable () -> Bool = { true }
     var onDeath: (@Sendable () -> Void)?
     var onCommit: (@Sendable () -> Void)?
+    var onOffsets: (@Sendable (ModelGroup.Reader) -> Void)?
     /// Called with every commit that took effect.
     var checkCommit: (@Sendable ([Record], [TopicPartition: CommittedOffset]) -> Void)?
     var isDead = false
@@ -78,6 +79,12 @@ final class ModelBrokers: Sendable {
   var onCommit: (@Sendable () -> Void)? {
     get { state.withLock { $0.onCommit } }
     set { state.withLock { $0.onCommit = newValue } }
+  }
+
+  /// Called before a member of a group sends offsets.
+  var onOffsets: (@Sendable (ModelGroup.Reader) -> Void)? {
+    get { state.withLock { $0.onOffsets } }
+    set { state.withLock { $0.onOffsets = newValue } }
   }
 
   /// Called with all that is committed, whenever more is.
@@ -227,9 +234,13 @@ final class ModelBrokers: Sendable {
     func commit(
       _ offsets: [TopicPartition: CommittedOffset], readBy reader: (any TopicReader)?
     ) throws(SinkError) {
+      let member = reader as? ModelGroup.Reader
+      if let member { brokers.onOffsets?(member) }
+      let place = member?.place()
+      if member != nil, place == nil { throw .epochAborted("the group gives out anew") }
       try step { (state) throws(SinkError) in
         // The group's generation fences who is not its member any more.
-        if let reader = reader as? ModelGroup.Reader, !reader.mayCommit(Set(offsets.keys)) {
+        if let member, let place, !member.takesOffsets(of: place) {
           throw .epochAborted("not a member of this generation")
         }
         state.transactionals[name]?.offsets = offsets

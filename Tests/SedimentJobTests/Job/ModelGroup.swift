@@ -1,32 +1,43 @@
+import SedimentIO
 import SedimentJob
 import SedimentTestKit
 import Synchronization
 
 /// A consumer group over scripted partitions, as Kafka's coordinators lead it, cooperatively: a
 /// partition is given to the next member when the one before has released it, is dead, or was given
-/// up for dead.
+/// up for dead. With every change of any member the group has a new generation, and takes offsets
+/// in the name of that one only; or in nobody's name, as Kafka does.
 final class ModelGroup: TopicInput, Sendable {
   let name = "topics of a group"
   let cluster = "c"
 
   private struct Member {
-    var queue: [GroupChange] = []
+    /// What its client has told it, and its place in the group then.
+    var queue: [(change: GroupChange, place: [UInt8])] = []
+    /// Its place in the group as its client knows it.
+    var place: [UInt8] = []
     /// Given to it, and not released.
     var owned: Set<TopicPartition> = []
     /// Of those the ones that it was asked for.
     var leaving: Set<TopicPartition> = []
+    /// Of those the ones that are read.
+    var begun: Set<TopicPartition> = []
     var isExpelled = false
+
+    mutating func tell(_ change: GroupChange) { queue.append((change, place)) }
   }
 
   private struct State {
     var records: [TopicPartition: [ScriptedTopics.Record]]
     var members: [Int: Member] = [:]
     var nextMember = 0
+    var generation = 0
     var salt = 0
     var isDone = false
   }
 
   private let state: Mutex<State>
+  private let waiting = Monitor()
 
   /// - Parameter records: values of each partition of the topic `t`.
   convenience init(_ records: [[String]]) {
@@ -57,7 +68,7 @@ final class ModelGroup: TopicInput, Sendable {
       let number = state.nextMember
       state.nextMember += 1
       state.members[number] = Member()
-      Self.balance(&state)
+      Self.balance(&state, isDue: true)
       return number
     }
     return Reader(self, number, start)
@@ -83,37 +94,85 @@ final class ModelGroup: TopicInput, Sendable {
     }
   }
 
+  /// Members that were not given up.
+  var memberCount: Int { state.withLock { $0.members.values.count { !$0.isExpelled } } }
+
+  /// Blocks until it is so, or for so long; whether it is.
+  @discardableResult
+  func waitUntil(patienceMillis: Int = .max, _ isSo: (ModelGroup) -> Bool) -> Bool {
+    for _ in 0..<patienceMillis {
+      if isSo(self) { return true }
+      waiting.withLock { _ = waiting.wait(nanoseconds: 1_000_000) }
+    }
+    return false
+  }
+
+  /// Whether all partitions are read, by members that the group knows.
+  var isAllBegun: Bool {
+    state.withLock { state in
+      let begun = state.members.values.reduce(into: Set()) { $0.formUnion($1.begun) }
+      return begun == Set(state.records.keys)
+    }
+  }
+
+  /// A place without a generation.
+  private static let nobody = Array("nobody".utf8)
+
+  /// Whether the coordinator takes offsets in the name of a place. It does not look at whose the
+  /// partitions are.
+  func takesOffsets(of place: [UInt8]) -> Bool {
+    place == Self.nobody
+      || state.withLock { $0.members.values.contains { !$0.isExpelled && $0.place == place } }
+  }
+
   private static func expel(_ number: Int, _ state: inout State) {
     state.members[number]?.isExpelled = true
     state.members[number]?.owned = []
-    state.members[number]?.queue = [.lost]
-    balance(&state)
+    state.members[number]?.begun = []
+    state.members[number]?.place = nobody
+    state.members[number]?.queue = []
+    state.members[number]?.tell(.lost)
+    balance(&state, isDue: true)
   }
 
-  private static func balance(_ state: inout State) {
+  /// Gives out anew, which makes a generation when anything changes.
+  private static func balance(_ state: inout State, isDue: Bool = false) {
     let living = state.members.filter { !$0.value.isExpelled }.keys.sorted()
     guard !living.isEmpty else { return }
+    var (asked, given): ([Int: [TopicPartition]], [Int: [TopicPartition]]) = ([:], [:])
     for partition in state.records.keys.sorted() {
       let next = living[(Int(partition.partition) + state.salt) % living.count]
       let owner = living.first { state.members[$0]?.owned.contains(partition) == true }
       guard owner != next else { continue }
       if let owner {
-        let isAsked = state.members[owner]?.leaving.insert(partition).inserted == false
-        if !isAsked { state.members[owner]?.queue.append(.revoked([partition])) }
+        guard state.members[owner]?.leaving.insert(partition).inserted == true else { continue }
+        asked[owner, default: []].append(partition)
       } else {
         state.members[next]?.owned.insert(partition)
-        state.members[next]?.queue.append(.assigned([partition]))
+        given[next, default: []].append(partition)
       }
+    }
+    guard isDue || !asked.isEmpty || !given.isEmpty else { return }
+    state.generation += 1
+    for number in living {
+      state.members[number]?.place = Array("\(number) in \(state.generation)".utf8)
+      if let asked = asked[number] { state.members[number]?.tell(.revoked(asked)) }
+      // Who gets nothing is told so: that is how it learns of the generation.
+      let own = given[number] ?? []
+      if !own.isEmpty || asked[number] == nil { state.members[number]?.tell(.assigned(own)) }
     }
   }
 
-  /// One member. @unchecked because `cursors` and `started` are guarded by `lock`.
+  /// One member. @unchecked because what changes is guarded by `lock` and `membership`.
   final class Reader: GroupReader, @unchecked Sendable {
     private let group: ModelGroup
     private let number: Int
     private let rules: TopicRecordRules
     private let recordsMax: Int
     private let lock = Mutex(Place())
+    private let membership = Mutex(KnownMembership())
+    private let loss = Mutex(false)
+    private let waiting = Monitor()
 
     private struct Place {
       var cursors: [TopicPartition: Int64] = [:]
@@ -134,17 +193,41 @@ final class ModelGroup: TopicInput, Sendable {
     }
     var lag: TopicLag? { nil }
     func epochCommitted(_ positions: TopicPositions) {}
-    func took(_ change: GroupChange) {}
     func isDone(with positions: TopicPositions) {}
     func endAtEnds() { lock.withLock { $0.endsAtEnds = true } }
+    func took(_ change: GroupChange) {
+      membership.withLock { $0.took(change) }
+      if change == .lost { loss.withLock { $0 = true } }
+    }
 
-    /// Whether the coordinator takes offsets of partitions from this member.
-    func mayCommit(_ partitions: Set<TopicPartition>) -> Bool {
-      group.state.withLock { state in
-        guard let member = state.members[number], !member.isExpelled else { return false }
-        return partitions.isSubset(of: member.owned)
+    /// Whether the deciding thread knows that this member was given up.
+    var hasTakenLoss: Bool { loss.withLock { $0 } }
+
+    /// Whether all that is its own was read to the end.
+    var isAtEnds: Bool {
+      let records = group.state.withLock { $0.records }
+      return lock.withLock { held in
+        held.cursors.allSatisfy { $0.value >= Int64(records[$0.key]?.count ?? 0) }
       }
     }
+
+    /// The place that offsets are committed in the name of; `nil` for none.
+    func place() -> [UInt8]? {
+      for _ in 0..<50 {
+        let present = group.state.withLock { $0.members[number]?.place } ?? ModelGroup.nobody
+        switch membership.withLock({ $0.verdict(present: present) }) {
+        case .commit: return present
+        case .refuse: return nil
+        case .wait: waiting.withLock { _ = waiting.wait(nanoseconds: 1_000_000) }
+        }
+      }
+      return nil
+    }
+
+    func takesOffsets(of place: [UInt8]) -> Bool { group.takesOffsets(of: place) }
+
+    /// The group gives this member up for dead.
+    func expel() { group.state.withLock { ModelGroup.expel(number, &$0) } }
 
     func begin(
       _ partition: TopicPartition, at position: Int64?, ready: (Int64) -> Void
@@ -156,6 +239,7 @@ final class ModelGroup: TopicInput, Sendable {
       guard isOurs else { return false }
       ready(position ?? 0)
       lock.withLock { $0.cursors[partition] = position ?? 0 }
+      group.state.withLock { _ = $0.members[number]?.begun.insert(partition) }
       return true
     }
 
@@ -164,6 +248,7 @@ final class ModelGroup: TopicInput, Sendable {
       group.state.withLock { state in
         state.members[number]?.owned.subtract(partitions)
         state.members[number]?.leaving.subtract(partitions)
+        state.members[number]?.begun.subtract(partitions)
         ModelGroup.balance(&state)
       }
     }
@@ -188,11 +273,12 @@ final class ModelGroup: TopicInput, Sendable {
     }
 
     func next(into batch: RecordBatch) throws -> InputStep {
-      let change = group.state.withLock { state -> GroupChange? in
+      let told = group.state.withLock { state -> (change: GroupChange, place: [UInt8])? in
         guard state.members[number]?.queue.isEmpty == false else { return nil }
         return state.members[number]?.queue.removeFirst()
       }
-      if let change {
+      if let (change, place) = told {
+        membership.withLock { $0.hand(change, place: place) }
         switch change {
         case .revoked(let partitions):
           lock.withLock { for partition in partitions { $0.cursors[partition] = nil } }

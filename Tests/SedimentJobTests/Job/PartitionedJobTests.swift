@@ -162,4 +162,33 @@ import Testing
     let values = world.brokers.committed.map(\.value).sorted()
     #expect(values == world.firsts(world.input.map(\.count)), "seed \(seed)")
   }
+
+  /// The group gives a member up that is about to send offsets, and another one has asked for them
+  /// before: what comes now would be committed twice.
+  @Test(.timeLimit(.minutes(5)))
+  func aMemberThatIsGivenUpInTheMiddleOfACommitCommitsNothing() throws {
+    let world = try World(records: 200, seed: 3)
+    let instances = (0..<2).map { _ in Instance(world) }
+    let isReached = Mutex(false)
+    world.brokers.onOffsets = { [weak world] member in
+      // When all is read, the deciding thread has nothing to do but to take what the group did.
+      guard let world, !isReached.withLock({ $0 }), member.isAtEnds, world.group.memberCount == 2,
+        world.group.isAllBegun
+      else { return }
+      member.expel()
+      world.group.waitUntil(\.isAllBegun)
+      // It may wait for this very commit, to release partitions: then there is another chance.
+      let hasTaken = world.group.waitUntil(patienceMillis: 1000) { _ in member.hasTakenLoss }
+      if hasTaken { isReached.withLock { $0 = true } }
+    }
+    let threads = instances.map { instance in Thread { instance.run() } }
+    for thread in threads { thread.start() }
+    world.group.waitUntil { _ in world.isAtEnd }
+    world.group.finish()
+    world.group.waitUntil { _ in threads.allSatisfy(\.isFinished) }
+    #expect(isReached.withLock { $0 })
+    #expect(world.wrong == [])
+    #expect(instances.flatMap { $0.failures.withLock { $0 } } == [])
+    #expect(world.brokers.committed.map(\.value).sorted() == world.firsts(world.input.map(\.count)))
+  }
 }

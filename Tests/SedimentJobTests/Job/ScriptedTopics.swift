@@ -77,6 +77,8 @@ final class ScriptedTopics: TopicInput, Sendable {
       topics.state.withLock { $0.committed.append(positions) }
     }
 
+    func took(_ change: GroupChange) {}
+
     func close() {}
 
     func next(into batch: RecordBatch) throws -> InputStep {

@@ -2,6 +2,7 @@ import SedimentIO
 import SedimentJob
 import SedimentStore
 import SedimentTestKit
+import Synchronization
 import Testing
 
 /// Jobs whose outputs are topics, against a model of the brokers: every moment of every step at
@@ -192,6 +193,42 @@ import Testing
       #expect(try world.run(nil))
       world.check(isAtEnd: true, "abort at moment \(moment), and another run")
     }
+  }
+
+  /// Brokers that answer once; who opens again finds the job asked to stop.
+  private final class OnceOpened: TopicOutput {
+    let output: ModelBrokers.Output
+    let control: JobControl
+    let openings = Atomic<Int>(0)
+    var topics: [OutputRole: String] { output.topics }
+    var group: String { output.group }
+
+    init(_ output: ModelBrokers.Output, _ control: JobControl) {
+      self.output = output
+      self.control = control
+    }
+
+    func open(_ start: TopicOutputStart) throws -> any TopicProducer {
+      guard openings.wrappingAdd(1, ordering: .relaxed).oldValue > 0 else {
+        return try output.open(start)
+      }
+      control.stop()
+      throw JobError(.stopped, "no broker answers")
+    }
+  }
+
+  @Test func aStopWhileTheStateIsOpenedAgainIsNoFailure() throws {
+    let size = try measure(readsTopics: true)
+    var world = try World(readsTopics: true)
+    let control = JobControl()
+    world.harness.options.topicOutput = OnceOpened(world.brokers.output(), control)
+    world.brokers.beginProcess((size.moments / 2, .abort), isAlive: { true })
+    let summary = try world.harness.run(control: control)
+    #expect(summary.end == .stopped)
+    world.check(isAtEnd: false, "stopped")
+    world.harness.options.topicOutput = world.brokers.output()
+    #expect(try world.run(nil))
+    world.check(isAtEnd: true, "another run")
   }
 
   @Test(arguments: 0..<60 as Range<UInt64>)

@@ -18,6 +18,8 @@ final class Stage: Sendable {
     /// Who gets the next turns, and how many: with turns drawn one by one nobody would ever be
     /// slow.
     var favoured: (actor: Int, turns: Int) = (-1, 0)
+    /// What each has called, as in "put KEY"; the last one is still to come where it waits.
+    var calls: [Int: [String]] = [:]
   }
 
   private let monitor = Monitor()
@@ -78,6 +80,27 @@ final class Stage: Sendable {
     }
   }
 
+  /// Gives an actor turns until its next call is one that is asked for, or it has ended.
+  ///
+  /// - Parameter isMeant: gets a call as in "list PREFIX", "put KEY".
+  func run(_ number: Int, until isMeant: (String) -> Bool = { _ in false }) {
+    while true {
+      settle()
+      let next = state.withLock { $0.waiting.contains(number) ? $0.calls[number]?.last : nil }
+      guard let next, !isMeant(next) else { return }
+      monitor.withLock {
+        state.withLock {
+          $0.running = number
+          $0.waiting.remove(number)
+        }
+        monitor.broadcast()
+      }
+    }
+  }
+
+  /// All calls of an actor.
+  func calls(of number: Int) -> [String] { state.withLock { $0.calls[number] ?? [] } }
+
   /// Waits until nothing runs.
   func settle() {
     monitor.withLock {
@@ -97,11 +120,12 @@ final class Stage: Sendable {
   func join() { for thread in threads.withLock({ $0 }) { thread.join() } }
 
   /// Waits for the turn of an actor; `false` when it was killed.
-  fileprivate func enter(_ number: Int) -> Bool {
+  fileprivate func enter(_ number: Int, _ call: String) -> Bool {
     monitor.withLock {
       state.withLock {
         if $0.running == number { $0.running = nil }
         $0.waiting.insert(number)
+        $0.calls[number, default: []].append(call)
       }
       monitor.broadcast()
       while state.withLock({ $0.running != number }) { monitor.wait() }
@@ -124,40 +148,44 @@ private struct StagedStorage: CheckpointStorage {
 
   var location: String { storage.location }
 
-  private func call<Answer>(_ body: () throws(StoreError) -> Answer) throws(StoreError) -> Answer {
-    guard stage.enter(number) else { throw StoreError(.inputOutput, "killed") }
+  private func call<Answer>(
+    _ what: String, _ body: () throws(StoreError) -> Answer
+  ) throws(StoreError) -> Answer {
+    guard stage.enter(number, what) else { throw StoreError(.inputOutput, "killed") }
     return try body()
   }
 
   func put(_ file: any File, bytes: UInt64, as key: String) throws(StoreError) {
-    try call { () throws(StoreError) in try storage.put(file, bytes: bytes, as: key) }
+    try call("put \(key)") { () throws(StoreError) in try storage.put(file, bytes: bytes, as: key) }
   }
 
   func put(_ content: [UInt8], as key: String) throws(StoreError) {
-    try call { () throws(StoreError) in try storage.put(content, as: key) }
+    try call("put \(key)") { () throws(StoreError) in try storage.put(content, as: key) }
   }
 
   func putIfAbsent(_ content: [UInt8], as key: String) throws(StoreError) -> Bool {
-    try call { () throws(StoreError) in try storage.putIfAbsent(content, as: key) }
+    try call("put \(key)") { () throws(StoreError) in try storage.putIfAbsent(content, as: key) }
   }
 
   func read(_ key: String, _ range: Range<UInt64>) throws(StoreError) -> [UInt8]? {
-    try call { () throws(StoreError) in try storage.read(key, range) }
+    try call("read \(key)") { () throws(StoreError) in try storage.read(key, range) }
   }
 
   func list(_ prefix: String) throws(StoreError) -> [StoredObject] {
-    try call { () throws(StoreError) in try storage.list(prefix) }
+    try call("list \(prefix)") { () throws(StoreError) in try storage.list(prefix) }
   }
 
   func delete(_ keys: [String]) throws(StoreError) {
     // One at a time, for others come between.
-    for key in keys { try call { () throws(StoreError) in try storage.delete([key]) } }
+    for key in keys {
+      try call("delete \(key)") { () throws(StoreError) in try storage.delete([key]) }
+    }
   }
 
   func unfinished(
     _ prefix: String, before millis: Int64, removing: Bool
   ) throws(StoreError) -> [StoredObject] {
-    try call { () throws(StoreError) in
+    try call("unfinished \(prefix)") { () throws(StoreError) in
       try storage.unfinished(prefix, before: millis, removing: removing)
     }
   }

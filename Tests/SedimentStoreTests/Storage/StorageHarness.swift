@@ -34,6 +34,39 @@ struct StorageHarness {
     return rounds
   }
 
+  // MARK: - States of logs alone
+
+  /// What stands in a file, by its number.
+  static func content(_ file: UInt64) -> [UInt8] {
+    (0..<100).map { UInt8(truncatingIfNeeded: Int(file) * 31 + $0) }
+  }
+
+  /// Writes files, and gives the state that names them.
+  static func state(
+    of identity: StoreIdentity, epoch: UInt64, writerEpoch: UInt64 = 1, files: [UInt64],
+    in directory: any Directory
+  ) throws -> StoreState {
+    for number in files {
+      let name = FileNumber(number).logName
+      if try directory.metadata(of: name) != nil { continue }
+      try directory.openFile(name, .create).write(content(number), at: 0)
+    }
+    var state = StoreState(
+      identity: identity, seed: HashSeed(first: 1, second: 2), nextFileNumber: 10_000)
+    state.epoch = epoch
+    state.writerEpoch = writerEpoch
+    state.nextKeyspaceID = 2
+    state.keyspaces = [
+      KeyspaceState(
+        id: 1, name: "seen", options: KeyspaceOptions(timeToLive: .forever),
+        shards: KeyGroupRange.split(into: 1).map { ShardState(groups: $0) },
+        logs: files.map {
+          LogReference(number: FileNumber($0), fileID: $0 &* 77, committedLength: 100)
+        })
+    ]
+    return state
+  }
+
   /// Checks that every checkpoint is whole and holds the rounds of its age.
   static func check(
     _ storage: any CheckpointStorage, _ clock: ManualClock, atLeast count: Int, _ comment: Comment

@@ -88,21 +88,14 @@ private final class StorageModel: Sendable {
 
   // MARK: - The store
 
-  private static func content(_ file: UInt64) -> [UInt8] {
-    (0..<100).map { UInt8(truncatingIfNeeded: Int(file) * 31 + $0) }
-  }
-
   /// The next state: some files less, some more.
   private func nextState(isZombie: Bool) throws -> StoreState {
     let directory = try disk.openDirectory(at: "/state", creating: false)
-    let (epoch, writerEpoch, files) = try state.withLock { state in
+    let (epoch, writerEpoch, files) = state.withLock { state in
       state.files.removeAll { _ in Int.random(in: 0..<4, using: &state.generator) == 0 }
       for _ in 0..<Int.random(in: 0..<3, using: &state.generator) {
-        let number = state.nextFile
+        state.files.append(state.nextFile)
         state.nextFile += 1
-        let file = try directory.openFile(FileNumber(number).logName, .create)
-        try file.write(Self.content(number), at: 0)
-        state.files.append(number)
       }
       state.epoch += 1
       if Int.random(in: 0..<5, using: &state.generator) == 0 { state.writerEpoch += 1 }
@@ -110,20 +103,8 @@ private final class StorageModel: Sendable {
         isZombie && state.writerEpoch > 1 ? state.writerEpoch - 1 : state.writerEpoch
       return (state.epoch, writerEpoch, state.files)
     }
-    var state = StoreState(
-      identity: identity, seed: HashSeed(first: 1, second: 2), nextFileNumber: 10_000)
-    state.epoch = epoch
-    state.writerEpoch = writerEpoch
-    state.nextKeyspaceID = 2
-    state.keyspaces = [
-      KeyspaceState(
-        id: 1, name: "seen", options: KeyspaceOptions(timeToLive: .forever),
-        shards: KeyGroupRange.split(into: 1).map { ShardState(groups: $0) },
-        logs: files.map {
-          LogReference(number: FileNumber($0), fileID: $0 &* 77, committedLength: 100)
-        })
-    ]
-    return state
+    return try StorageHarness.state(
+      of: identity, epoch: epoch, writerEpoch: writerEpoch, files: files, in: directory)
   }
 
   // MARK: - Actors
@@ -152,17 +133,22 @@ private final class StorageModel: Sendable {
 
   private func startRestorer(on stage: Stage) throws -> Int {
     let path = "/restored-\(draw(0..<1 << 40))"
+    // As often as not an older one, which may be let go at any time.
+    let all = try area.sequences().compactMap { try area.entry($0)?.published?.id.description }
+    let id = draw(0..<2) == 0 || all.isEmpty ? nil : all[draw(0..<all.count)]
     return try stage.start(on: storage) { [self] storage in
       do {
         try StateStore.restore(
-          from: storage, of: identity, to: path, transfers: 1, fileSystem: disk, clock: clock)
+          from: storage, of: identity, id: id, to: path, transfers: 1, fileSystem: disk,
+          clock: clock)
         note("restored")
         let directory = try disk.openDirectory(at: path, creating: false)
         for entry in try directory.entries() where entry.name.hasSuffix(".log") {
           let number = try #require(UInt64(entry.name.dropLast(4)))
           var bytes = [UInt8](repeating: 0, count: 200)
           let count = try directory.openFile(entry.name, .read).read(into: &bytes, at: 0)
-          if Array(bytes.prefix(count)) != Self.content(number) { complain("restored \(entry)") }
+          let isRight = Array(bytes.prefix(count)) == StorageHarness.content(number)
+          if !isRight { complain("restored \(entry)") }
         }
       } catch let error as StoreError where error.code == .notFound {
         note("nothing to restore")
@@ -215,14 +201,18 @@ private final class StorageModel: Sendable {
     let stage = Stage()
     var uploaders: Set<Int> = []
     var actors: [Int] = []
-    for _ in 0..<draw(1..<3) {
-      let number = try startUploader(on: stage, isZombie: draw(0..<4) == 0)
-      uploaders.insert(number)
-      actors.append(number)
+    // Where nobody publishes, what is being restored is let go and collected more often.
+    let publishes = draw(0..<3) > 0
+    if publishes {
+      for _ in 0..<draw(1..<3) {
+        let number = try startUploader(on: stage, isZombie: draw(0..<4) == 0)
+        uploaders.insert(number)
+        actors.append(number)
+      }
     }
-    if draw(0..<2) == 0 { actors.append(try startRestorer(on: stage)) }
-    for _ in 0..<draw(0..<3) { actors.append(try startCollector(on: stage)) }
-    for _ in 0..<draw(0..<2) { actors.append(try startRetainer(on: stage)) }
+    if !publishes || draw(0..<2) == 0 { actors.append(try startRestorer(on: stage)) }
+    for _ in 0..<draw(publishes ? 0..<3 : 1..<4) { actors.append(try startCollector(on: stage)) }
+    for _ in 0..<draw(publishes ? 0..<2 : 1..<3) { actors.append(try startRetainer(on: stage)) }
     let killing = draw(0..<3) > 0 ? draw(0..<120) : nil
     var generator = SeededGenerator(seed: UInt64(draw(0..<1 << 40)))
     var step = 0
