@@ -88,7 +88,7 @@ package final class MemtableBudget: Sendable {
     var nextID = 0
     /// Stores that are open; one that has left may hold memory for a while.
     var stores = 0
-    /// Bytes that were ever taken: what time is here.
+    /// Bytes that memtables were ever made of: what time is here.
     var taken: UInt64 = 0
   }
 
@@ -127,10 +127,10 @@ package final class MemtableBudget: Sendable {
     }
   }
 
-  fileprivate func take(_ bytes: Int, _ id: Int) {
+  fileprivate func take(_ bytes: Int, isHeld: Bool, _ id: Int) {
     let asked = state.withLock { state -> [@Sendable () -> Void] in
       state.taken &+= UInt64(bytes)
-      state.members[id]?.held += bytes
+      if !isHeld { state.members[id]?.held += bytes }
       state.members[id]?.lastTaken = state.taken
       state.members[id]?.isAsked = false
       return slow(&state)
@@ -139,12 +139,11 @@ package final class MemtableBudget: Sendable {
   }
 
   fileprivate func takeIfLeft(_ bytes: Int, _ id: Int) -> Bool {
-    let isLeft = state.withLock { state in
-      state.members.values.reduce(0) { $0 + $1.held } + bytes <= limit
+    state.withLock { state in
+      guard state.members.values.reduce(0, { $0 + $1.held }) + bytes <= limit else { return false }
+      state.members[id]?.held += bytes
+      return true
     }
-    // Somebody may be faster, as with any memtable that is made at the same moment.
-    if isLeft { take(bytes, id) }
-    return isLeft
   }
 
   /// Marks stores that are slow and hold more than their floor as asked.
@@ -204,10 +203,13 @@ package final class MemtableShare: Sendable {
   /// Bytes of the store's first memtables, which are within its floor.
   func first(parts: Int) -> Int { budget.first(parts: parts) }
 
-  /// Takes bytes, and asks slow stores for theirs.
-  package func take(_ bytes: Int) { budget.take(bytes, id) }
+  /// Takes bytes for a memtable, and asks slow stores for theirs.
+  package func take(_ bytes: Int) { budget.take(bytes, isHeld: false, id) }
 
-  /// Takes bytes that can be done without, if they are left.
+  /// Notes that a memtable is made of bytes that are held, which counts as taking them.
+  func reuse(_ bytes: Int) { budget.take(bytes, isHeld: true, id) }
+
+  /// Takes bytes to be held for a memtable to come, if they are left.
   func takeIfLeft(_ bytes: Int) -> Bool { budget.takeIfLeft(bytes, id) }
 
   /// Gives bytes back.

@@ -65,7 +65,10 @@ package final class MemtableMemory: Sendable {
       }
       return index.map { lists.clean.remove(at: $0).buffer }
     }
-    if let kept { return kept }
+    if let kept {
+      share?.reuse(byteCount)
+      return kept
+    }
     if share != nil {
       drop()
       lists.withLock { $0.takenBytes = byteCount }
