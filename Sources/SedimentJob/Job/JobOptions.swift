@@ -43,6 +43,8 @@ package struct JobOptions: Sendable {
   package var backgroundThreads = 2
   /// Of the store, in bytes.
   package var memoryBudget = StoreOptions.defaultMemoryBudget
+  /// What the states of an instance share, with that budget; `nil` where there is one state.
+  var resources: StoreResources?
   /// From one epoch to the next.
   package var epochIntervalMillis: Int64 = 30_000
   /// An epoch ends after as many batches, too, when the one before is durable, which is waited for;

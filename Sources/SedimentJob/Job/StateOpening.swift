@@ -53,6 +53,7 @@ struct StateOpening {
       }
     }
     storeOptions.confirmsEpochs = choice != nil
+    storeOptions.resources = options.resources
     var epoch: UInt64?
     if case .open(let number) = choice { epoch = number }
     let store = try StateStore.open(

@@ -5,8 +5,9 @@
 // nobody is known to have committed may be what the brokers name, so nothing goes before the first
 // commit of an opening.
 //
-// Concurrency: a thread of its own, for it asks the storage many things; `monitor` guards what is
-// to be looked at, `hasFailed` is the thread's. What fails is tried again at the next turn, and told once.
+// Concurrency: a thread of its own, for it asks the storage many things. `monitor` guards what is
+// to be looked at; `hasFailed` is the thread's. What fails is tried again at the next turn, and
+// told once.
 
 internal import SedimentIO
 internal import SedimentStore

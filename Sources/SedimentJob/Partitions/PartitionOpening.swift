@@ -2,7 +2,13 @@
 //
 //   assigned ─▶ `UnitOpening`: the state, at the epoch that happened ─▶ the reader begins ─▶ unit
 //
-// Concurrency: one thread opens one partition after the other; `monitor` guards the queue.
+// Partitions that come together go together: the brokers are asked once for the offsets of all
+// (`CommittedOffsets`), and reading begins when the last of them is open, so that one epoch commits
+// the places of all that are new. One that is being restored, which may take minutes, is not waited
+// for.
+//
+// Concurrency: a few threads, each at one step of one partition; `monitor` guards the lists. A
+// partition is in one of them, or in `busy`.
 
 internal import SedimentDedup
 internal import SedimentIO
@@ -18,17 +24,40 @@ final class PartitionOpening: @unchecked Sendable {
   private let outputs: OutputSet?
   private let reader: any GroupReader
   private let monitor = Monitor()
+  /// They are to be opened.
   private var wanted: [TopicPartition] = []
+  /// They are open, and to be begun with the others.
+  private var ready: [PartitionUnit] = []
+  /// All that were to be begun together are open.
+  private var starting: [PartitionUnit] = []
   private var opened: [PartitionUnit] = []
+  /// Threads are at them.
+  private var busy: Set<TopicPartition> = []
+  /// Those of `busy` whose state comes from the storage.
+  private var restoring: Set<TopicPartition> = []
   private var failure: (any Error)?
-  private var isBusy = false
   private var isStopping = false
-  private var hasThread = false
+  private var threads = 0
   private let onOpened: @Sendable () -> Void
+
+  private enum Step {
+    case open(TopicPartition)
+    case begin(PartitionUnit)
+
+    var partition: TopicPartition {
+      switch self {
+      case .open(let partition): partition
+      case .begin(let unit): unit.partition
+      }
+    }
+  }
+
+  /// Opening mostly waits for synchronisations, which a file system does side by side.
+  private static let threadsMax = 8
 
   /// - Parameters:
   ///   - outputs: those that all partitions write together, if they do.
-  ///   - onOpened: called from the opening thread after every partition.
+  ///   - onOpened: called from an opening thread after every partition.
   init(
     _ options: JobOptions, _ environment: JobEnvironment, _ partitioning: Partitioning,
     arbiter: PartitionArbiter, outputs: OutputSet?, reader: any GroupReader,
@@ -41,34 +70,62 @@ final class PartitionOpening: @unchecked Sendable {
     self.outputs = outputs
     self.reader = reader
     self.onOpened = onOpened
-    let thread = try SystemThread(name: "sediment-open") { [self] in
+    do {
+      for number in 0..<Self.threadsMax { try startThread(number) }
+    } catch {
+      stop()
+      throw error
+    }
+  }
+
+  private func startThread(_ number: Int) throws {
+    let thread = try SystemThread(name: "sediment-open\(number)") { [self] in
       run()
       monitor.withLock {
-        hasThread = false
+        threads -= 1
         monitor.broadcast()
       }
     }
-    monitor.withLock { hasThread = true }
+    monitor.withLock { threads += 1 }
     _ = consume thread
   }
 
-  /// Has partitions opened, in turn.
+  /// Has partitions opened.
   func want(_ partitions: [TopicPartition]) {
+    if case .brokers(_, let offsets) = arbiter { offsets.expect(partitions) }
     monitor.withLock {
-      wanted += partitions
+      wanted += partitions.sorted()
       monitor.broadcast()
     }
   }
 
-  /// Forgets partitions that are not opened yet, and waits for one that is being opened.
+  /// Forgets partitions that are not begun yet, and waits for those that a thread is at.
   func forget(_ partitions: [TopicPartition]) {
+    let forgotten = monitor.withLock { () -> [PartitionUnit] in
+      var units: [PartitionUnit] = []
+      while true {
+        wanted.removeAll { partitions.contains($0) }
+        let open = (ready + starting).filter { partitions.contains($0.partition) }
+        ready.removeAll { partitions.contains($0.partition) }
+        starting.removeAll { partitions.contains($0.partition) }
+        units += open
+        // Others may have waited for these.
+        monitor.broadcast()
+        if busy.isDisjoint(with: partitions) { return units }
+        monitor.wait()
+      }
+    }
+    for unit in forgotten { close(unit) }
+  }
+
+  /// Whether more partitions are about to be begun together with those that were.
+  var isStarting: Bool {
     monitor.withLock {
-      wanted.removeAll { partitions.contains($0) }
-      while isBusy { monitor.wait() }
+      failure == nil && (!starting.isEmpty || !busy.subtracting(restoring).isEmpty)
     }
   }
 
-  /// Units that were opened since the last time. Throws what one failed with.
+  /// Units that were begun since the last time. Throws what one failed with.
   func takeOpened() throws -> [PartitionUnit] {
     try monitor.withLock {
       if let failure { throw failure }
@@ -77,50 +134,102 @@ final class PartitionOpening: @unchecked Sendable {
     }
   }
 
-  /// Ends the thread, when it has done what it is at.
+  /// Ends the threads, when they have done what they are at.
   func stop() {
     let rest = monitor.withLock { () -> [PartitionUnit] in
       isStopping = true
       monitor.broadcast()
-      while hasThread { monitor.wait() }
-      return opened
+      while threads > 0 { monitor.wait() }
+      defer { (opened, ready, starting) = ([], [], []) }
+      return opened + ready + starting
     }
     for unit in rest { try? unit.close() }
   }
 
-  private func run() {
-    while let partition = next() {
-      let result = Result { try open(partition) }
-      monitor.withLock {
-        isBusy = false
-        switch result {
-        case .success: break
-        case .failure(let error): failure = error
-        }
-        monitor.broadcast()
-      }
-      onOpened()
-      if case .failure = result { return }
+  private func close(_ unit: PartitionUnit) {
+    do {
+      try unit.close()
+    } catch {
+      fail(error)
     }
   }
 
-  private func next() -> TopicPartition? {
+  private func fail(_ error: any Error) {
     monitor.withLock {
-      while wanted.isEmpty, !isStopping { monitor.wait() }
-      guard !isStopping else { return nil }
-      isBusy = true
-      return wanted.removeFirst()
+      failure = failure ?? error
+      monitor.broadcast()
+    }
+  }
+
+  private func run() {
+    while let step = next() {
+      do {
+        try perform(step)
+      } catch {
+        fail(error)
+      }
+      monitor.withLock {
+        busy.remove(step.partition)
+        restoring.remove(step.partition)
+        monitor.broadcast()
+      }
+      if case .begin = step { onOpened() }
+    }
+    // Who waits for a partition looks at what went wrong.
+    onOpened()
+  }
+
+  private func next() -> Step? {
+    monitor.withLock {
+      while !isStopping, failure == nil {
+        if let step = pick() {
+          busy.insert(step.partition)
+          return step
+        }
+        monitor.wait()
+      }
+      return nil
+    }
+  }
+
+  /// The caller holds the monitor.
+  private func pick() -> Step? {
+    if !starting.isEmpty { return .begin(starting.removeFirst()) }
+    if !wanted.isEmpty { return .open(wanted.removeFirst()) }
+    guard !ready.isEmpty, busy.subtracting(restoring).isEmpty else { return nil }
+    swap(&starting, &ready)
+    // The other threads begin some of them.
+    monitor.broadcast()
+    return .begin(starting.removeFirst())
+  }
+
+  private func perform(_ step: Step) throws {
+    switch step {
+    case .open(let partition):
+      let unit = try open(partition)
+      monitor.withLock { ready.append(unit) }
+    case .begin(let unit): try begin(unit)
     }
   }
 
   // MARK: - One partition
 
-  private func open(_ partition: TopicPartition) throws {
-    let unit = try openings().open(partition)
+  private func open(_ partition: TopicPartition) throws -> PartitionUnit {
+    try openings().open(partition) { [self] in
+      // The others are not to wait for it.
+      monitor.withLock {
+        _ = restoring.insert(partition)
+        monitor.broadcast()
+      }
+    }
+  }
+
+  /// Has a partition read, and its unit taken.
+  private func begin(_ unit: PartitionUnit) throws {
     do {
       var isHandedOver = false
       // The unit is there before its first record.
-      _ = try reader.begin(partition, at: unit.position) { offset in
+      _ = try reader.begin(unit.partition, at: unit.position) { offset in
         if unit.position != offset { unit.position = offset }
         tell(unit, offset)
         monitor.withLock { opened.append(unit) }

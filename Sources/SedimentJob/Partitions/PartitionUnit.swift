@@ -28,7 +28,7 @@ package struct Partitioning: Sendable {
 /// Who says which epoch of a partition's state happened.
 enum PartitionArbiter: Sendable {
   /// The brokers: a transaction commits records and offsets, which name the epoch.
-  case brokers(any TopicProducer)
+  case brokers(any TopicProducer, CommittedOffsets)
   /// The storage: the last checkpoint of the state there, which promises the records in files.
   case storage
 }

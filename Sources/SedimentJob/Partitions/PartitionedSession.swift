@@ -72,6 +72,8 @@ final class PartitionedSession {
     self.environment = environment
     self.control = control
     environment.status?.enter(.starting)
+    let resources = try StoreResources(
+      memoryBudget: options.memoryBudget, backgroundTasks: options.backgroundThreads)
     directory = try InstanceDirectory(options.statePath, in: environment.fileSystem)
     memory = BatchMemory(options)
     pool = RecordBatchPool(
@@ -83,7 +85,7 @@ final class PartitionedSession {
         TopicOutputStart(
           epochMillis: options.epochIntervalMillis, instance: directory.name,
           report: environment.report, isStopping: { control.isStopping }))
-      arbiter = opened.map { .brokers($0) } ?? .storage
+      arbiter = opened.map { .brokers($0, CommittedOffsets($0)) } ?? .storage
       let transactions = opened.map {
         TransactionWriter($0, tag: firstTag, clock: environment.clock)
       }
@@ -101,8 +103,9 @@ final class PartitionedSession {
       directory.close()
       throw error
     }
-    // Each state has its share of what there is.
+    // The states share what there is.
     var shared = options
+    shared.resources = resources
     shared.parallelism = 1
     shared.backgroundThreads = 1
     shared.retainedCheckpoints = 0
@@ -227,7 +230,7 @@ final class PartitionedSession {
 
   private func move(to position: InputPosition) throws {
     guard case .topics(let moved, let cluster) = position else { return }
-    if case .brokers(let producer) = arbiter, producer.cluster != cluster {
+    if case .brokers(let producer, _) = arbiter, producer.cluster != cluster {
       throw JobError(
         .failed,
         "topics are read from the cluster \"\(cluster)\" and written to \"\(producer.cluster)\": "
@@ -276,7 +279,12 @@ final class PartitionedSession {
   private var isEpochDue: Bool {
     guard units.values.contains(where: \.isDirty) else { return false }
     if batchesSinceCut >= options.batchesPerEpochMax { return true }
-    if units.values.contains(where: { $0.isDirty && $0.mustCommitPlace }) { return true }
+    // One epoch commits the places of all that begin together.
+    if stages?.opening.isStarting != true,
+      units.values.contains(where: { $0.isDirty && $0.mustCommitPlace })
+    {
+      return true
+    }
     let age = environment.clock.monotonicNanos() &- lastCutNanos
     return age / 1_000_000 >= UInt64(options.epochIntervalMillis)
   }
@@ -364,6 +372,8 @@ private struct PartitionsWork: Sendable {
   let tag: EpochTag
   let cuts: [PartitionCut]
 
+  private static let threadsMax = 8
+
   func commit() throws {
     do {
       try takeSteps()
@@ -377,10 +387,14 @@ private struct PartitionsWork: Sendable {
   private func takeSteps() throws {
     for cut in cuts { try cut.unit.outputs.prepare(cut.outputs) }
     try transactions?.flush()
-    var offsets: [TopicPartition: CommittedOffset] = [:]
-    for cut in cuts {
-      offsets[cut.unit.partition] = try cut.unit.commit(cut, tag: tag, to: storage)
+    // Mostly they wait for synchronisations and requests, which go side by side.
+    let workers = try ShardWorkers(threads: min(cuts.count, Self.threadsMax) - 1)
+    defer { workers.stop() }
+    let made = try workers.map(cuts.count) { [cuts, tag, storage] index in
+      try cuts[index].unit.commit(cuts[index], tag: tag, to: storage)
     }
+    let partitions = cuts.map(\.unit.partition)
+    let offsets = Dictionary(uniqueKeysWithValues: zip(partitions, made))
     try transactions?.commit(offsets, readBy: reader)
     for cut in cuts {
       if let id = cut.unit.publishedID { keeper.noteCommitted(id, of: cut.unit.store.identity) }

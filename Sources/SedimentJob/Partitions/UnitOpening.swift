@@ -27,16 +27,22 @@ struct UnitOpening: Sendable {
   private static let claimsMax = 16
 
   /// Opens a partition's state.
-  func open(_ partition: TopicPartition) throws -> PartitionUnit {
+  ///
+  /// - Parameter restoring: called when it is to come from the storage, which may take a while.
+  func open(
+    _ partition: TopicPartition, restoring: () -> Void
+  ) throws -> PartitionUnit {
     guard partition.partition < record.partitions[partition.topic] ?? 0 else {
       throw record.hasMore(than: partition)
     }
     switch arbiter {
-    case .brokers(let producer):
-      return try unit(partition, try openAtOffsets(partition, producer))
+    case .brokers(_, let offsets):
+      return try unit(
+        partition,
+        try openAtOffsets(partition, try offsets.committed(of: partition), restoring))
     case .storage:
       for _ in 0..<Self.claimsMax {
-        if let unit = try claimed(partition) { return unit }
+        if let unit = try claimed(partition, restoring) { return unit }
       }
       throw JobError(
         .epochAborted, "\(partition): other instances publish its state time and again")
@@ -47,10 +53,6 @@ struct UnitOpening: Sendable {
   private func options(of partition: TopicPartition) -> JobOptions {
     var options = options
     options.statePath = Self.path(of: partition, in: options.statePath)
-    // All partitions may come to be this instance's.
-    let count = record.partitions.values.reduce(0, +)
-    options.memoryBudget = max(
-      StoreOptions.memoryBudgetMin, options.memoryBudget / max(1, count))
     return options
   }
 
@@ -73,10 +75,10 @@ struct UnitOpening: Sendable {
   // MARK: - The brokers say
 
   private func openAtOffsets(
-    _ partition: TopicPartition, _ producer: any TopicProducer
+    _ partition: TopicPartition, _ committed: [TopicPartition: CommittedOffset],
+    _ restoring: () -> Void
   ) throws -> (state: OpenState, isKnown: Bool) {
     let group = partitioning.group
-    let committed = try producer.committed([partition.topic]).filter { $0.key == partition }
     let epochs = try localEpochs(partition)
     let choice: EpochChoice
     if let mark = committed[partition].flatMap({ OffsetMark($0.metadata) }),
@@ -88,6 +90,7 @@ struct UnitOpening: Sendable {
           "the group \(group) names an epoch of \(partition) that was committed by a job without "
             + "checkpoint storage: give another --group")
       }
+      restoring()
       try restore(partition, of: job, id: checkpoint)
       choice = try EpochChoice.decide(
         epochs: try localEpochs(partition), committed: committed, group: group, assumption: nil)
@@ -113,9 +116,10 @@ struct UnitOpening: Sendable {
   // MARK: - The storage says
 
   /// `nil` when somebody else has published meanwhile.
-  private func claimed(_ partition: TopicPartition) throws -> PartitionUnit? {
-    let identity = record.identity(of: partition)
-    var state = try openAtCheckpoint(partition, identity)
+  private func claimed(
+    _ partition: TopicPartition, _ restoring: () -> Void
+  ) throws -> PartitionUnit? {
+    var state = try openAtCheckpoint(partition, record.identity(of: partition), restoring)
     do {
       guard let claim = try state.claim(in: partitioning.storage) else {
         try state.store.close()
@@ -138,7 +142,7 @@ struct UnitOpening: Sendable {
   }
 
   private func openAtCheckpoint(
-    _ partition: TopicPartition, _ identity: StoreIdentity
+    _ partition: TopicPartition, _ identity: StoreIdentity, _ restoring: () -> Void
   ) throws -> OpenState {
     let path = Self.path(of: partition, in: options.statePath)
     guard let newest = try CheckpointInfo.newest(of: identity, in: partitioning.storage) else {
@@ -150,6 +154,7 @@ struct UnitOpening: Sendable {
     if tag != nil, let here = try localEpochs(partition).last(where: { $0.mark?.tag == tag }) {
       return try open(partition, at: .open(here.number))
     }
+    restoring()
     try restore(partition, of: identity, id: newest.id)
     guard let made = try localEpochs(partition).last else {
       throw JobError(.failed, "\(path): the checkpoint \(newest.id) holds no epoch")

@@ -39,6 +39,7 @@ package final class Memtable: @unchecked Sendable {
   package let core: MemtableCore
   private let memory: AlignedBuffer
   private let pool: MemtableMemory?
+  private let keepsMemory: Bool
 
   /// What it holds, counted. A batch works on a copy and stores it back at its end.
   package var counters = Counters() {
@@ -73,10 +74,13 @@ package final class Memtable: @unchecked Sendable {
   /// - Parameters:
   ///   - arenaBytes: room for keys, exact mode only.
   ///   - pool: where its memory comes from and goes to; the system when `nil`.
+  ///   - keepsMemory: whether the pool is to keep it for another one.
   package init(
-    layout: EntryLayout, geometry: MemtableGeometry, arenaBytes: Int, pool: MemtableMemory? = nil
+    layout: EntryLayout, geometry: MemtableGeometry, arenaBytes: Int, pool: MemtableMemory? = nil,
+    keepsMemory: Bool = true
   ) throws(AllocationError) {
     self.pool = pool
+    self.keepsMemory = keepsMemory
     self.layout = layout
     self.geometry = geometry
     let plan = MemtableCore.Placement(layout, geometry, arenaBytes: arenaBytes)
@@ -95,7 +99,8 @@ package final class Memtable: @unchecked Sendable {
   }
 
   deinit {
-    pool?.give(memory, dirtyBytes: geometry.slotCount * MemtableCore.slotBytes)
+    pool?.give(
+      memory, dirtyBytes: geometry.slotCount * MemtableCore.slotBytes, keeps: keepsMemory)
   }
 
   /// Bytes of memory that a memtable of this shape takes.

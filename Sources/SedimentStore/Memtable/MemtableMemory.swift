@@ -6,6 +6,9 @@
 // takes it clean. While there is none to be had that way, the thread takes fresh memory and touches
 // it before it is needed.
 //
+// Where stores share their memory, all that is here counts as held by the store (`MemtableShare`),
+// and memory of another size than the one asked for goes back: shares change as stores come and go.
+//
 // Concurrency: any thread; a lock guards the lists, and clearing happens outside it.
 
 internal import SedimentIO
@@ -27,6 +30,10 @@ package final class MemtableMemory: Sendable {
     var dirty: [Kept] = []
     /// Sizes of fresh memory to be touched.
     var wanted: [Int] = []
+    /// The size that was taken last.
+    var takenBytes = 0
+
+    var bytes: Int { (clean + dirty).reduce(0) { unsafe $0 + $1.buffer.bytes.count } }
 
     func count(byteCount: Int) -> Int {
       (clean + dirty).count { unsafe $0.buffer.bytes.count == byteCount }
@@ -36,42 +43,80 @@ package final class MemtableMemory: Sendable {
 
   private let lists = Mutex(Lists())
   private let countMax: Int
+  private let share: MemtableShare?
 
-  /// - Parameter countMax: buffers kept at most.
-  package init(countMax: Int) {
+  /// - Parameters:
+  ///   - countMax: buffers kept at most.
+  ///   - share: of the memory that stores share; `nil` where they do not.
+  package init(countMax: Int, share: MemtableShare? = nil) {
     self.countMax = countMax
+    self.share = share
   }
+
+  /// Bytes that are kept.
+  var keptBytes: Int { lists.withLock(\.bytes) }
 
   /// Memory of `byteCount` bytes of which the first `zeroBytes` are zero: kept memory, else fresh.
   func take(byteCount: Int, zeroBytes: Int) throws(AllocationError) -> AlignedBuffer {
     let kept = lists.withLock { lists -> AlignedBuffer? in
+      lists.takenBytes = byteCount
       let index = lists.clean.firstIndex {
         unsafe $0.buffer.bytes.count == byteCount && $0.clearedBytes >= zeroBytes
       }
       return index.map { lists.clean.remove(at: $0).buffer }
     }
     if let kept { return kept }
-    return try AlignedBuffer(byteCount: byteCount, hugePages: true)
+    if share != nil {
+      drop()
+      lists.withLock { $0.takenBytes = byteCount }
+    }
+    return try makeFresh(byteCount)
+  }
+
+  private func makeFresh(_ byteCount: Int) throws(AllocationError) -> AlignedBuffer {
+    let buffer = try AlignedBuffer(byteCount: byteCount, hugePages: true)
+    share?.take(byteCount)
+    return buffer
+  }
+
+  /// Gives back what is kept, and what comes until something is taken again.
+  func drop() {
+    let dropped = lists.withLock { lists in
+      defer { lists = Lists() }
+      return lists
+    }
+    share?.giveBack(dropped.bytes)
   }
 
   /// Keeps memory for later; beyond the bound, the oldest goes.
   ///
-  /// - Parameter dirtyBytes: leading bytes that may not be zero and must be when it is taken.
-  func give(_ buffer: AlignedBuffer, dirtyBytes: Int) {
+  /// - Parameters:
+  ///   - dirtyBytes: leading bytes that may not be zero and must be when it is taken.
+  ///   - keeps: whether another of its size is likely to be asked for; else it goes.
+  func give(_ buffer: AlignedBuffer, dirtyBytes: Int, keeps: Bool) {
+    guard keeps else { return release(buffer) }
     // What is dropped is unmapped outside the lock.
-    _ = lists.withLock { lists -> AlignedBuffer? in
+    let dropped = lists.withLock { lists -> AlignedBuffer? in
+      if share != nil, unsafe buffer.bytes.count != lists.takenBytes { return buffer }
       lists.dirty.append(Kept(buffer: buffer, clearedBytes: dirtyBytes))
       guard lists.dirty.count + lists.clean.count > countMax else { return nil }
       return (lists.clean.isEmpty ? lists.dirty.removeFirst() : lists.clean.removeFirst()).buffer
     }
+    if let dropped { release(dropped) }
+  }
+
+  private func release(_ buffer: AlignedBuffer) {
+    unsafe share?.giveBack(buffer.bytes.count)
   }
 
   /// Keeps memory for one that needs no zeros; beyond the bound, the oldest goes.
   func giveClean(_ buffer: AlignedBuffer) {
-    _ = lists.withLock { lists -> AlignedBuffer? in
+    let dropped = lists.withLock { lists -> AlignedBuffer? in
+      if share != nil, unsafe buffer.bytes.count != lists.takenBytes { return buffer }
       lists.clean.append(Kept(buffer: buffer, clearedBytes: 0))
       return lists.clean.count > countMax ? lists.clean.removeFirst().buffer : nil
     }
+    if let dropped { release(dropped) }
   }
 
   /// Asks for memory of that size to be there before it is taken.
@@ -95,11 +140,14 @@ package final class MemtableMemory: Sendable {
   }
 
   private func makeWanted() -> Kept? {
-    guard let byteCount = lists.withLock({ $0.wanted.popLast() }) else { return nil }
+    guard let byteCount = lists.withLock({ $0.wanted.popLast() }),
+      share?.takeIfLeft(byteCount) ?? true
+    else { return nil }
     do {
       return Kept(
         buffer: try AlignedBuffer(byteCount: byteCount, hugePages: true), clearedBytes: byteCount)
     } catch {
+      share?.giveBack(byteCount)
       // Whoever needs it asks the system itself, and is told.
       return nil
     }

@@ -14,6 +14,14 @@
 // A crash at any step leaves objects that the next upload uses again, for as long as its intent
 // lasts.
 //
+// A *small* upload, as of an epoch of a second, is 2, 5 and 6 alone: without intent and lease, and
+// without the objects of uploads that were cut short. Neither is needed for invariant 1. Nobody
+// knows of the upload before its first object is put, so a fence that names it stands behind the
+// log as it was read in step 2; and a fence that takes objects of the newest checkpoint there was
+// then stands behind it, too, for it was published. Who publishes reads both. Intent and lease keep
+// a collection of garbage from taking away what a long upload or a slow one needs; a small one
+// begins anew.
+//
 // Invariants
 // 1. A published checkpoint has all its objects.
 // 2. An intent is put once and never again: that it is there shows that nobody sweeps its objects.
@@ -34,10 +42,12 @@ package struct CheckpointUpload: Sendable {
   let clock: any Clock
   /// How many objects are uploaded at once.
   let transfers: Int
+  /// The most bytes of objects of a small upload.
+  let smallBytesMax: UInt64
 
   package init(
     area: CheckpointArea, source: any Directory, state: StoreState, writer: StorageWriter,
-    supersedes: Bool, clock: any Clock, transfers: Int
+    supersedes: Bool, clock: any Clock, transfers: Int, smallBytesMax: UInt64
   ) {
     self.area = area
     self.source = source
@@ -46,6 +56,7 @@ package struct CheckpointUpload: Sendable {
     self.supersedes = supersedes
     self.clock = clock
     self.transfers = transfers
+    self.smallBytesMax = smallBytesMax
   }
 
   /// How often an upload begins anew because a collection of garbage took something away.
@@ -65,12 +76,16 @@ package struct CheckpointUpload: Sendable {
     var left: [String: UploadID] = [:]
 
     var leftUploads: [UploadID] { Array(Set(left.values)) }
+
+    /// Whether an object of the newest checkpoint is a file's.
+    func isStored(_ file: StoredFile) -> Bool { stored[file.objectName]?.bytes == file.bytes }
   }
 
+  /// What was made, and its number in the log.
+  package typealias Made = (info: CheckpointInfo, sequence: UInt64)
+
   /// Uploads and publishes.
-  ///
-  /// - Returns: what was made, and its number in the log.
-  package func run() throws -> (info: CheckpointInfo, sequence: UInt64) {
+  package func run() throws -> Made {
     for _ in 0..<Self.attemptsMax {
       if let made = try attempt() { return made }
     }
@@ -81,8 +96,14 @@ package struct CheckpointUpload: Sendable {
   }
 
   /// - Returns: `nil` when another attempt is needed.
-  private func attempt() throws -> (info: CheckpointInfo, sequence: UInt64)? {
+  private func attempt() throws -> Made? {
     let id = UploadID(millis: clock.nowMillis())
+    guard let plan = try look(id) else { return nil }
+    let newBytes = state.storedFiles.filter { !plan.isStored($0) }.reduce(0) { $0 + $1.bytes }
+    return newBytes <= smallBytesMax ? try finish(plan, nil) : try attemptLarge(id)
+  }
+
+  private func attemptLarge(_ id: UploadID) throws -> Made? {
     let intent = area.keys.intent(id)
     try area.storage.put(
       StorageRecord.encode(.intent, for: intent) { record in
@@ -90,13 +111,23 @@ package struct CheckpointUpload: Sendable {
         record.writeUInt64(writer.directory.low)
       }, as: intent)
     guard var plan = try look(id) else { return nil }
-    if plan.base == nil { try announce() }
     try findLeft(&plan)
     let lease = try HeldLease(area, id: id, clock: clock) { lease in
       lease.uploads = [id] + plan.leftUploads
       if let base = plan.base { lease.manifests = [base.checkpoint.place] }
     }
     guard try isAllThere(plan) else { return nil }
+    guard let made = try finish(plan, lease) else { return nil }
+    area.discard(([id] + plan.leftUploads).map(area.keys.intent) + [area.keys.lease(id)])
+    return made
+  }
+
+  /// Uploads what is missing, and publishes.
+  ///
+  /// - Parameter lease: `nil` for a small upload.
+  private func finish(_ plan: Plan, _ lease: HeldLease?) throws -> Made? {
+    let id = plan.id
+    if plan.base == nil { try announce() }
     let uploaded = try upload(plan, lease)
     let manifest = StoredManifest(
       objects: uploaded.objects, checkpoint: checkpoint(after: plan.base?.checkpoint))
@@ -112,7 +143,6 @@ package struct CheckpointUpload: Sendable {
       upload: id, manifest: bytes)
     let uses = Set(manifest.objects.map(\.upload)).union([id])
     guard let sequence = try publish(published, plan, uses: uses) else { return nil }
-    area.discard(([id] + plan.leftUploads).map(area.keys.intent) + [area.keys.lease(id)])
     var info = CheckpointInfo(checkpointID, manifest.checkpoint)
     info.newFiles = uploaded.added.newFiles
     info.newBytes = uploaded.added.newBytes
@@ -158,7 +188,7 @@ package struct CheckpointUpload: Sendable {
   /// Finds objects that are wanted in uploads that were cut short.
   private func findLeft(_ plan: inout Plan) throws {
     let wanted = Dictionary(
-      state.storedFiles.filter { plan.stored[$0.objectName]?.bytes != $0.bytes }
+      state.storedFiles.filter { !plan.isStored($0) }
         .map { ($0.objectName, $0.bytes) }
     ) { first, _ in first }
     guard !wanted.isEmpty else { return }
@@ -184,13 +214,14 @@ package struct CheckpointUpload: Sendable {
   // MARK: - Uploading
 
   private func upload(
-    _ plan: Plan, _ lease: HeldLease
+    _ plan: Plan, _ lease: HeldLease?
   ) throws -> (objects: [StoredManifest.Object], added: FileTransfer.Outcome) {
-    let workers = try ShardWorkers(threads: transfers - 1)
-    defer { workers.stop() }
     let files = state.storedFiles
+    let missing = files.count { !plan.isStored($0) }
+    let workers = try ShardWorkers(threads: max(min(transfers, missing) - 1, 0))
+    defer { workers.stop() }
     let brought = try workers.map(files.count) { index in
-      try lease.keepAlive()
+      try lease?.keepAlive()
       return try bring(files[index], plan)
     }
     var added = FileTransfer.Outcome()

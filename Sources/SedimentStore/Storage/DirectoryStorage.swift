@@ -4,10 +4,15 @@
 // `.new-<millis>-<random>`, synchronised, renamed, and its directory synchronised; to put what is
 // absent is a rename that replaces nothing.
 //
-// Concurrency: from any thread and machine. Directories that became empty go by `unfinished` alone;
-// who finds his gone meanwhile makes it again.
+// A directory's own entry is synchronised by whoever puts something below it, once in a process:
+// where it was before is remembered (`KnownDirectories`). Those of uploads go when they are empty,
+// by `unfinished` alone; who finds his gone meanwhile makes it again. Those of a store's kinds of
+// keys, such as `<identity>/log`, stay for good: another machine may remember them.
+//
+// Concurrency: from any thread and machine.
 
 public import SedimentIO
+internal import Synchronization
 
 /// Checkpoint storage in a directory that all machines reach.
 ///
@@ -17,6 +22,7 @@ public struct DirectoryStorage: CheckpointStorage {
   public let location: String
   private let root: any Directory
   private let clock: any Clock
+  private let known = KnownDirectories()
 
   private static let temporaryPrefix = ".new-"
   private static let chunkBytes = 1 << 20
@@ -118,7 +124,7 @@ public struct DirectoryStorage: CheckpointStorage {
     try wrapping {
       var found: [StoredObject] = []
       try walk(prefix) { directory, path, entry in
-        if entry.kind == .directory, removing {
+        if entry.kind == .directory, removing, path.utf8.count > prefix.utf8.count {
           try Self.removeIfEmpty(entry.name, in: directory)
         }
         guard let begun = Self.beginning(ofTemporary: entry), begun < millis,
@@ -158,12 +164,10 @@ public struct DirectoryStorage: CheckpointStorage {
     guard let name = components.popLast() else {
       throw StoreError(.invalidArgument, "'\(key)' is no key")
     }
-    var directory = root
+    var (directory, path) = (root, "")
     for component in components {
-      let inner = try directory.subdirectory(component, creating: true)
-      // Whoever made it may not have come to that yet.
-      try directory.synchronize()
-      directory = inner
+      path += component + "/"
+      directory = try enter(component, of: directory, path)
     }
     let temporary = temporaryName()
     let file = try directory.openFile(temporary, .create)
@@ -179,6 +183,24 @@ public struct DirectoryStorage: CheckpointStorage {
     }
     try directory.synchronize()
     return true
+  }
+
+  /// A directory whose entry in its parent is durable.
+  private func enter(
+    _ component: String, of directory: any Directory, _ path: String
+  ) throws(FileError) -> any Directory {
+    if known.contains(path) {
+      do throws(FileError) {
+        return try directory.subdirectory(component, creating: false)
+      } catch {
+        guard error.code == .notFound else { throw error }
+      }
+    }
+    let inner = try directory.subdirectory(component, creating: true)
+    // Whoever made it may not have come to that yet.
+    try directory.synchronize()
+    known.insert(path)
+    return inner
   }
 
   private func temporaryName() -> String {
@@ -248,6 +270,22 @@ public struct DirectoryStorage: CheckpointStorage {
       try directory.removeDirectory(name)
     } catch {
       guard error.code == .notEmpty || error.code == .notFound else { throw error }
+    }
+  }
+}
+
+/// Directories whose entries this process has synchronised.
+private final class KnownDirectories: Sendable {
+  private let paths = Mutex<Set<String>>([])
+  /// Far more than stores are being uploaded; when there are more all are synchronised again.
+  private static let countMax = 4096
+
+  func contains(_ path: String) -> Bool { paths.withLock { $0.contains(path) } }
+
+  func insert(_ path: String) {
+    paths.withLock { paths in
+      if paths.count >= Self.countMax { paths.removeAll() }
+      paths.insert(path)
     }
   }
 }

@@ -39,7 +39,8 @@ extension StateStore {
       let made = try capture(committing: committing) { state in
         try CheckpointUpload(
           area: CheckpointArea(storage, of: identity), source: core.directory, state: state,
-          writer: writer, supersedes: supersedes, clock: core.options.clock, transfers: transfers
+          writer: writer, supersedes: supersedes, clock: core.options.clock, transfers: transfers,
+          smallBytesMax: core.options.smallUploadBytesMax
         ).run()
       }
       core.options.onEvent?(

@@ -5,7 +5,8 @@
 // the grace period, is garbage; so is a lease and an intent that is too old. Nothing else goes.
 //
 // An object that is garbage once stays it: who wants to use one again names it in a lease first and
-// then looks whether whoever had it still does (`CheckpointUpload`).
+// then looks whether whoever had it still does; or, in a small upload, uses those of the newest
+// checkpoint alone, and reads all that was published since (`CheckpointUpload`).
 
 /// What there is at one moment.
 package struct StorageSnapshot: Equatable, Sendable {

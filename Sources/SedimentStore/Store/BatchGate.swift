@@ -45,6 +45,19 @@ final class BatchGate: @unchecked Sendable {
     }
   }
 
+  /// Keeps all out if nobody is inside or waits.
+  ///
+  /// - Returns: whether it did.
+  func tryClose() -> Bool {
+    monitor.withLock {
+      guard turn == nextNumber, !isAlone, batches == 0 else { return false }
+      nextNumber += 1
+      turn += 1
+      isAlone = true
+      return true
+    }
+  }
+
   /// Lets others in again.
   func open() {
     monitor.withLock {

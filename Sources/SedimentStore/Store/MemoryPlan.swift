@@ -34,20 +34,23 @@ package struct MemoryPlan: Sendable, Equatable {
   /// Mean bytes of a key for which an exact memtable's arena is as full as its slots.
   private static let arenaBytesPerSlot = 32
 
-  /// The shape of a memtable when `keyspaces` with `shards` shards each share the budget.
-  package func memtable(layout: EntryLayout, keyspaces: Int, shards: Int) -> MemtableShape {
-    let bytes = memtableBytes / ((1 + Self.frozenMax) * max(keyspaces, 1) * max(shards, 1))
-    let perSlot = Memtable.slotBytes(layout) + (layout.isExact ? Self.arenaBytesPerSlot : 0)
-    let slots = min(max(bytes / perSlot, MemtableGeometry.slotsMin), Self.slotsMax)
-    return MemtableShape(
-      slots: slots, arenaBytes: layout.isExact ? slots * Self.arenaBytesPerSlot : 0)
+  /// Bytes of a memtable when so many of them are filled at a time, in a store that has the budget
+  /// for itself.
+  package func memtableBytes(parts: Int) -> Int {
+    memtableBytes / ((1 + Self.frozenMax) * max(parts, 1))
   }
 
-  /// Bytes of a memtable of an ordered keyspace when there are so many keyspaces.
-  package func orderedMemtableBytes(keyspaces: Int) -> Int {
-    min(
-      max(memtableBytes / ((1 + Self.frozenMax) * max(keyspaces, 1)), Self.orderedBytesMin),
-      Self.orderedBytesMax)
+  /// The shape of a memtable of so many bytes.
+  package static func memtable(layout: EntryLayout, bytes: Int) -> MemtableShape {
+    let perSlot = Memtable.slotBytes(layout) + (layout.isExact ? arenaBytesPerSlot : 0)
+    let slots = min(max(bytes / perSlot, MemtableGeometry.slotsMin), slotsMax)
+    return MemtableShape(
+      slots: slots, arenaBytes: layout.isExact ? slots * arenaBytesPerSlot : 0)
+  }
+
+  /// Bytes of a memtable of an ordered keyspace that is given so many.
+  package static func orderedMemtableBytes(given bytes: Int) -> Int {
+    min(max(bytes, orderedBytesMin), orderedBytesMax)
   }
 
   private static let orderedBytesMin = 256 << 10
@@ -62,10 +65,14 @@ package struct MemoryPlan: Sendable, Equatable {
 
   /// Slots of a shard's first memtable when logs hold entries for it: those of the first of growing
   /// memtables that is at most half full of them.
-  package static func firstMemtableSlots(for load: ReplayLoad) -> Int {
+  ///
+  /// - Parameter first: those where logs hold nothing.
+  package static func firstMemtableSlots(
+    for load: ReplayLoad, from first: Int = firstMemtableSlots
+  ) -> Int {
     let arenaBytes = load.keyBytes + load.entries * MemtableCore.keyOverhead
     let wanted = 2 * max(load.entries, load.keyBytes == 0 ? 0 : arenaBytes / arenaBytesPerSlot)
-    var slots = firstMemtableSlots
+    var slots = max(first, 1)
     while slots < wanted && slots < slotsMax { slots *= memtableGrowth }
     return slots
   }

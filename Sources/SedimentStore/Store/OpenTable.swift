@@ -1,5 +1,3 @@
-internal import Synchronization
-
 /// A table that lookups can use: its reader, the part of it that counts, and what it may answer.
 package final class OpenTable: Sendable {
   /// What reads its pages; parts of one table share it.
@@ -61,58 +59,4 @@ final class ShardView: Sendable {
 struct FrozenMemtable: Sendable {
   let memtable: Memtable
   let sequence: UInt64
-}
-
-/// Grants bytes of a fixed amount; what is granted comes back when its holder is gone.
-package final class ByteBudget: Sendable {
-  private struct State {
-    var used = 0
-    var observer: (@Sendable (Int) -> Void)?
-  }
-
-  let limit: Int
-  private let state = Mutex(State())
-
-  /// A budget of which nothing is taken.
-  package init(limit: Int) { self.limit = limit }
-
-  /// Bytes granted at the moment.
-  var used: Int { state.withLock { $0.used } }
-
-  /// Bytes not granted at the moment.
-  package var available: Int { state.withLock { max(limit - $0.used, 0) } }
-
-  func take(_ bytes: Int) { add(bytes) }
-
-  func giveBack(_ bytes: Int) { add(-bytes) }
-
-  /// Has `observer` told what is not granted, now and whenever that changes, in order. It is called
-  /// under the budget's lock and takes none but leaves.
-  func observe(_ observer: @escaping @Sendable (Int) -> Void) {
-    state.withLock { state in
-      state.observer = observer
-      observer(max(limit - state.used, 0))
-    }
-  }
-
-  private func add(_ bytes: Int) {
-    state.withLock { state in
-      state.used += bytes
-      state.observer?(max(limit - state.used, 0))
-    }
-  }
-}
-
-/// Bytes taken from a budget for as long as this lives.
-final class ByteGrant: Sendable {
-  private let bytes: Int
-  private let budget: ByteBudget
-
-  init(_ bytes: Int, of budget: ByteBudget) {
-    self.bytes = bytes
-    self.budget = budget
-    budget.take(bytes)
-  }
-
-  deinit { budget.giveBack(bytes) }
 }

@@ -144,7 +144,7 @@ struct RunMerge {
   /// - Returns: the tables written, in order of hash; none when nothing is left.
   func run(_ inputs: [OpenRun], groups: KeyGroupRange) throws -> [TableMetadata] {
     let readAhead = store.plan.readAheadBytes(
-      fanIn: inputs.count, threads: store.options.backgroundThreads)
+      fanIn: inputs.count, threads: store.backgroundTasksMax)
     let sources: [any PageSource] = inputs.map { run in
       RunCursor(
         run.tables.map { RunSegment(table: $0.reader, range: $0.clip) }, readAheadBytes: readAhead)

@@ -55,6 +55,7 @@ public final class StateStore: Sendable {
     // Nobody may write here once the lock is free.
     core.endThreads()
     core.releaseKeyspaces()
+    core.endSharing()
   }
 
   /// Opens the store in a directory, and makes it when there is none.
@@ -303,9 +304,9 @@ public final class StateStore: Sendable {
   }
 
   /// Bytes of memory that filters and indexes of the open tables take at the moment.
-  public var filterBytesInUse: Int { core.filters.limit - core.filters.available }
+  public var filterBytesInUse: Int { core.filters.used }
 
-  /// The most that they may take.
+  /// The most that they may take; where stores share their resources, as things are.
   public var filterBytesMax: Int { core.filters.limit }
 
   /// Of every open table: keys of its run, bytes of its filter that are loaded, and of all of it.
@@ -330,6 +331,7 @@ public final class StateStore: Sendable {
     core.endThreads()
     defer {
       core.releaseKeyspaces()
+      core.endSharing()
       lock.unlock()
     }
     if core.monitor.withLock({ core.failure }) == nil {

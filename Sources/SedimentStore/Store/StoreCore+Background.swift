@@ -20,13 +20,22 @@ extension StoreCore {
     case mergePart(PartedMerge, Int)
     case makeLog
     case record
+    case meet(SharingDemands)
+
+    /// Whether writers may wait for it, or others.
+    var isUrgent: Bool {
+      switch self {
+      case .merge, .mergeOrdered, .mergePart: false
+      default: true
+      }
+    }
   }
 
   /// The body of a background thread: works until the store stops.
   func runBackground() {
     while let task = nextTask() {
       do {
-        try perform(task)
+        try withPermit(isUrgent: task.isUrgent) { try perform(task) }
       } catch {
         handle(error)
       }
@@ -60,6 +69,8 @@ extension StoreCore {
     case .record:
       try recordOrdered()
       noteRetry(nil)
+    case .meet(let demands):
+      try meet(demands)
     }
   }
 
@@ -69,6 +80,7 @@ extension StoreCore {
   /// - Throws: what a flush throws, for the merge to end by: on a full disk what it has written so
   ///   far is room for the flush.
   func performUrgentTasks() throws {
+    giveWay()
     while let task = monitor.withLock({ isStopping || failure != nil ? nil : pickUrgentTask() }) {
       try perform(task)
     }
@@ -127,6 +139,10 @@ extension StoreCore {
       }
     }
     if let task = pickOrderedUrgentTask() { return task }
+    if !demands.isEmpty {
+      defer { demands = [] }
+      return .meet(demands)
+    }
     return memtableMemory.hasWork ? .prepareMemory : nil
   }
 
@@ -294,8 +310,8 @@ extension StoreCore {
       shardEntries: shard.view.runs.reduce(0) { $0 + $1.state.entryCount },
       runEntries: inputs.reduce(0) { $0 + $1.state.entryCount },
       pageMemoryBytes: ProcessStatistics.systemMemoryBytes() / 2,
-      filterMemoryBytes: plan.filterBytes,
-      builderBytesMax: plan.bufferBytes / 2 / options.backgroundThreads)
+      filterMemoryBytes: filters.limit,
+      builderBytesMax: plan.bufferBytes / 2 / backgroundTasksMax)
   }
 
   private func noteMerge(

@@ -34,7 +34,10 @@ extension StoreCore {
     let loaded = holders.reduce(0) { $0 + $1.table.reader.filter.memoryBytes }
     let wanted = holders.reduce(0) { $0 + $1.table.reader.outline.filter.loadPlan().memoryBytes }
     // What is not a filter of a hashed table's stays as it is.
-    let memory = filters.limit - (filters.used - loaded)
+    let own = filters.limit - (filters.used - loaded)
+    // Less where other stores hold what is this one's by now.
+    let memory = min(own, loaded + filters.available)
+    if loaded < wanted && memory < own { filters.askOthers() }
     guard loaded > memory || loaded < wanted else { return }
     let isWasteful = Double(loaded) < Self.fullEnough * Double(memory)
     guard loaded > memory || isWasteful || Self.hasStarving(holders) else { return }
@@ -95,10 +98,10 @@ extension StoreCore {
 
   /// Opens a table again with another part of its filter, and publishes it wherever it is in use.
   private func reload(_ table: OpenTable, _ plan: FilterLoadPlan) throws {
-    let reader = try TableReader(table.reader.outline, filter: plan)
+    let outline = table.reader.outline
+    let grant = outline.grant(for: plan, of: filters)
     let whole = OpenTable(
-      reader: reader, clip: table.clip,
-      grant: ByteGrant(reader.indexBytes + reader.filter.memoryBytes, of: filters))
+      reader: try TableReader(outline, filter: plan), clip: table.clip, grant: grant)
     monitor.withLock {
       for shard in keyspaces.flatMap(\.shards)
       where shard.view.runs.contains(where: { $0.reads(table.reader) }) {

@@ -9,8 +9,14 @@ extension StoreCore {
   /// Waits while too many are frozen already or too many runs wait to be merged, which is the
   /// back-pressure on writers; the time is counted as a stall. The caller is the shard's writer.
   ///
+  /// - Parameter slotsMax: the most slots of the fresh one; when `nil` it may be so many times as
+  ///   large as the one before.
   /// - Throws: `noSpace` when the disk stays full for longer than the options allow.
-  func freeze(_ shard: Shard, of keyspace: HashedKeyspace, waits: Bool = true) throws {
+  func freeze(
+    _ shard: Shard, of keyspace: HashedKeyspace, waits: Bool = true, slotsMax: Int? = nil
+  ) throws {
+    // First, for what is flushed meanwhile leaves memory.
+    if waits { try waitForRoom(shard, keyspace) }
     let view = shard.view
     let slots = view.active.geometry.slotCount
     // Shards fill evenly and would all be frozen at once, again and again: their first memtables of
@@ -18,9 +24,9 @@ extension StoreCore {
     let share = Double(shard.index + 1) / Double(keyspace.shards.count)
     let fresh = try makeMemtable(
       layout: view.active.layout, groups: shard.groups,
-      slotsMax: slots * MemoryPlan.memtableGrowth, fillShare: shard.takesTurns ? 1 : share)
+      slotsMax: slotsMax ?? slots * MemoryPlan.memtableGrowth,
+      fillShare: shard.takesTurns ? 1 : share)
     if fresh.geometry.slotCount < slots * MemoryPlan.memtableGrowth { shard.takesTurns = true }
-    if waits { try waitForRoom(shard, keyspace) }
     let isLogged = shard.activeIsLogged
     monitor.withLock {
       if view.active.isEmpty {

@@ -19,12 +19,13 @@ final class StoreCore: @unchecked Sendable {
   let fileSystem: any FileSystem
   let directory: any Directory
   let options: StoreOptions
+  let share: ResourceShare
   let plan: MemoryPlan
   let cache: PageCache
   let filters: ByteBudget
   let memtableMemory: MemtableMemory
   /// Of ordered keyspaces' memtables, which need no zeros.
-  let orderedMemtableMemory = MemtableMemory(countMax: 1)
+  let orderedMemtableMemory: MemtableMemory
   /// What synchronising the directory failed with.
   private let directoryFailure = Mutex<FileError?>(nil)
   /// All writes of ordered keyspaces.
@@ -56,6 +57,8 @@ final class StoreCore: @unchecked Sendable {
   private let isHalted = Atomic(false)
   /// Callers who wait until there is nothing to do.
   var idleWaiters = 0
+  /// What stores that share their resources with this one have asked for.
+  var demands: SharingDemands = []
   /// Merges of which background threads may take a part.
   var partedMerges: [PartedMerge] = []
   /// The threads that write tables of sorted input.
@@ -91,24 +94,22 @@ final class StoreCore: @unchecked Sendable {
   var isRecording = false
 
   /// - Parameters:
-  ///   - filters: the plan's bytes for filters and indexes; tables that are open have theirs of it.
+  ///   - share: memory and cache; tables that are open have of it what they need.
   ///   - workers: `shards − 1` threads, which end with this store's others.
   init(
     fileSystem: any FileSystem, directory: any Directory, options: StoreOptions,
     manifest: DurableManifest, nextFileNumber: UInt64, present: Set<String>,
-    filters: ByteBudget, workers: ShardWorkers, writes: WriteQueue
+    share: ResourceShare, workers: ShardWorkers, writes: WriteQueue
   ) throws {
     self.fileSystem = fileSystem
     self.directory = directory
     self.options = options
-    let plan = MemoryPlan(budget: options.memoryBudget)
-    self.plan = plan
-    let cache = try PageCache(byteBudget: plan.cacheBytes + plan.filterBytes)
-    self.cache = cache
-    self.filters = filters
-    // What filters leave of their share holds pages meanwhile.
-    filters.observe { cache.resize(byteBudget: plan.cacheBytes + $0) }
-    memtableMemory = MemtableMemory(countMax: options.shards)
+    self.share = share
+    plan = share.plan
+    cache = share.cache
+    filters = share.filters
+    memtableMemory = MemtableMemory(countMax: options.shards, share: share.memtables)
+    orderedMemtableMemory = MemtableMemory(countMax: 1, share: share.memtables)
     self.workers = workers
     self.manifest = manifest
     self.writes = writes
@@ -156,12 +157,16 @@ final class StoreCore: @unchecked Sendable {
           + "the last epoch stands", cause: cause)
       monitor.broadcast()
     }
+    share.shared?.permits.wake()
     if cause.code == .corrupted { options.onEvent?(.corruption(message: cause.message)) }
   }
 
+  /// Whether the store was poisoned or closed, as far as this thread knows.
+  var isHaltedNow: Bool { isHalted.load(ordering: .acquiring) }
+
   /// Throws when the store was poisoned or closed.
   func checkWritable() throws(StoreError) {
-    guard isHalted.load(ordering: .acquiring) else { return }
+    guard isHaltedNow else { return }
     let problem = monitor.withLock { () -> StoreError? in
       failure ?? (isStopping ? Self.closed : nil)
     }
@@ -175,6 +180,7 @@ final class StoreCore: @unchecked Sendable {
       isStopping = true
       monitor.broadcast()
     }
+    share.shared?.permits.wake()
   }
 
   /// Stops, and returns when none of the store's threads runs any more, no epoch is being committed
@@ -369,10 +375,13 @@ final class StoreCore: @unchecked Sendable {
     // One at a time, so that two do not take the same part of the budget.
     tableOpening.lock()
     defer { tableOpening.unlock() }
-    let reader = try TableReader(
-      directory: directory, metadata: slice.table, filterByteBudget: filters.available)
-    let bytes = reader.indexBytes + reader.filter.memoryBytes
-    return OpenTable(reader: reader, clip: slice.clip, grant: ByteGrant(bytes, of: filters))
+    let outline = try TableOutline(directory: directory, metadata: slice.table)
+    let (plan, grant) = filters.dividing {
+      let plan = outline.filter.loadPlan(byteBudget: filters.available)
+      return (plan, outline.grant(for: plan, of: filters))
+    }
+    return OpenTable(
+      reader: try TableReader(outline, filter: plan), clip: slice.clip, grant: grant)
   }
 
   func open(_ run: RunState) throws -> OpenRun {
@@ -418,8 +427,8 @@ final class StoreCore: @unchecked Sendable {
         slots: geometry.slotCount, range: groups.hashRange, fillShare: fillShare)
     }
     return try Memtable(
-      layout: layout, geometry: geometry, arenaBytes: arenaBytes,
-      pool: isFull ? memtableMemory : nil)
+      layout: layout, geometry: geometry, arenaBytes: arenaBytes, pool: memtableMemory,
+      keepsMemory: isFull)
   }
 
   /// Lets memory for a memtable of at most `slotsMax` slots be touched, when it will be a full one.
@@ -433,13 +442,27 @@ final class StoreCore: @unchecked Sendable {
   private func memtableShape(
     _ layout: EntryLayout, _ groups: KeyGroupRange, _ keyspaces: Int?, _ slotsMax: Int
   ) -> (geometry: MemtableGeometry, arenaBytes: Int, isFull: Bool) {
-    let count = keyspaces ?? keyspaceCount
-    let shape = plan.memtable(layout: layout, keyspaces: count, shards: options.shards)
+    let parts = max(keyspaces ?? keyspaceCount, 1) * options.shards
+    let shape = MemoryPlan.memtable(layout: layout, bytes: memtableBytes(parts: parts))
     let full = min(shape.slots, options.memtableSlotsMax)
     let slots = min(full, slotsMax)
     // No product overflows: an arena has a few dozen bytes a slot.
     let arenaBytes = shape.arenaBytes / max(shape.slots, 1) * max(slots, MemtableGeometry.slotsMin)
     return (MemtableGeometry(slots: slots, range: groups.hashRange), arenaBytes, slots == full)
+  }
+
+  /// Slots of a shard's first memtable, where so many are filled at a time.
+  func firstMemtableSlots(layout: EntryLayout, parts: Int) -> Int {
+    guard let memtables = share.memtables else { return MemoryPlan.firstMemtableSlots }
+    let shape = MemoryPlan.memtable(layout: layout, bytes: memtables.first(parts: parts))
+    return min(shape.slots, MemoryPlan.firstMemtableSlots)
+  }
+
+  /// Bytes of the next memtable, where so many are filled at a time.
+  func memtableBytes(parts: Int) -> Int {
+    guard let memtables = share.memtables else { return plan.memtableBytes(parts: parts) }
+    return memtables.next(
+      parts: parts, spare: memtableMemory.keptBytes + orderedMemtableMemory.keptBytes)
   }
 }
 

@@ -88,7 +88,8 @@ struct StoreOpening {
     let loads = try settleLogs(&state, directory)
     let survey = try WriteLogSurvey(state, in: directory)
     state.writeLogs = survey.segments.map(\.log)
-    let filters = ByteBudget(limit: MemoryPlan(budget: options.memoryBudget).filterBytes)
+    let share = try ResourceShare(options)
+    let filters = share.filters
     let tables = try TableOpening(directory: directory, budget: filters, workers: workers)
       .open(state)
     var orderedTables: [FileNumber: OpenOrderedTable] = [:]
@@ -102,7 +103,7 @@ struct StoreOpening {
       directory: directory, number: number, state: state, confirmsEpochs: options.confirmsEpochs)
     let core = try StoreCore(
       fileSystem: fileSystem, directory: directory, options: options, manifest: manifest,
-      nextFileNumber: state.nextFileNumber, present: Self.names(of: state), filters: filters,
+      nextFileNumber: state.nextFileNumber, present: Self.names(of: state), share: share,
       workers: workers,
       writes: WriteQueue(
         lastSequence: state.orderedKeyspaces.map(\.flushedSequence)
@@ -118,10 +119,12 @@ struct StoreOpening {
             keyspaceCount: state.keyspaces.count + state.orderedKeyspaces.count))
       }
       try core.addOrdered(state, tables: orderedTables, survey)
+      core.beginSharing()
       try core.startBackgroundThreads()
     } catch {
       core.endThreads()
       core.releaseKeyspaces()
+      core.endSharing()
       throw error
     }
     return StateStore(path: path, core: core, lock: lock)
@@ -227,6 +230,8 @@ struct StoreOpening {
     seed: HashSeed, keyspaceCount: Int
   ) throws -> HashedKeyspace {
     let layout = state.options.layout
+    let first = core.firstMemtableSlots(
+      layout: layout, parts: max(keyspaceCount, 1) * state.shards.count)
     let shards = try state.shards.enumerated().map { index, shard in
       let runs = shard.runs.map { run in
         OpenRun(state: run, tables: run.tables.map { tables.table($0) })
@@ -235,7 +240,7 @@ struct StoreOpening {
         index: index, groups: shard.groups,
         active: core.makeMemtable(
           layout: layout, groups: shard.groups, keyspaces: keyspaceCount,
-          slotsMax: MemoryPlan.firstMemtableSlots(for: loads[index])),
+          slotsMax: MemoryPlan.firstMemtableSlots(for: loads[index], from: first)),
         runs: runs, cache: core.cache)
     }
     let keyspace = HashedKeyspace(

@@ -2,7 +2,8 @@ public import SedimentIO
 
 /// How a store runs. None of it is kept on disk.
 public struct StoreOptions: Sendable {
-  /// Bytes of memory for memtables, filters, indexes, cache and buffers together.
+  /// Bytes of memory for memtables, filters, indexes, cache and buffers together. Counts for
+  /// nothing where there are `resources`, which have a budget of their own.
   ///
   /// Default: a quarter of the machine's or control group's memory, at most 2 GiB.
   public var memoryBudget: Int
@@ -23,6 +24,9 @@ public struct StoreOptions: Sendable {
   /// Nothing on disk says that an epoch waits: a program that opens the store without a number
   /// decides for the last one.
   public var confirmsEpochs: Bool
+  /// Memory, cache and background work to share with other stores of the process; the store has its
+  /// own when `nil`.
+  public var resources: StoreResources?
   /// Called from the store's threads for every event; must return quickly and not call the store.
   public var onEvent: (@Sendable (StoreEvent) -> Void)?
   /// Where time comes from: wall time for what is stamped with it, monotonic time for durations.
@@ -40,6 +44,9 @@ public struct StoreOptions: Sendable {
   package var orderedPartBytes: UInt64 = 128 << 20
   /// Removals of ranges that an ordered keyspace may have before merges are made for their sake.
   package static let rangeRemovalsMax = 64
+  /// Bytes of objects up to which the upload of a checkpoint is a small one, which is begun anew
+  /// when it is cut short.
+  package var smallUploadBytesMax: UInt64 = 16 << 20
   /// Entries between two looks of a merge at what is more urgent: some 10 ms.
   package var mergeLookInterval = 65_536
 
@@ -49,6 +56,7 @@ public struct StoreOptions: Sendable {
     shards: Int = StoreOptions.defaultShards,
     backgroundThreads: Int = 2, fullDiskPatience: Duration = .seconds(10),
     lowDiskBytes: UInt64 = 1 << 30, confirmsEpochs: Bool = false,
+    resources: StoreResources? = nil,
     onEvent: (@Sendable (StoreEvent) -> Void)? = nil,
     clock: any Clock = SystemClock()
   ) {
@@ -58,6 +66,7 @@ public struct StoreOptions: Sendable {
     self.fullDiskPatience = fullDiskPatience
     self.lowDiskBytes = lowDiskBytes
     self.confirmsEpochs = confirmsEpochs
+    self.resources = resources
     self.onEvent = onEvent
     self.clock = clock
   }

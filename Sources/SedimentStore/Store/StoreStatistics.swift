@@ -31,9 +31,9 @@ public struct StoreStatistics: Sendable, Equatable {
   public var pageLookups: UInt64 = 0
   /// Those of `pageLookups` that did not find the key's hash there.
   public var falsePositives: UInt64 = 0
-  /// Pages that the cache held when they were asked for.
+  /// Pages that the cache held when they were asked for, by whichever store that shares it.
   public var cacheHits: UInt64 = 0
-  /// Pages that had to be read from files.
+  /// Pages that it did not hold.
   public var cacheMisses: UInt64 = 0
   /// Snapshots and cursors of ordered keyspaces that are held at the moment: its *pins*.
   public var pins: Int = 0

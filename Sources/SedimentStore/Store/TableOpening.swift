@@ -46,28 +46,30 @@ package struct TableOpening {
       FilterAllocation.Claim(outlines[place].filter, runKeys: runKeys[slice.table.number] ?? 0)
     }
     let indexBytes = outlines.reduce(0) { $0 + $1.indexBytes }
-    let granted = FilterAllocation.divide(budget.available - indexBytes, among: claims)
-    let plans = zip(claims, granted).map { $0.geometry.loadPlan(byteBudget: $1) }
+    let (plans, grants) = budget.dividing {
+      let granted = FilterAllocation.divide(budget.available - indexBytes, among: claims)
+      let plans = zip(claims, granted).map { $0.geometry.loadPlan(byteBudget: $1) }
+      let grants = zip(places, plans).map { outlines[$0].grant(for: $1, of: budget) }
+      return (plans, grants)
+    }
     let readers = try workers.map(byNumber.count) { index in
       try TableReader(outlines[index], filter: plans[byNumber[index]])
     }
     var tables = OpenTables()
-    for (slice, place) in zip(slices, places) { tables.add(readers[place], slice, of: budget) }
+    for (index, slice) in slices.enumerated() {
+      tables.add(
+        OpenTable(reader: readers[places[index]], clip: slice.clip, grant: grants[index]), slice)
+    }
     return tables
   }
-
 }
 
 /// The open tables of a state, for its shards to take.
 package struct OpenTables {
   private var tables: [TableMetadata: OpenTable] = [:]
 
-  fileprivate mutating func add(
-    _ reader: TableReader, _ slice: TableSlice, of budget: ByteBudget
-  ) {
-    let bytes = reader.indexBytes + reader.filter.memoryBytes
-    tables[slice.table] = OpenTable(
-      reader: reader, clip: slice.clip, grant: ByteGrant(bytes, of: budget))
+  fileprivate mutating func add(_ table: OpenTable, _ slice: TableSlice) {
+    tables[slice.table] = table
   }
 
   /// The part of a table of the state that a shard refers to; the parts share one reader.
@@ -76,6 +78,16 @@ package struct OpenTables {
       preconditionFailure("table \(slice.table.number.rawValue) is not of the state")
     }
     return table.clipped(to: slice.clip)
+  }
+}
+
+extension TableOutline {
+  /// Takes of a budget what the index and a part of the filter hold. Precedes the loading of that
+  /// part: what is granted nobody else gets meanwhile.
+  func grant(for plan: FilterLoadPlan, of budget: ByteBudget) -> ByteGrant {
+    ByteGrant(
+      indexBytes + plan.memoryBytes, wanted: indexBytes + filter.loadPlan().memoryBytes,
+      of: budget)
   }
 }
 

@@ -51,6 +51,39 @@ import Testing
     #expect(try storage.list("a/").map(\.key) == ["a/f"])
   }
 
+  /// As of an epoch of a second. A directory is synchronised for each name in it, and those above
+  /// only where they are new.
+  @Test func aSmallCheckpointSynchronisesWhatItPutsAndNoMore() throws {
+    let recording = RecordingFileSystem(disk)
+    let storage = try DirectoryStorage(at: "/shared", fileSystem: recording, clock: clock)
+    let store = try StorageHarness.open(MemoryFileSystem(), clock, hasSmallUploads: true)
+    let keyspace = try store.keyspace("seen", CheckpointHarness.forever)
+    for round in 0..<3 {
+      try CheckpointHarness.insert(round, into: keyspace)
+      _ = recording.takeLines()
+      let made = try store.checkpoint(to: storage)
+      guard round > 0 else { continue }
+      // Objects, manifest, entry of the log.
+      let puts = made.newFiles + 2
+      let lines = recording.takeLines().filter { $0.hasPrefix("sync") }
+      #expect(lines.count { $0.hasPrefix("sync ") } == puts)
+      #expect(lines.count { $0.hasPrefix("sync-dir ") } == puts + 1, "\(lines)")
+    }
+    try store.close()
+  }
+
+  @Test func aDirectoryThatWentMeanwhileIsSynchronisedAgain() throws {
+    let storage = try storage(disk)
+    try storage.put([1], as: "a/b/c")
+    try storage.delete(["a/b/c"])
+    #expect(try storage.unfinished("a/", before: .max, removing: true).isEmpty)
+    #expect(try disk.openDirectory(at: "/shared/a", creating: false).entries().count == 1, "stays")
+    #expect(try storage.unfinished("", before: .max, removing: true).isEmpty)
+    #expect(try disk.openDirectory(at: "/shared/a", creating: false).entries().isEmpty)
+    try storage.put([2], as: "a/b/c")
+    #expect(try self.storage(disk.crashed(.nothing)).read("a/b/c", 0..<9) == [2])
+  }
+
   @Test func whatWasPutOutlastsALossOfPower() throws {
     let trial = MemoryFileSystem()
     try storage(trial).put([1, 2], as: "a/b/c")
@@ -69,23 +102,24 @@ import Testing
 
   @Test func leftoversGoWhenTheyAreOldAndEmptyDirectoriesWithThem() throws {
     let probe = MemoryFileSystem()
-    try storage(probe).put([1, 2], as: "a/b/c")
+    try storage(probe).put([1, 2], as: "a/b/c/d")
     let disk = MemoryFileSystem()
     // Before the name, so that the temporary file stays.
     disk.stopAfterMutations = probe.mutationCount - 2
-    _ = try? storage(disk).put([1, 2], as: "a/b/c")
+    _ = try? storage(disk).put([1, 2], as: "a/b/c/d")
     let left = disk.clone()
     let storage = try storage(left)
     let begun = clock.nowMillis()
     #expect(try storage.unfinished("a/", before: begun, removing: true).isEmpty)
     let found = try storage.unfinished("a/", before: begun + 1, removing: false)
-    #expect(found.count == 1 && found[0].key.hasPrefix("a/b/.new-"))
+    #expect(found.count == 1 && found[0].key.hasPrefix("a/b/c/.new-"))
     #expect(try storage.list("a/").isEmpty)
     #expect(try storage.unfinished("a/", before: begun + 1, removing: true) == found)
     #expect(try storage.unfinished("a/", before: begun + 1, removing: true).isEmpty)
-    let top = try left.openDirectory(at: "/shared/a", creating: false)
+    // Those that every store has stay: others may remember that they are there.
+    let top = try left.openDirectory(at: "/shared/a/b", creating: false)
     #expect(try top.entries().isEmpty)
-    try storage.put([1], as: "a/b/c")
+    try storage.put([1], as: "a/b/c/d")
   }
 
   @Test func ofManyWhoPutWhatIsAbsentOneDoes() throws {

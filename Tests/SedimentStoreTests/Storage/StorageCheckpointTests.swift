@@ -230,6 +230,30 @@ import Testing
     }
   }
 
+  /// What a small one leaves is not used again, and goes when it is old.
+  @Test func aSmallUploadThatDiesAtAnyRequestLosesNothing() throws {
+    try withDeath { disk, storage, clock in
+      let store = try Harness.open(disk, clock, hasSmallUploads: true)
+      defer { try? store.close() }
+      try store.checkpoint(to: storage, transfers: 1)
+    } atEvery: { disk, storage, clock, comment in
+      try Harness.check(storage, clock, atLeast: 1, comment)
+      #expect(!storage.keys.contains { $0.contains("/intents/") || $0.contains("/leases/") })
+      let store = try Harness.open(disk, clock, hasSmallUploads: true)
+      try CheckpointHarness.insert(2, into: try seen(store))
+      try store.checkpoint(to: storage, transfers: 1)
+      try store.close()
+      try Harness.check(storage, clock, atLeast: 2, comment)
+      #expect(try Harness.rounds(storage, upTo: 4, clock) == [0, 1, 2], comment)
+      let checkpoints = try StoredCheckpoints(in: storage, clock: clock)
+      try checkpoints.retain(1)
+      clock.advance(byMillis: 25 * Harness.hour)
+      try checkpoints.collectGarbage(dryRun: false)
+      #expect(try checkpoints.collectGarbage().files.isEmpty, comment)
+      try Harness.check(storage, clock, atLeast: 1, comment)
+    }
+  }
+
   @Test func aCollectionThatDiesAtAnyRequestIsEndedByTheNext() throws {
     try withDeath { disk, storage, clock in
       let store = try Harness.open(disk, clock)

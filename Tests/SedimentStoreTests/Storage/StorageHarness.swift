@@ -8,11 +8,15 @@ struct StorageHarness {
   static let hour: Int64 = 3_600_000
 
   /// A store with a clock that tests move.
+  ///
+  /// - Parameter hasSmallUploads: whether its uploads are small ones, without intent and lease.
   static func open(
-    _ disk: any FileSystem, _ clock: ManualClock, at path: String = "/state"
+    _ disk: any FileSystem, _ clock: ManualClock, at path: String = "/state",
+    hasSmallUploads: Bool = false
   ) throws -> StateStore {
     var options = CheckpointHarness.options()
     options.clock = clock
+    options.smallUploadBytesMax = hasSmallUploads ? .max : 0
     return try StateStore.open(
       at: path, options: options, seed: HashSeed(first: 1, second: 2), fileSystem: disk)
   }

@@ -132,11 +132,13 @@ private final class StorageModel: Sendable {
     let state = try nextState(isZombie: isZombie)
     let directory = try disk.openDirectory(at: "/state", creating: false)
     let writer = writers[Int(state.writerEpoch)]
+    let isSmall = draw(0..<2) == 0
     return try stage.start(on: storage) { [self] storage in
       do {
         let info = try CheckpointUpload(
           area: CheckpointArea(storage, of: identity), source: directory, state: state,
-          writer: writer, supersedes: false, clock: clock, transfers: 1
+          writer: writer, supersedes: false, clock: clock, transfers: 1,
+          smallBytesMax: isSmall ? .max : 0
         ).run().info
         note("published")
         if info.newFiles < info.logCount { note("used again") }

@@ -64,9 +64,10 @@ extension StoreCore {
   private static let hasManyProcessors = ProcessStatistics.processorCount >= 4
 
   /// Whether a thread may take parts of another's merge: while writes come fast they need the
-  /// processors, where there are few. The caller holds the monitor.
+  /// processors, where there are few; and stores that share their resources have one permit a
+  /// merge. The caller holds the monitor.
   var mayShareMerges: Bool {
-    !partedMerges.isEmpty
+    !partedMerges.isEmpty && share.shared == nil
       && (Self.hasManyProcessors || !orderedKeyspaces.contains(where: isWrittenFast))
   }
 
@@ -100,7 +101,8 @@ extension StoreCore {
     if keyspace.options.compression != .none {
       picker.uncompressedLevels = Int(keyspace.options.uncompressedLevels)
     }
-    let memtableBytes = plan.orderedMemtableBytes(keyspaces: keyspaceCountLocked)
+    let memtableBytes = MemoryPlan.orderedMemtableBytes(
+      given: plan.memtableBytes(parts: keyspaceCountLocked))
     picker.level0OutputBytesMax = min(
       max(4 * UInt64(memtableBytes), 4 * orderedTableBytes), Self.level0OutputBytesMax)
     return picker

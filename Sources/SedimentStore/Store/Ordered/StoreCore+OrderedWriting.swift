@@ -13,8 +13,9 @@ extension StoreCore {
   func makeOrderedMemtable(
     entries: Int = 0, bytes: Int = 0, keyspaces: Int? = nil
   ) throws(AllocationError) -> OrderedMemtable {
-    let share = plan.orderedMemtableBytes(keyspaces: keyspaces ?? keyspaceCount)
-    let planned = min(share, options.orderedMemtableBytesMax)
+    let given = memtableBytes(parts: keyspaces ?? keyspaceCount)
+    let planned = min(
+      MemoryPlan.orderedMemtableBytes(given: given), options.orderedMemtableBytesMax)
     return try OrderedMemtable(
       byteCount: max(planned, OrderedMemtable.byteCount(entries: entries, bytes: bytes)),
       pool: orderedMemtableMemory)
@@ -29,8 +30,8 @@ extension StoreCore {
     _ keyspace: OrderedKeyspace, lastSequence: UInt64, entries: Int = 0, bytes: Int = 0,
     waits: Bool = true
   ) throws {
-    let fresh = try makeOrderedMemtable(entries: entries, bytes: bytes)
     if waits { try waitForRoom(keyspace) }
+    let fresh = try makeOrderedMemtable(entries: entries, bytes: bytes)
     monitor.withLock {
       keyspace.replaceMemtable(by: fresh, lastSequence: lastSequence)
       if waits { keyspace.frozenAt = options.clock.monotonicNanos() }
