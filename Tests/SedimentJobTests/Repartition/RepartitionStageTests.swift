@@ -181,7 +181,7 @@ import Testing
     let events: [Event] = [.death, .deathWithRequestOnItsWay, .abort]
     for moment in 0..<moments {
       for (number, event) in events.enumerated() {
-        for second in stride(from: moment % 11, to: moments, by: 11) {
+        for second in stride(from: moment % 23, to: moments, by: 23) {
           var world = world()
           let comment: Comment = "\(event) at \(moment), then at \(second)"
           var hasEnded = try world.run((moment, event))
