@@ -32,7 +32,7 @@ import Testing
       writer: StorageWriter(
         directory: StoreIdentity(high: 2, low: 2), opening: StoreIdentity(high: 1, low: 1),
         base: 0),
-      supersedes: false, clock: clock, transfers: 1
+      supersedes: false, clock: clock, transfers: 1, smallBytesMax: 0
     ).run()
   }
 
