@@ -33,6 +33,8 @@ final class ModelGroup: TopicInput, Sendable {
     var nextMember = 0
     var generation = 0
     var salt = 0
+    /// How many records of each partition there are so far.
+    var shown = Int.max
     var isDone = false
   }
 
@@ -74,6 +76,9 @@ final class ModelGroup: TopicInput, Sendable {
     return Reader(self, number, start)
   }
 
+  /// Shows so many records of each partition, and no more.
+  func show(_ count: Int) { state.withLock { $0.shown = count } }
+
   /// Members end when they have nothing to do.
   func finish() { state.withLock { $0.isDone = true } }
 
@@ -94,17 +99,19 @@ final class ModelGroup: TopicInput, Sendable {
     }
   }
 
-  /// Members that were not given up.
-  var memberCount: Int { state.withLock { $0.members.values.count { !$0.isExpelled } } }
-
-  /// Blocks until it is so, or for so long; whether it is.
-  @discardableResult
-  func waitUntil(patienceMillis: Int = .max, _ isSo: (ModelGroup) -> Bool) -> Bool {
-    for _ in 0..<patienceMillis {
-      if isSo(self) { return true }
-      waiting.withLock { _ = waiting.wait(nanoseconds: 1_000_000) }
+  /// Whether so many members know all that the group did, and read all that it gave them.
+  func isSettled(members count: Int) -> Bool {
+    state.withLock { state in
+      state.members.count == count
+        && state.members.values.allSatisfy {
+          $0.queue.isEmpty && $0.leaving.isEmpty && $0.begun == $0.owned
+        }
     }
-    return false
+  }
+
+  /// Blocks until it is so.
+  func waitUntil(_ isSo: (ModelGroup) -> Bool) {
+    while !isSo(self) { waiting.withLock { _ = waiting.wait(nanoseconds: 1_000_000) } }
   }
 
   /// Whether all partitions are read, by members that the group knows.
@@ -203,14 +210,6 @@ final class ModelGroup: TopicInput, Sendable {
     /// Whether the deciding thread knows that this member was given up.
     var hasTakenLoss: Bool { loss.withLock { $0 } }
 
-    /// Whether all that is its own was read to the end.
-    var isAtEnds: Bool {
-      let records = group.state.withLock { $0.records }
-      return lock.withLock { held in
-        held.cursors.allSatisfy { $0.value >= Int64(records[$0.key]?.count ?? 0) }
-      }
-    }
-
     /// The place that offsets are committed in the name of; `nil` for none.
     func place() -> [UInt8]? {
       for _ in 0..<50 {
@@ -287,7 +286,9 @@ final class ModelGroup: TopicInput, Sendable {
         }
         return .group(change)
       }
-      let all = group.state.withLock { $0.records }
+      let all = group.state.withLock { state in
+        state.records.mapValues { $0.prefix(state.shown) }
+      }
       let read = lock.withLock { held -> (partition: TopicPartition, from: Int64, to: Int64)? in
         let ready = held.cursors.filter { $0.value < Int64(all[$0.key]?.count ?? 0) }.keys.sorted()
         guard !ready.isEmpty else { return nil }
