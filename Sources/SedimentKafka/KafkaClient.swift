@@ -168,6 +168,86 @@ final class KafkaClient: @unchecked Sendable {
     return code == RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0 ? high : nil
   }
 
+  /// What the group holds of partitions. Offsets of transactions that are under way are waited
+  /// for.
+  func committed(
+    of partitions: [TopicPartition], timeoutMillis: Int32
+  ) throws(KafkaError) -> [TopicPartition: CommittedOffset] {
+    let list = unsafe KafkaList.make(partitions.map { ($0, 0) })
+    defer { unsafe rd_kafka_topic_partition_list_destroy(list) }
+    var code = unsafe rd_kafka_committed(client, list, timeoutMillis)
+    for index in unsafe 0..<Int(list.pointee.cnt) where code == RD_KAFKA_RESP_ERR_NO_ERROR {
+      // SAFETY: the list has `cnt` elements.
+      code = unsafe list.pointee.elems[index].err
+    }
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw Self.error(KafkaFault(code)) }
+    return unsafe KafkaList.offsets(in: list)
+  }
+
+  /// How many members a group has.
+  func memberCount(of group: String, timeoutMillis: Int32) throws(KafkaError) -> Int {
+    var answer: UnsafePointer<rd_kafka_group_list>?
+    let code = unsafe rd_kafka_list_groups(client, group, &answer, timeoutMillis)
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR, let answer = unsafe answer else {
+      throw Self.error(KafkaFault(code, "group \(group)"))
+    }
+    defer { unsafe rd_kafka_group_list_destroy(answer) }
+    var count = 0
+    for index in unsafe 0..<Int(answer.pointee.group_cnt) {
+      // SAFETY: the answer has `group_cnt` groups.
+      let found = unsafe answer.pointee.groups[index]
+      guard unsafe String(cString: found.group) == group else { continue }
+      guard unsafe found.err == RD_KAFKA_RESP_ERR_NO_ERROR else {
+        throw Self.error(KafkaFault(unsafe found.err, "group \(group)"))
+      }
+      count += unsafe Int(found.member_cnt)
+    }
+    return count
+  }
+
+  /// Adds partitions to a topic.
+  ///
+  /// - Parameter total: how many it has then.
+  func addPartitions(
+    to topic: String, total: Int, timeoutMillis: Int32
+  ) throws(KafkaError) {
+    var reason = [CChar](repeating: 0, count: KafkaConfiguration.reasonBytes)
+    var wanted: OpaquePointer? = unsafe rd_kafka_NewPartitions_new(
+      topic, total, &reason, reason.count)
+    guard unsafe wanted != nil, let answers = unsafe rd_kafka_queue_new(client) else {
+      throw .failed("topic \(topic) cannot have \(total) partitions")
+    }
+    defer {
+      unsafe rd_kafka_queue_destroy(answers)
+      if let wanted = unsafe wanted { unsafe rd_kafka_NewPartitions_destroy(wanted) }
+    }
+    unsafe rd_kafka_CreatePartitions(client, &wanted, 1, nil, answers)
+    guard let event = unsafe rd_kafka_queue_poll(answers, timeoutMillis) else {
+      throw .unreachable("no broker said whether topic \(topic) has \(total) partitions now")
+    }
+    defer { unsafe rd_kafka_event_destroy(event) }
+    var fault = unsafe KafkaFault(rd_kafka_event_error(event), Self.text(of: event))
+    if unsafe rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR {
+      guard let result = unsafe rd_kafka_event_CreatePartitions_result(event) else { return }
+      var count = 0
+      let topics = unsafe rd_kafka_CreatePartitions_result_topics(result, &count)
+      guard count > 0, let topics = unsafe topics else { return }
+      // SAFETY: there are `count` of them.
+      let answer = unsafe topics[0]
+      guard unsafe rd_kafka_topic_result_error(answer) != RD_KAFKA_RESP_ERR_NO_ERROR else {
+        return
+      }
+      let text = unsafe rd_kafka_topic_result_error_string(answer)
+      fault = unsafe KafkaFault(
+        rd_kafka_topic_result_error(answer), text.map { unsafe String(cString: $0) })
+    }
+    throw .failed("topic \(topic) cannot have \(total) partitions: \(fault)")
+  }
+
+  private static func text(of event: OpaquePointer) -> String? {
+    unsafe rd_kafka_event_error_string(event).map { unsafe String(cString: $0) }
+  }
+
   static func error(_ fault: KafkaFault) -> KafkaError {
     fault.meaning == .fatal ? .failed(fault.description) : .unreachable(fault.description)
   }

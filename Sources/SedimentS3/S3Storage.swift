@@ -3,6 +3,7 @@
 // | operation | request | when an answer is lost |
 // | put | PUT, or an upload in parts that ends at once | sent again: the same bytes |
 // | put if absent | PUT with If-None-Match: * | sent again; 412 is resolved by reading the key |
+// | copy | PUT with x-amz-copy-source | sent again: the same bytes |
 // | read | GET with Range | sent again |
 // | list | ListObjectsV2, page by page | sent again |
 // | delete | DELETE | sent again: what is gone is gone |
@@ -37,6 +38,8 @@ public final class S3Storage: CheckpointStorage {
   private static let listingBytesMax = 16 << 20
   private static let pagesMax = 100_000
   private static let exceptionBytesMax = 1 << 20
+  /// Servers copy no more in one request.
+  private static let copyBytesMax: UInt64 = 5 << 30
 
   /// Storage at an address.
   ///
@@ -123,6 +126,21 @@ public final class S3Storage: CheckpointStorage {
           + "could publish over each other")
     }
     knowsConditions.withLock { $0 = true }
+  }
+
+  public func copy(_ key: String, bytes: UInt64, to target: String) throws(StoreError) {
+    guard bytes <= Self.copyBytesMax else {
+      return try copyThroughMemory(key, bytes: bytes, to: target)
+    }
+    try reachingStorage { () throws(S3Error) in
+      let source = "\(client.address.bucket)/\(client.address.prefix)\(key)"
+      var request = S3Client.Request(method: .put, operation: "copy to", key: target)
+      request.headers = [("x-amz-copy-source", "/" + PercentCoding.encoded(source, keeping: "/"))]
+      let reply = try client.ask(request)
+      guard reply.verdict == .done else {
+        throw client.error(.notFound, request, "there is nothing under \(client.shown(key))")
+      }
+    }
   }
 
   // MARK: - Reading

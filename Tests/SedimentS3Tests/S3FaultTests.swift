@@ -71,6 +71,16 @@ import Testing
     }
   }
 
+  @Test func whatIsCopiedIsThereUnderBothKeys() throws {
+    try atEveryRequest { storage, server in
+      try storage.put([1, 2, 3], as: "a")
+      try storage.copy("a", bytes: 3, to: "x/b")
+      #expect(server.content("jobs/x/b") == [1, 2, 3])
+      #expect(throws: StoreError.self) { try storage.copy("none", bytes: 3, to: "c") }
+      #expect(server.keys == ["jobs/a", "jobs/x/b"])
+    }
+  }
+
   @Test func ofConditionalPutsExactlyOneSucceeds() throws {
     try atEveryRequest { (storage: S3Storage, server: S3Server) throws in
       #expect(try storage.putIfAbsent([1], as: "log/1"))

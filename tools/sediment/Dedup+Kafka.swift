@@ -20,17 +20,7 @@ struct KafkaOptions: ParsableArguments {
         + "offsets:TOPIC:PARTITION=OFFSET,… (default: earliest)", valueName: "place"))
   var start: String?
 
-  @Option(
-    help: ArgumentHelp(
-      "A property of librdkafka, such as security.protocol=SSL. May be repeated.",
-      valueName: "name=value"))
-  var kafkaProperty: [String] = []
-
-  @Option(
-    help: ArgumentHelp(
-      "A file of such properties, one a line; # begins a comment. --kafka-property goes before it.",
-      valueName: "file"))
-  var kafkaProperties: String?
+  @OptionGroup var client: KafkaClientOptions
 
   @Flag(help: "Go on where records are gone that were not read, and say which.")
   var allowGap = false
@@ -133,32 +123,13 @@ extension Dedup {
         try KafkaStartPoint(text, topics: address.topics)
       }
       let input = try KafkaInput(
-        address, group: group, properties: try kafkaProperties(),
+        address, group: group, properties: try kafka.client.properties(),
         startPoint: start ?? .earliest, allowsGaps: kafka.allowGap,
         endsAtEnds: kafka.untilEnd)
       return (input, TopicOrigin(address.topics))
     } catch let error as KafkaError {
       throw ValidationError("\(error).")
     }
-  }
-
-  /// The file's properties, then those of the command line.
-  private func kafkaProperties() throws -> KafkaProperties {
-    var properties = KafkaProperties()
-    if let path = kafka.kafkaProperties {
-      let text: String
-      do {
-        text = try String(contentsOfFile: path, encoding: .utf8)
-      } catch {
-        throw ValidationError(
-          "--kafka-properties \(path) cannot be read: \(error.localizedDescription)")
-      }
-      try properties.add(fileText: text, path: path)
-    }
-    for property in kafka.kafkaProperty {
-      try properties.add(property, from: "--kafka-property")
-    }
-    return properties
   }
 
   /// How the topics are shared with other instances.
@@ -185,16 +156,11 @@ extension Dedup {
     }
     try checkShared(targets, by: option)
     guard let group = dedupGroup else { return nil }
-    do {
-      var partitioning = Partitioning(
-        storage: StorageArgument.isOne(place)
-          ? try StorageArgument.storage(place, creating: true) : try DirectoryStorage(at: place),
-        group: group, isByKeyGroup: kafka.repartitionByKey != nil)
-      partitioning.retained = state.retain
-      return partitioning
-    } catch let error as StoreError {
-      throw JobError(.failed, "--handover \(place): \(error.message)")
-    }
+    var partitioning = Partitioning(
+      storage: try StorageArgument.handover(place, creating: true), group: group,
+      isByKeyGroup: kafka.repartitionByKey != nil)
+    partitioning.retained = state.retain
+    return partitioning
   }
 
   /// Instances share outputs that are topics, or directories that all of them reach: one arbiter
@@ -235,8 +201,8 @@ extension Dedup {
     ]
     if !writesTopics {
       given += [
-        ("--group", kafka.group != nil), ("--kafka-property", !kafka.kafkaProperty.isEmpty),
-        ("--kafka-properties", kafka.kafkaProperties != nil),
+        ("--group", kafka.group != nil), ("--kafka-property", !kafka.client.kafkaProperty.isEmpty),
+        ("--kafka-properties", kafka.client.kafkaProperties != nil),
       ]
     }
     if let option = given.first(where: \.1)?.0 {
@@ -287,7 +253,7 @@ extension Dedup {
     let (brokers, topics) = try outputTopics()
     do {
       let output = try KafkaOutput(
-        brokers, topics: topics, group: group, properties: try kafkaProperties(),
+        brokers, topics: topics, group: group, properties: try kafka.client.properties(),
         partitioner: partitioner, auditHeaders: auditHeaders)
       try output.requireTime(forEpochsOf: state.checkpointInterval)
       return output

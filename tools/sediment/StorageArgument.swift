@@ -3,6 +3,7 @@
 import ArgumentParser
 import Foundation
 import SedimentIO
+import SedimentJob
 import SedimentS3
 import SedimentStore
 
@@ -46,6 +47,17 @@ enum StorageArgument {
       return try S3Storage(try S3Address(word), options)
     } catch let error as S3AddressError {
       throw ValidationError("\(word): \(error).")
+    }
+  }
+
+  /// Opens the place where states of partitions are handed over: a storage, or a directory's path.
+  static func handover(_ word: String, creating: Bool) throws -> any CheckpointStorage {
+    do {
+      return isOne(word)
+        ? try storage(word, creating: creating)
+        : try DirectoryStorage(at: word, creating: creating)
+    } catch let error as StoreError {
+      throw JobError(.failed, "--handover \(word): \(error.message)")
     }
   }
 

@@ -94,6 +94,11 @@ package struct HandoverRecord: Sendable, Equatable {
     return try storage.putIfAbsent(encoded(for: key), as: key)
   }
 
+  /// Whether no later generation has been put.
+  package func isLast(in storage: any CheckpointStorage) throws -> Bool {
+    try Self.last(of: group, in: storage)?.generation == generation
+  }
+
   /// The identity of a partition's state.
   package func identity(of partition: TopicPartition) -> StoreIdentity {
     let text = "\(job) \(generation) \(partition.topic) \(partition.partition)"
@@ -133,7 +138,8 @@ package struct HandoverRecord: Sendable, Equatable {
       .failed,
       "topic \(topic) has \(count) partitions or more, and the states of the group \(group) are "
         + "those of \(partitions[topic] ?? 0): keys may be in other partitions now, so equal ones "
-        + "would not be found")
+        + "would not be found; stop all instances, and make states for them with sediment rescale "
+        + "kafka://…/\(topic) --group \(group)")
   }
 
   // MARK: - Coding

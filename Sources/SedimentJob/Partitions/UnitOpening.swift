@@ -7,7 +7,8 @@
 //
 // The directory of the job holds one state a partition, `<topic>-<number>`. One that is not what
 // the arbiter names is of an earlier time, when the partition was ours before: it is removed, and
-// made anew from the storage.
+// made anew from the storage. So is one of another generation, by whose name the brokers may know a
+// partition still: the state that was made of it has the same tag.
 
 internal import SedimentDedup
 internal import SedimentIO
@@ -79,29 +80,61 @@ struct UnitOpening: Sendable {
     _ restoring: () -> Void
   ) throws -> (state: OpenState, isKnown: Bool) {
     let group = partitioning.group
+    try removeOtherGeneration(partition)
     let epochs = try localEpochs(partition)
     let choice: EpochChoice
     if let mark = committed[partition].flatMap({ OffsetMark($0.metadata) }),
       !epochs.contains(where: { $0.mark?.tag == mark.tag })
     {
-      guard let checkpoint = mark.checkpoint, let job = StoreIdentity(mark.job) else {
-        throw JobError(
-          .failed,
-          "the group \(group) names an epoch of \(partition) that was committed by a job without "
-            + "checkpoint storage: give another --group")
-      }
+      let checkpoint = try checkpoint(named: mark, partition)
       restoring()
-      try restore(partition, of: job, id: checkpoint)
+      try restore(partition, of: checkpoint.identity, id: checkpoint.id)
       choice = try EpochChoice.decide(
         epochs: try localEpochs(partition), committed: committed, group: group, assumption: nil)
     } else {
+      if committed.isEmpty, epochs.isEmpty { try restoreFirst(partition) }
       choice = try EpochChoice.decide(
-        epochs: epochs, committed: committed, group: group,
+        epochs: try localEpochs(partition), committed: committed, group: group,
         assumption: options.commitAssumption)
     }
     // As in `JobSession`: what was assumed once must not be assumed again.
     let isKnown = !committed.isEmpty && options.commitAssumption == nil
     return (try open(partition, at: choice), isKnown)
+  }
+
+  /// The checkpoint that offsets name.
+  private func checkpoint(
+    named mark: OffsetMark, _ partition: TopicPartition
+  ) throws -> (identity: StoreIdentity, id: String) {
+    guard let checkpoint = mark.checkpoint, let identity = StoreIdentity(mark.job) else {
+      throw JobError(
+        .failed,
+        "the group \(record.group) names an epoch of \(partition) that was committed by a job "
+          + "without checkpoint storage: give another --group")
+    }
+    let own = record.identity(of: partition)
+    guard record.generation > 1, identity != own else { return (identity, checkpoint) }
+    // Nothing was committed since the number of partitions changed.
+    let made = try CheckpointInfo.all(of: own, in: partitioning.storage).first {
+      try JobMetadata(decoding: $0.metadata).mark?.tag == mark.tag
+    }
+    guard let made else {
+      throw JobError(
+        .failed,
+        "the group \(record.group) names an epoch of \(partition) that the states for the "
+          + "present partitions were not made of: an instance of before has gone on meanwhile; "
+          + "give another --group")
+    }
+    return (own, made.id)
+  }
+
+  /// Where the brokers know nothing of a partition, another generation may have had its keys.
+  private func restoreFirst(_ partition: TopicPartition) throws {
+    let identity = record.identity(of: partition)
+    guard record.generation > 1,
+      let newest = try CheckpointInfo.newest(of: identity, in: partitioning.storage)
+    else { return }
+    try restore(partition, of: identity, id: newest.id)
   }
 
   private func unit(
@@ -123,7 +156,15 @@ struct UnitOpening: Sendable {
     do {
       guard let claim = try state.claim(in: partitioning.storage) else {
         try state.store.close()
+        // Whatever it holds, what it publishes does not count.
+        try StateDirectory.remove(
+          Self.path(of: partition, in: options.statePath), in: environment.fileSystem)
         return nil
+      }
+      // Whoever makes another generation has looked at the states' last checkpoints before.
+      guard try record.isLast(in: partitioning.storage) else {
+        throw JobError(
+          .epochAborted, "\(partition) has another state by now, for other numbers of partitions")
       }
       let outputs = try OutputSet(
         of: partition, options.targets, in: environment.fileSystem, job: record.job,
@@ -145,6 +186,7 @@ struct UnitOpening: Sendable {
     _ partition: TopicPartition, _ identity: StoreIdentity, _ restoring: () -> Void
   ) throws -> OpenState {
     let path = Self.path(of: partition, in: options.statePath)
+    try removeOtherGeneration(partition)
     guard let newest = try CheckpointInfo.newest(of: identity, in: partitioning.storage) else {
       // What is here was never published: it decided nothing that counts.
       try StateDirectory.remove(path, in: environment.fileSystem)
@@ -163,6 +205,17 @@ struct UnitOpening: Sendable {
   }
 
   // MARK: - Both
+
+  /// Removes a state that is here and of another generation.
+  private func removeOtherGeneration(_ partition: TopicPartition) throws {
+    guard record.generation > 1 else { return }
+    let path = Self.path(of: partition, in: options.statePath)
+    guard try environment.fileSystem.existingDirectory(at: path) != nil,
+      let here = try StateStore.identity(at: path, fileSystem: environment.fileSystem),
+      here != record.identity(of: partition)
+    else { return }
+    try StateDirectory.remove(path, in: environment.fileSystem)
+  }
 
   /// Makes the state of a partition from a checkpoint.
   private func restore(

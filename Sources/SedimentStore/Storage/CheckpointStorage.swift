@@ -47,6 +47,13 @@ public protocol CheckpointStorage: Sendable {
   /// All keys that begin with a prefix, which ends with `/`; in byte order.
   func list(_ prefix: String) throws(StoreError) -> [StoredObject]
 
+  /// Lets another key hold what a key holds, over what it held.
+  ///
+  /// What a storage does that knows no better: the bytes go through this machine.
+  ///
+  /// - Parameter bytes: how much that is.
+  func copy(_ key: String, bytes: UInt64, to target: String) throws(StoreError)
+
   /// Lets keys hold nothing. Those that do so already are passed over.
   func delete(_ keys: [String]) throws(StoreError)
 
@@ -58,6 +65,20 @@ public protocol CheckpointStorage: Sendable {
   func unfinished(
     _ prefix: String, before millis: Int64, removing: Bool
   ) throws(StoreError) -> [StoredObject]
+}
+
+extension CheckpointStorage {
+  /// Copies through this machine.
+  public func copy(_ key: String, bytes: UInt64, to target: String) throws(StoreError) {
+    try copyThroughMemory(key, bytes: bytes, to: target)
+  }
+
+  /// Copies by reading and putting, a few MiB at a time.
+  package func copyThroughMemory(
+    _ key: String, bytes: UInt64, to target: String
+  ) throws(StoreError) {
+    try put(StoredObjectFile(key, in: self), bytes: bytes, as: target)
+  }
 }
 
 /// A key and how much it holds.

@@ -69,6 +69,13 @@ public struct DirectoryStorage: CheckpointStorage {
     try place(key, replacing: false) { file throws(FileError) in try file.write(content, at: 0) }
   }
 
+  /// By a hard link, where the file system knows them and the key is free: what is under a key is
+  /// replaced and never changed.
+  public func copy(_ key: String, bytes: UInt64, to target: String) throws(StoreError) {
+    guard try !wrapping({ try link(key, bytes: bytes, as: target) }) else { return }
+    try copyThroughMemory(key, bytes: bytes, to: target)
+  }
+
   public func read(_ key: String, _ range: Range<UInt64>) throws(StoreError) -> [UInt8]? {
     try wrapping { () -> [UInt8]? in
       guard let (directory, name) = try find(key) else { return nil }
@@ -160,15 +167,7 @@ public struct DirectoryStorage: CheckpointStorage {
   private func placeOnce(
     _ key: String, replacing: Bool, _ write: (any File) throws(FileError) -> Void
   ) throws -> Bool {
-    var components = key.split(separator: "/").map(String.init)
-    guard let name = components.popLast() else {
-      throw StoreError(.invalidArgument, "'\(key)' is no key")
-    }
-    var (directory, path) = (root, "")
-    for component in components {
-      path += component + "/"
-      directory = try enter(component, of: directory, path)
-    }
+    let (directory, name) = try make(key)
     let temporary = temporaryName()
     let file = try directory.openFile(temporary, .create)
     defer { file.close() }
@@ -201,6 +200,38 @@ public struct DirectoryStorage: CheckpointStorage {
     try directory.synchronize()
     known.insert(path)
     return inner
+  }
+
+  /// Gives a file a second name, by another key.
+  ///
+  /// - Returns: whether it has it now.
+  private func link(_ key: String, bytes: UInt64, as target: String) throws -> Bool {
+    guard let (source, name) = try find(key), try source.metadata(of: name)?.size == bytes else {
+      return false
+    }
+    let (directory, newName) = try make(target)
+    do throws(FileError) {
+      try source.link(name, into: directory, as: newName)
+    } catch {
+      // It is taken, there are no links, or the directory went: a copy says what is wrong.
+      return false
+    }
+    try directory.synchronize()
+    return true
+  }
+
+  /// The directory of a key, which is made where it is missing, and the key's name in it.
+  private func make(_ key: String) throws -> (any Directory, String) {
+    var components = key.split(separator: "/").map(String.init)
+    guard let name = components.popLast() else {
+      throw StoreError(.invalidArgument, "'\(key)' is no key")
+    }
+    var (directory, path) = (root, "")
+    for component in components {
+      path += component + "/"
+      directory = try enter(component, of: directory, path)
+    }
+    return (directory, name)
   }
 
   private func temporaryName() -> String {

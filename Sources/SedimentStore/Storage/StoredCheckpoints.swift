@@ -236,6 +236,19 @@ public struct StoredCheckpoints: Sendable {
 }
 
 extension CheckpointInfo {
+  /// The checkpoints of a store in a storage, newest first; none of a store that was never there.
+  package static func all(
+    of identity: StoreIdentity, in storage: any CheckpointStorage
+  ) throws(StoreError) -> [CheckpointInfo] {
+    let area = CheckpointArea(storage, of: identity)
+    return try wrapping {
+      try area.sequences().reversed().compactMap { sequence in
+        guard let published = try area.entry(sequence)?.published else { return nil }
+        return CheckpointInfo(published.id, try area.manifest(of: published).checkpoint)
+      }
+    }
+  }
+
   /// The last checkpoint of a store in a storage; `nil` when there is none.
   package static func newest(
     of identity: StoreIdentity, in storage: any CheckpointStorage

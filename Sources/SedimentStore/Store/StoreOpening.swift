@@ -292,23 +292,31 @@ extension KeyspaceState {
     shards = KeyGroupRange.split(into: count).map { ShardState(groups: $0) }
     for index in shards.indices {
       let range = shards[index].groups.hashRange
-      // Of one old shard the order is that of age and stays; runs of two share no key.
-      var queues = old.map { $0.runs.compactMap { $0.clipped(to: range) } }
-      var runs: [RunState] = []
-      while let next = Self.oldest(queues), var run = queues[next].popLast() {
-        run.id = nextNumber
-        nextNumber += 1
-        run.sequence = UInt64(runs.count) + 1
-        runs.append(run)
-      }
-      shards[index].runs = runs.reversed()
+      shards[index].runs = Self.merged(
+        old.map { $0.runs.compactMap { $0.clipped(to: range) } }, nextNumber: &nextNumber)
     }
   }
 }
 
 extension KeyspaceState {
+  /// The runs of several shards, newest first, as those of one.
+  ///
+  /// Of each shard the order is that of age and stays. Of two shards' runs no one hides entries of
+  /// the other, so theirs is free: that of windows, which lets merges find neighbours.
+  package static func merged(_ shards: [[RunState]], nextNumber: inout UInt64) -> [RunState] {
+    var queues = shards
+    var runs: [RunState] = []
+    while let next = oldest(queues), var run = queues[next].popLast() {
+      run.id = nextNumber
+      nextNumber += 1
+      run.sequence = UInt64(runs.count) + 1
+      runs.append(run)
+    }
+    return runs.reversed()
+  }
+
   /// The queue whose last run comes first by window and sequence number.
-  fileprivate static func oldest(_ queues: [[RunState]]) -> Int? {
+  private static func oldest(_ queues: [[RunState]]) -> Int? {
     func key(_ index: Int) -> (Int64, UInt64) {
       queues[index].last.map { ($0.window, $0.sequence) } ?? (.max, .max)
     }
@@ -318,7 +326,7 @@ extension KeyspaceState {
 
 extension RunState {
   /// The part of the run in a hash range; `nil` when there is none.
-  fileprivate func clipped(to range: ClosedRange<UInt64>) -> RunState? {
+  package func clipped(to range: ClosedRange<UInt64>) -> RunState? {
     var run = self
     run.tables = tables.compactMap { slice in
       let low = max(slice.clip.lowerBound, range.lowerBound)

@@ -45,6 +45,18 @@ extension StateStore {
       return history.openable.map { StoredEpoch(number: $0.epoch, metadata: $0.metadata) }
     }
   }
+
+  /// Whose state a directory holds; `nil` when there is no store. As `epochs`.
+  package static func identity(
+    at path: String, fileSystem: any FileSystem
+  ) throws(StoreError) -> StoreIdentity? {
+    try wrapping {
+      let directory = try fileSystem.openNamed(path, creating: false)
+      return try ReadOnlyStore.followingWriter {
+        try ManifestReader.read(directory)?.state.identity
+      }
+    }
+  }
 }
 
 /// The newest states that a manifest holds.

@@ -1,7 +1,7 @@
 // A server of S3 in this process, over HTTP on a port of the loopback address: buckets are the
 // first components of paths, objects are in memory. It knows what `SedimentS3` asks: PUT with
-// If-None-Match, GET with Range, ListObjectsV2, DELETE, and uploads in parts. Nobody's signature is
-// checked; `tools/test-s3` asks a server that others have written.
+// If-None-Match or a source to copy, GET with Range, ListObjectsV2, DELETE, and uploads in parts.
+// Nobody's signature is checked; `tools/test-s3` asks a server that others have written.
 //
 // A plan says for every request by its number what goes wrong with it.
 //
@@ -207,6 +207,7 @@ public final class S3Server: @unchecked Sendable {
       if objects[key] != nil, request.headers["if-none-match"] == "*", !ignoresConditions {
         return Self.failure(412, "PreconditionFailed")
       }
+      if let source = request.headers["x-amz-copy-source"] { return copy(source, to: key) }
       objects[key] = body
       return ServerAnswer(status: 200, headers: [("ETag", "\"\(body.count)\"")])
     case "POST": return post(key, parameters)
@@ -234,6 +235,15 @@ public final class S3Server: @unchecked Sendable {
     }
     return ServerAnswer(
       status: 206, body: Array(content[ends[0]..<min(ends[1] + 1, content.count)]))
+  }
+
+  private func copy(_ source: String, to key: String) -> ServerAnswer {
+    guard source.hasPrefix("/bucket/"), let content = objects[String(source.dropFirst(8))] else {
+      return Self.failure(404, "NoSuchKey")
+    }
+    objects[key] = content
+    let text = "<CopyObjectResult><ETag>\(content.count)</ETag></CopyObjectResult>"
+    return ServerAnswer(status: 200, body: Array(text.utf8))
   }
 
   private func list(_ parameters: [String: String]) -> ServerAnswer {

@@ -53,6 +53,14 @@ final class MemoryStorage: CheckpointStorage, Sendable {
     }
   }
 
+  /// The same content, in a storage that has had no calls.
+  func clone() -> MemoryStorage {
+    let clone = MemoryStorage()
+    let objects = state.withLock { $0.objects }
+    clone.state.withLock { $0.objects = objects }
+    return clone
+  }
+
   private static let lost = StoreError(.inputOutput, "the storage does not answer")
 
   private func call<Answer>(_ body: (inout State) throws(StoreError) -> Answer) throws(StoreError)
