@@ -4,7 +4,7 @@ import SedimentStore
 import SedimentTestKit
 import Testing
 
-@Suite("Entries as an asynchronous sequence", .timeLimit(.minutes(5)))
+@Suite("Entries as an asynchronous sequence", .timeLimit(.minutes(30)))
 struct AsyncEntrySequenceTests {
   private static func open(
     _ fileSystem: any FileSystem = MemoryFileSystem()

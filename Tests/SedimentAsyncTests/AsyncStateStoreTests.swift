@@ -4,7 +4,7 @@ import SedimentStore
 import SedimentTestKit
 import Testing
 
-@Suite("The asynchronous face of a store", .timeLimit(.minutes(5)))
+@Suite("The asynchronous face of a store", .timeLimit(.minutes(30)))
 struct AsyncStateStoreTests {
   private static func open(
     _ fileSystem: any FileSystem, threads: StoreThreads = StoreThreads()

@@ -4,7 +4,7 @@ import SedimentTestKit
 import Synchronization
 import Testing
 
-@Suite("Threads that wait for tasks", .timeLimit(.minutes(5)))
+@Suite("Threads that wait for tasks", .timeLimit(.minutes(30)))
 struct BlockingThreadsTests {
   private static func code<Answer>(_ result: Result<Answer, any Error>) -> StoreError.Code? {
     guard case .failure(let error) = result else { return nil }

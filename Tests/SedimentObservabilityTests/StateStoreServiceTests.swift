@@ -10,7 +10,7 @@ import ServiceLifecycle
 import ServiceLifecycleTestKit
 import Testing
 
-@Suite("A store as a service", .timeLimit(.minutes(5)))
+@Suite("A store as a service", .timeLimit(.minutes(30)))
 struct StateStoreServiceTests {
   private static func makeService(
     _ fileSystem: any FileSystem, options: StateStoreService.Options,

@@ -155,7 +155,7 @@ import Testing
     }
   }
 
-  @Test(.timeLimit(.minutes(5)), arguments: Outputs.allCases, [false, true])
+  @Test(.timeLimit(.minutes(30)), arguments: Outputs.allCases, [false, true])
   func everyKeyComesOutOnce(outputs: Outputs, isByKeyGroup: Bool) throws {
     for seed in UInt64(0)..<4 {
       var world = try World(
@@ -183,7 +183,7 @@ import Testing
     }
   }
 
-  @Test(.timeLimit(.minutes(5)), arguments: Outputs.allCases)
+  @Test(.timeLimit(.minutes(30)), arguments: Outputs.allCases)
   func rescaledTwiceWithNothingReadInBetween(outputs: Outputs) throws {
     var world = try World(partitions: 2, outputs, seed: 11)
     let disk = MemoryFileSystem()
@@ -200,7 +200,7 @@ import Testing
 
   /// At every call of an instance to the shared disk it sleeps, while the number of partitions
   /// changes and another one reads all; then it wakes.
-  @Test(.timeLimit(.minutes(10)), arguments: Outputs.allCases)
+  @Test(.timeLimit(.minutes(30)), arguments: Outputs.allCases)
   func sleepersOfBeforeHarmNothing(outputs: Outputs) throws {
     var step = 0
     var wasReached = true
@@ -247,7 +247,7 @@ import Testing
   }
 
   /// A rescaling that dies at any call to the storage can be done again, or left alone.
-  @Test(.timeLimit(.minutes(10))) func whateverCallIsTheLastItCanBeDoneAgain() throws {
+  @Test(.timeLimit(.minutes(30))) func whateverCallIsTheLastItCanBeDoneAgain() throws {
     var world = try World(partitions: 2, .files, seed: 3)
     let disk = MemoryFileSystem()
     world.produce(60)

@@ -4,7 +4,7 @@ import SedimentTestKit
 import Synchronization
 import Testing
 
-@Suite("Stores that share their resources", .timeLimit(.minutes(5)))
+@Suite("Stores that share their resources", .timeLimit(.minutes(30)))
 struct StoreResourcesTests {
   /// A state that is open, with one keyspace.
   private struct Member {

@@ -4,7 +4,7 @@ import SedimentTestKit
 import Synchronization
 import Testing
 
-@Suite("Flushes and merges of several stores", .timeLimit(.minutes(2)))
+@Suite("Flushes and merges of several stores", .timeLimit(.minutes(30)))
 struct TaskPermitsTests {
   private static let never: @Sendable () -> Bool = { false }
 
