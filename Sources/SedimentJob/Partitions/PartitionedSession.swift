@@ -122,21 +122,26 @@ final class PartitionedSession {
   }
 
   private func runToEnd() throws -> SessionReport.End {
+    defer {
+      reader.close()
+      transactions?.close()
+      for unit in units.values { try? unit.close() }
+      directory.close()
+    }
     let stages = try startStages()
     self.stages = stages
     control.setWake { stages.input.wake() }
     defer {
       control.setWake(nil)
       stages.input.stop()
-      stages.opening.stop()
       stages.output.stop()
       stages.committer.stop()
       stages.keeper.stop()
       transactions?.close()
       stages.input.waitUntilStopped()
+      // Whoever opens a partition asks brokers for as long as the reader is open.
       reader.close()
-      for unit in units.values { try? unit.close() }
-      directory.close()
+      stages.opening.stop()
     }
     environment.status?.enter(.running)
     let end = try decideAll(stages)
@@ -155,25 +160,29 @@ final class PartitionedSession {
       reader, format: options.description.format, paths: [options.topics?.name ?? ""],
       workers: ProcessStatistics.processorCount, pool: pool,
       waitingBytesMax: memory.waitingBytesMax)
+    var ends = [
+      {
+        input.stop()
+        input.waitUntilStopped()
+      }
+    ]
     do {
       let output = try OutputStage(pool: pool)
-      do {
-        let committer = try EpochCommitter(clock: environment.clock) { input.wake() }
-        let opening = try PartitionOpening(
-          options, environment, partitioning, arbiter: arbiter, outputs: outputs, reader: reader
-        ) { input.wake() }
-        let keeper = try HandoverKeeper(
-          partitioning.storage, retained: partitioning.retained,
-          intervalMillis: partitioning.keepMillis, clock: environment.clock,
-          report: environment.report)
-        return Stages(
-          input: input, output: output, committer: committer, opening: opening, keeper: keeper)
-      } catch {
-        output.stop()
-        throw error
-      }
+      ends.append { output.stop() }
+      let committer = try EpochCommitter(clock: environment.clock) { input.wake() }
+      ends.append { committer.stop() }
+      let keeper = try HandoverKeeper(
+        partitioning.storage, retained: partitioning.retained,
+        intervalMillis: partitioning.keepMillis, clock: environment.clock,
+        report: environment.report)
+      ends.append { keeper.stop() }
+      let opening = try PartitionOpening(
+        options, environment, partitioning, arbiter: arbiter, outputs: outputs, reader: reader
+      ) { input.wake() }
+      return Stages(
+        input: input, output: output, committer: committer, opening: opening, keeper: keeper)
     } catch {
-      input.stop()
+      for end in ends.reversed() { end() }
       throw error
     }
   }

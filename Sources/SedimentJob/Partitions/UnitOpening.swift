@@ -92,7 +92,7 @@ struct UnitOpening: Sendable {
       choice = try EpochChoice.decide(
         epochs: try localEpochs(partition), committed: committed, group: group, assumption: nil)
     } else {
-      if committed.isEmpty, epochs.isEmpty { try restoreFirst(partition) }
+      if committed.isEmpty, epochs.isEmpty { try restoreNewest(partition) }
       choice = try EpochChoice.decide(
         epochs: try localEpochs(partition), committed: committed, group: group,
         assumption: options.commitAssumption)
@@ -128,12 +128,13 @@ struct UnitOpening: Sendable {
     return (own, made.id)
   }
 
-  /// Where the brokers know nothing of a partition, another generation may have had its keys.
-  private func restoreFirst(_ partition: TopicPartition) throws {
+  /// Where the brokers know nothing of a partition, its offsets may have expired, or states of
+  /// another generation have had its keys: it is new only if the storage knows nothing either.
+  private func restoreNewest(_ partition: TopicPartition) throws {
     let identity = record.identity(of: partition)
-    guard record.generation > 1,
-      let newest = try CheckpointInfo.newest(of: identity, in: partitioning.storage)
-    else { return }
+    guard let newest = try CheckpointInfo.newest(of: identity, in: partitioning.storage) else {
+      return
+    }
     try restore(partition, of: identity, id: newest.id)
   }
 

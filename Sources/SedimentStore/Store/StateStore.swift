@@ -267,7 +267,8 @@ public final class StateStore: Sendable {
   // MARK: - Maintenance
 
   /// Merges every shard's runs as far as they may be merged: one run a time window, or one in all
-  /// with `forever`. Takes effect on disk with the next epoch.
+  /// with `forever`. Takes effect on disk with the next epoch; of ordered keyspaces with a log it
+  /// has when this returns, unless an epoch is under way.
   ///
   /// Costs reading and writing everything that is merged, on the caller's thread.
   ///

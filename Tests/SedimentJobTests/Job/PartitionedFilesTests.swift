@@ -92,7 +92,7 @@ import Testing
   }
 
   /// One instance, which is started, killed and started again.
-  private final class Instance: Sendable {
+  private final class Instance: PlayedInstance {
     private let world: World
     private let epochMillis: Int64
     private let disk: Mutex<MemoryFileSystem>
@@ -229,43 +229,12 @@ import Testing
     #expect(step > 100)
   }
 
-  @Test(.timeLimit(.minutes(30)), arguments: 0..<6 as Range<UInt64>)
+  @Test(.timeLimit(.minutes(30)), arguments: 0..<16 as Range<UInt64>)
   func instancesComeAndGoAndDieAndAreGivenUp(seed: UInt64) async throws {
     let world = World(partitions: 5, records: 300, seed: seed)
     let instances = (0..<3).map { _ in Instance(world, epochMillis: 20) }
-    var generator = SeededGenerator(seed: seed)
-    var threads: [Int: Thread] = [:]
-    func start(_ number: Int) {
-      let thread = Thread { instances[number].run() }
-      thread.start()
-      threads[number] = thread
-    }
-    start(0)
-    start(1)
-    var turn = 0
-    while try !world.isAtEnd() {
-      turn += 1
-      try await Task.sleep(nanoseconds: UInt64.random(in: 0...3_000_000, using: &generator))
-      let number = Int.random(in: 0..<3, using: &generator)
-      // In the end nothing happens any more, so that it comes.
-      switch turn < 400 ? Int.random(in: 0..<12, using: &generator) : 12 {
-      case 0:
-        instances[number].kill()
-        world.group.expel(number)
-      case 1: world.group.expel(Int.random(in: 0..<3, using: &generator))
-      case 2: world.group.shuffle()
-      default: break
-      }
-      for (number, thread) in threads where thread.isFinished {
-        instances[number].revive(losingPower: Bool.random(using: &generator))
-        start(number)
-      }
-      if threads[2] == nil, turn > 10 { start(2) }
-    }
-    world.group.finish()
-    while threads.values.contains(where: { !$0.isFinished }) {
-      try await Task.sleep(nanoseconds: 1_000_000)
-    }
+    let play = GroupPlay(instances: instances, groups: [world.group], seed: seed)
+    try await play.play { try world.isAtEnd() }
     #expect(instances.flatMap { $0.failures.withLock { $0 } } == [], "seed \(seed)")
     // Whoever died last left its promises to the next one.
     Instance(world).run()

@@ -69,13 +69,15 @@ import Testing
   }
 
   /// One instance, which is started, killed and started again.
-  private final class Instance: Sendable {
+  private final class Instance: PlayedInstance {
     private let world: World
+    private let assumption: CommitAssumption?
     private let disk: Mutex<MemoryFileSystem>
     let failures = Mutex<[String]>([])
 
-    init(_ world: World) {
+    init(_ world: World, assuming assumption: CommitAssumption? = nil) {
       self.world = world
+      self.assumption = assumption
       disk = Mutex(MemoryFileSystem())
     }
 
@@ -96,6 +98,7 @@ import Testing
       harness.options.topics = world.group
       harness.options.topicOutput = world.brokers.output()
       harness.options.targets = [.output: .topic("out")]
+      harness.options.commitAssumption = assumption
       var partitioning = Partitioning(storage: world.storage, group: "g")
       partitioning.retained = 1
       partitioning.keepMillis = 25
@@ -124,43 +127,29 @@ import Testing
     #expect(world.brokers.committed.map(\.value).sorted() == world.firsts(world.input.map(\.count)))
   }
 
-  @Test(.timeLimit(.minutes(30)), arguments: 0..<8 as Range<UInt64>)
+  /// The machine is another one, and the brokers have forgotten the group: what the storage has is
+  /// asked about, and never begun anew in silence.
+  @Test func offsetsThatExpiredMakeNoNewPartition() throws {
+    let world = try World(records: 60, seed: 2)
+    world.group.finish()
+    Instance(world).run()
+    world.brokers.offsets = [:]
+    let second = Instance(world)
+    second.run()
+    let failures = second.failures.withLock { $0 }
+    #expect(failures.count == 1 && failures[0].contains("--assume-committed"), "\(failures)")
+    let third = Instance(world, assuming: .committed)
+    third.run()
+    #expect(third.failures.withLock { $0 } == [])
+    #expect(world.brokers.committed.map(\.value).sorted() == world.firsts(world.input.map(\.count)))
+  }
+
+  @Test(.timeLimit(.minutes(30)), arguments: 0..<24 as Range<UInt64>)
   func instancesComeAndGoAndDieAndAreGivenUp(seed: UInt64) async throws {
     let world = try World(records: 400, seed: seed)
     let instances = (0..<3).map { _ in Instance(world) }
-    var generator = SeededGenerator(seed: seed)
-    var threads: [Int: Thread] = [:]
-    func start(_ number: Int) {
-      let thread = Thread { instances[number].run() }
-      thread.start()
-      threads[number] = thread
-    }
-    start(0)
-    start(1)
-    var turn = 0
-    while !world.isAtEnd {
-      turn += 1
-      try await Task.sleep(nanoseconds: UInt64.random(in: 0...3_000_000, using: &generator))
-      let number = Int.random(in: 0..<3, using: &generator)
-      // In the end nothing happens any more, so that it comes.
-      switch turn < 400 ? Int.random(in: 0..<12, using: &generator) : 12 {
-      case 0:
-        instances[number].kill()
-        world.group.expel(number)
-      case 1: world.group.expel(Int.random(in: 0..<3, using: &generator))
-      case 2: world.group.shuffle()
-      default: break
-      }
-      for (number, thread) in threads where thread.isFinished {
-        instances[number].revive(losingPower: Bool.random(using: &generator))
-        start(number)
-      }
-      if threads[2] == nil, turn > 10 { start(2) }
-    }
-    world.group.finish()
-    while threads.values.contains(where: { !$0.isFinished }) {
-      try await Task.sleep(nanoseconds: 1_000_000)
-    }
+    let play = GroupPlay(instances: instances, groups: [world.group], seed: seed)
+    try await play.play { world.isAtEnd }
     #expect(world.wrong == [], "seed \(seed)")
     #expect(instances.flatMap { $0.failures.withLock { $0 } } == [], "seed \(seed)")
     let values = world.brokers.committed.map(\.value).sorted()

@@ -181,7 +181,7 @@ import Testing
     let events: [Event] = [.death, .deathWithRequestOnItsWay, .abort]
     for moment in 0..<moments {
       for (number, event) in events.enumerated() {
-        for second in stride(from: moment % 61, to: moments, by: 61) {
+        for second in stride(from: moment % 23, to: moments, by: 23) {
           var world = world()
           let comment: Comment = "\(event) at \(moment), then at \(second)"
           var hasEnded = try world.run((moment, event))
@@ -236,7 +236,7 @@ import Testing
   // MARK: - Several instances
 
   /// Instances come, go, die and are given up for dead while partitions move between them.
-  @Test(.timeLimit(.minutes(30)), arguments: 0..<6 as Range<UInt64>)
+  @Test(.timeLimit(.minutes(30)), arguments: 0..<16 as Range<UInt64>)
   func partitionsMoveInTheMiddle(seed: UInt64) async throws {
     let input = Self.input(partitions: 5, records: 300, seed: seed)
     let group = ModelGroup(input)

@@ -128,7 +128,7 @@ import Testing
   }
 
   /// One instance, which is started, killed and started again.
-  private final class Instance: Sendable {
+  private final class Instance: PlayedInstance {
     private let world: World
     private let disk = Mutex(MemoryFileSystem())
     let control = JobControl()
@@ -146,9 +146,10 @@ import Testing
       disk.withLock { $0 = losingPower ? $0.crashed(.nothing) : $0.clone() }
     }
 
+    func run() { _ = runToSummary() }
+
     /// Runs until all is read or it is killed.
-    @discardableResult
-    func run() -> JobSummary? {
+    func runToSummary() -> JobSummary? {
       let disk = disk.withLock { $0 }
       var harness = JobHarness(disk)
       harness.options.description = JobDescription(
@@ -182,7 +183,7 @@ import Testing
     let world = try World(records: 60, seed: 1)
     let instance = Instance(world)
     world.group.finish()
-    let summary = try #require(instance.run())
+    let summary = try #require(instance.runToSummary())
     #expect(instance.failures.withLock { $0 } == [])
     #expect(world.isAtEnd && world.flaw == nil, "\(world.flaw ?? "")")
     #expect(summary.end == .finished && summary.repartitioned == 180)
@@ -194,7 +195,7 @@ import Testing
     let world = try World(records: 60, seed: 1)
     let instance = Instance(world)
     let summary = Mutex<JobSummary?>(nil)
-    let thread = Thread { summary.withLock { $0 = instance.run() } }
+    let thread = Thread { summary.withLock { $0 = instance.runToSummary() } }
     thread.start()
     while !world.isAtEnd { try await Task.sleep(nanoseconds: 1_000_000) }
     instance.control.stop()
@@ -209,7 +210,7 @@ import Testing
     let world = try World(records: 20, seed: 1)
     world.first.offsets[TopicPartition("t", 0)] = CommittedOffset(offset: 1, metadata: "x")
     let instance = Instance(world)
-    #expect(instance.run() == nil)
+    #expect(instance.runToSummary() == nil)
     let failures = instance.failures.withLock { $0 }
     #expect(failures.count == 1 && failures[0].contains("an offset of another job in t [0]"))
   }
@@ -221,49 +222,18 @@ import Testing
         offset: 1, metadata: "x")
     }
     let instance = Instance(world)
-    #expect(instance.run() == nil)
+    #expect(instance.runToSummary() == nil)
     let failures = instance.failures.withLock { $0 }
     #expect(failures.count == 1 && failures[0].contains("the group g has offsets"))
   }
 
-  @Test(.timeLimit(.minutes(30)), arguments: 0..<6 as Range<UInt64>)
+  @Test(.timeLimit(.minutes(30)), arguments: 0..<16 as Range<UInt64>)
   func instancesComeAndGoAndDieAndAreGivenUp(seed: UInt64) async throws {
     let world = try World(records: 300, seed: seed)
     let instances = (0..<3).map { _ in Instance(world) }
-    var generator = SeededGenerator(seed: seed)
-    var threads: [Int: Thread] = [:]
-    func start(_ number: Int) {
-      let thread = Thread { instances[number].run() }
-      thread.start()
-      threads[number] = thread
-    }
-    start(0)
-    start(1)
-    var turn = 0
-    while !world.isAtEnd {
-      turn += 1
-      try await Task.sleep(nanoseconds: UInt64.random(in: 0...3_000_000, using: &generator))
-      let number = Int.random(in: 0..<3, using: &generator)
-      let group = Bool.random(using: &generator) ? world.group : world.between
-      // In the end nothing happens any more, so that it comes.
-      switch turn < 300 ? Int.random(in: 0..<12, using: &generator) : 12 {
-      case 0:
-        instances[number].kill()
-        group.expel(number)
-      case 1: group.expel(number)
-      case 2, 3: group.shuffle()
-      default: break
-      }
-      for (number, thread) in threads where thread.isFinished {
-        instances[number].revive(losingPower: Bool.random(using: &generator))
-        start(number)
-      }
-      if threads[2] == nil, turn > 10 { start(2) }
-    }
-    world.group.finish()
-    while threads.values.contains(where: { !$0.isFinished }) {
-      try await Task.sleep(nanoseconds: 1_000_000)
-    }
+    let play = GroupPlay(
+      instances: instances, groups: [world.group, world.between], seed: seed, turns: 300)
+    try await play.play { world.isAtEnd }
     #expect(instances.flatMap { $0.failures.withLock { $0 } } == [], "seed \(seed)")
     #expect(world.flaw == nil, "seed \(seed): \(world.flaw ?? "")")
   }

@@ -1,3 +1,4 @@
+import Foundation
 import SedimentIO
 import SedimentStore
 import SedimentTestKit
@@ -53,6 +54,30 @@ struct CompactionStyleTests {
     #expect(keyspace.levelStatistics.filter { $0.tables > 0 }.map(\.level) == [6])
     try store.close()
     return bytes
+  }
+
+  /// A store may be closed right behind `compact`, whatever its background threads are at.
+  @Test func whatWasCompactedIsOnDisk() throws {
+    let disk = MemoryFileSystem()
+    let slow = FaultInjectingFileSystem(disk)
+    let store = try Self.open(slow, backgroundThreads: 1)
+    let keyspace = try store.orderedKeyspace("k", OrderedKeyspaceOptions())
+    for round in 0..<2 {
+      for number in 0..<100 { try keyspace.put(Self.key(number), Self.value(number, round)) }
+      try store.flush()
+    }
+    let caller = SystemThread.current
+    slow.interrupt { _, _ in
+      if SystemThread.current != caller { Thread.sleep(forTimeInterval: 0.1) }
+    }
+    try store.compact()
+    let after = disk.crashed(.nothing)
+    slow.interrupt(nil)
+    try store.close()
+    let reopened = try Self.open(after)
+    let levels = try reopened.orderedKeyspace("k", OrderedKeyspaceOptions()).levelStatistics
+    #expect(levels.filter { $0.tables > 0 }.map(\.level) == [6])
+    try reopened.close()
   }
 
   @Test func tieredWritesLessThanLeveled() throws {

@@ -274,8 +274,9 @@ extension StoreCore {
     min(plan.tableBytes, options.orderedTableBytes)
   }
 
-  /// Merges the tables of a keyspace that hold keys of a range into the last level, on the caller's
-  /// thread.
+  /// Merges the tables of a keyspace that hold keys of a range into the last level, and records
+  /// that, on the caller's thread: a background thread may be at something else until the store is
+  /// closed, and what is not recorded then is lost work.
   func compact(_ keyspace: OrderedKeyspace, from lower: [UInt8], to upper: [UInt8]?) throws {
     let choice = try monitor.withLock { () -> OrderedCompactionChoice? in
       while !keyspace.busy.isEmpty && failure == nil && !isStopping { monitor.wait() }
@@ -292,6 +293,7 @@ extension StoreCore {
     guard let choice else { return }
     do {
       try merge(choice, in: keyspace)
+      try recordOrdered()
     } catch {
       // As on a background thread: only a full disk may pass.
       if !Self.isFullDisk(error) { poison(error) }
