@@ -55,7 +55,7 @@ import Testing
       try duplicates.lines(until: "\"n\":\(round)")
     }
     kill(process.processIdentifier, SIGTERM)
-    process.waitUntilExit()
+    try process.waitForEnd()
     #expect(process.terminationReason == .exit && process.terminationStatus == 0)
     #expect(try kafka.output() == [record(0), record(1), record(2)])
     let rest = try kafka.runToEnd("t")

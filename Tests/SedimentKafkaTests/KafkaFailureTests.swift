@@ -47,7 +47,7 @@ import Testing
       kafka.job("t", ["--output", "out/", "--duplicates", "-"]), output: pipe)
     try LineReader(pipe.fileHandleForReading).lines(until: "last")
     kill(process.processIdentifier, SIGKILL)
-    process.waitUntilExit()
+    try process.waitForEnd()
     let next = try kafka.runToEnd("t", ["--duplicates", "-"])
     #expect(next.status == 0, "\(next.talk)")
     #expect(try kafka.output() == [record(1)])
@@ -104,7 +104,7 @@ import Testing
     try kafka.produce([record(1, ",\"n\":1"), record(2)], to: "t")
     try duplicates.lines(until: "\"n\":1")
     kill(process.processIdentifier, SIGINT)
-    process.waitUntilExit()
+    try process.waitForEnd()
     #expect(process.terminationReason == .exit && process.terminationStatus == 0)
     #expect(try kafka.output() == [record(1), record(2)])
   }
@@ -116,7 +116,7 @@ import Testing
     let messages = LineReader(talk.fileHandleForReading)
     try messages.lines(until: "can be reached, trying again")
     kill(process.processIdentifier, SIGTERM)
-    process.waitUntilExit()
+    try process.waitForEnd()
     #expect(process.terminationReason == .exit && process.terminationStatus == 0)
   }
 
@@ -154,7 +154,7 @@ import Testing
     try LineReader(pipe.fileHandleForReading).lines(until: "\"n\":0")
     try kafka.cluster.command("topic-error t 3")
     try LineReader(talk.fileHandleForReading).lines(until: "it was deleted while it was read")
-    process.waitUntilExit()
+    try process.waitForEnd()
     #expect(process.terminationReason == .exit && process.terminationStatus == 1)
     #expect(try kafka.output() == [record(1)])
   }
@@ -179,7 +179,7 @@ import Testing
       try duplicates.lines(until: "\"n\":\(partition + 1)")
     }
     kill(process.processIdentifier, SIGTERM)
-    process.waitUntilExit()
+    try process.waitForEnd()
     #expect(process.terminationStatus == 0)
     #expect(try kafka.output() == [record(1)] && kafka.output("other.out").isEmpty)
   }

@@ -109,7 +109,7 @@ class KafkaProgram {
     let name = ".talk-\(UUID().uuidString)"
     try Data().write(to: url(name))
     let process = try start(arguments, talk: try FileHandle(forWritingTo: url(name)))
-    process.waitUntilExit()
+    try process.waitForEnd()
     #expect(process.terminationReason == .exit)
     return Outcome(status: process.terminationStatus, talk: try text(of: name))
   }
@@ -127,7 +127,7 @@ class KafkaProgram {
     let process = try start(arguments, output: pipe)
     try pipe.fileHandleForReading.readAndDrop(count)
     kill(process.processIdentifier, SIGKILL)
-    process.waitUntilExit()
+    try process.waitForEnd()
     return process.terminationReason == .uncaughtSignal
   }
 
@@ -136,7 +136,7 @@ class KafkaProgram {
     let pipe = Pipe()
     let process = try start(["inspect", "state"], output: pipe)
     let text = try pipe.fileHandleForReading.readToEnd() ?? Data()
-    process.waitUntilExit()
+    try process.waitForEnd()
     return String(decoding: text, as: UTF8.self)
   }
 }
@@ -171,7 +171,7 @@ final class LineReader {
       bytes.removeFirst(start)
       start = 0
       // What there is: `read(upToCount:)` would wait for all of it.
-      let more = handle.availableData
+      let more = try handle.readSome()
       guard !more.isEmpty else { return nil }
       bytes.append(contentsOf: more)
     }

@@ -115,20 +115,21 @@ final class RealBrokerRepartitionTests {
     }
     for victim in ["a", "b"] {
       let before = try kafka.consumer.records(of: output).count
-      while try kafka.consumer.records(of: output).count <= before {
+      try wait {
         let areRunning = processes.values.allSatisfy { $0.isRunning }
         try #require(areRunning, "\(generator)")
+        return try kafka.consumer.records(of: output).count > before
       }
       if let process = processes[victim] {
         kill(process.processIdentifier, SIGKILL)
-        process.waitUntilExit()
+        try process.waitForEnd()
       }
       keys.formUnion(try produce(5000, keys: 20_000, using: &generator))
       processes[victim] = try kafka.start(job(state: victim), talk: try talk(victim + "2"))
     }
     for process in processes.values {
       kill(process.processIdentifier, SIGTERM)
-      process.waitUntilExit()
+      try process.waitForEnd()
     }
     let outcome = try kafka.run(job(state: "a", ["--until-end"]))
     #expect(outcome.status == 0, "\(outcome.talk)")

@@ -190,11 +190,6 @@ final class RealBrokerSinkTests {
     return (process, pipe.fileHandleForReading, try FirstSeen(of: input, kafka.consumer))
   }
 
-  /// Asks the broker until it is so; fails when the job ends before.
-  private func wait(for job: Process, until isSo: () throws -> Bool) throws {
-    while try !isSo() { try #require(job.isRunning, "the job has ended") }
-  }
-
   private func talk(_ name: String) throws -> FileHandle {
     try Data().write(to: kafka.url(name + ".talk"))
     return try FileHandle(forWritingTo: kafka.url(name + ".talk"))
@@ -211,20 +206,20 @@ final class RealBrokerSinkTests {
     let successor = try kafka.start(
       job(state: "other", successorIsDone ? ["--until-end"] : []), talk: try talk("second"))
     if successorIsDone {
-      successor.waitUntilExit()
+      try successor.waitForEnd()
     } else {
       try wait(for: successor) { try committed() != before }
     }
     kill(zombie.processIdentifier, SIGCONT)
     _ = try duplicates.readToEnd()
-    zombie.waitUntilExit()
+    try zombie.waitForEnd()
     #expect(zombie.terminationReason == .exit && zombie.terminationStatus == 1)
     let said = try kafka.text(of: "first.talk")
     #expect(said.contains("another"), "\(said)")
     if !successorIsDone {
       try wait(for: successor) { try first.isAll(before: committed().mapValues(\.offset)) }
       kill(successor.processIdentifier, SIGTERM)
-      successor.waitUntilExit()
+      try successor.waitForEnd()
     }
     let told = try kafka.text(of: "second.talk")
     #expect(successor.terminationStatus == 0, "\(told)")
@@ -240,12 +235,12 @@ final class RealBrokerSinkTests {
     }
     duplicates.readabilityHandler = { _ = $0.availableData }
     for process in others {
-      process.waitUntilExit()
+      try process.waitForEnd()
       #expect(process.terminationReason == .exit && process.terminationStatus == 1)
     }
     try wait(for: writer) { try first.isAll(before: committed().mapValues(\.offset)) }
     kill(writer.processIdentifier, SIGTERM)
-    writer.waitUntilExit()
+    try writer.waitForEnd()
     let told = try kafka.text(of: "first.talk")
     #expect(writer.terminationStatus == 0, "\(told)")
     let flaw = try flaw(of: first) ?? first.flaw(of: values)
@@ -261,7 +256,7 @@ final class RealBrokerSinkTests {
       brokers: kafka.brokers, transactionalID: "sediment-\(kafka.prefix)g")
     try wait(for: writer) { try first.isAll(before: committed().mapValues(\.offset)) }
     kill(writer.processIdentifier, SIGTERM)
-    writer.waitUntilExit()
+    try writer.waitForEnd()
     withExtendedLifetime(usurper) {}
     let told = try kafka.text(of: "first.talk")
     #expect(writer.terminationStatus == 0, "\(told)")
@@ -283,14 +278,14 @@ final class RealBrokerSinkTests {
       try duplicates.readAndDrop(2000)
     }
     try #require(isOpen, "no transaction was open at any of 50 moments")
-    while try kafka.consumer.hasOpenTransaction(in: output) {}
+    try wait { try !kafka.consumer.hasOpenTransaction(in: output) }
     kill(job.processIdentifier, SIGCONT)
     duplicates.readabilityHandler = { _ = $0.availableData }
     try wait(for: job) { try first.isAll(before: committed().mapValues(\.offset)) }
     kill(job.processIdentifier, SIGTERM)
-    job.waitUntilExit()
+    try job.waitForEnd()
     let told = try kafka.text(of: "first.talk")
-    #expect(job.terminationStatus == 0 && told.contains("it was given up"), "\(told)")
+    #expect(job.terminationStatus == 0 && told.contains("and was given up"), "\(told)")
     let flaw = try flaw(of: first) ?? first.flaw(of: values)
     #expect(flaw == nil, "\(flaw ?? ""), \(generator)")
   }

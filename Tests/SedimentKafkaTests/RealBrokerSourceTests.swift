@@ -60,7 +60,7 @@ final class RealBrokerSourceTests {
     try LineReader(pipe.fileHandleForReading).lines(until: "\"n\":0")
     #expect(process.isRunning)
     try producer.commit()
-    process.waitUntilExit()
+    try process.waitForEnd()
     #expect(process.terminationReason == .exit && process.terminationStatus == 0)
     #expect(try kafka.output() == (1..<12).map { record($0) })
   }
@@ -124,7 +124,7 @@ final class RealBrokerSourceTests {
     while seen.count < 3 { seen += [try #require(try duplicates.next())] }
     #expect(Set(seen) == Set((1...3).map { record(1, ",\"n\":\($0)") }))
     kill(process.processIdentifier, SIGTERM)
-    process.waitUntilExit()
+    try process.waitForEnd()
     #expect(process.terminationStatus == 0)
     #expect(try Set(kafka.output()) == Set([1, 10, 11, 12].map { record($0) }))
     let rest = try kafka.runToEnd(topic)
@@ -157,7 +157,7 @@ final class RealBrokerSourceTests {
     try LineReader(pipe.fileHandleForReading).lines(until: "\"n\":0")
     try kafka.topics.delete(topic)
     try LineReader(talk.fileHandleForReading).lines(until: "it was deleted while it was read")
-    process.waitUntilExit()
+    try process.waitForEnd()
     #expect(process.terminationReason == .exit && process.terminationStatus == 1)
     #expect(try kafka.output() == [record(1)])
   }
@@ -231,7 +231,7 @@ final class RealBrokerSourceTests {
     }
     for (process, talk) in others {
       try talk.lines(until: "of 4 partitions, without ")
-      process.waitUntilExit()
+      try process.waitForEnd()
       #expect(process.terminationStatus == 1)
     }
     for partition in 0..<4 {
@@ -239,7 +239,7 @@ final class RealBrokerSourceTests {
       try duplicates.lines(until: "\"n\":\(partition + 1)")
     }
     kill(first.processIdentifier, SIGTERM)
-    first.waitUntilExit()
+    try first.waitForEnd()
     #expect(first.terminationStatus == 0)
     #expect(try kafka.output() == [record(1)])
   }

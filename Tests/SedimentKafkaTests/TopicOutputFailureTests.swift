@@ -112,22 +112,22 @@ import Testing
     let talk = Pipe()
     let process = try kafka.start(job(["--checkpoint-interval", "100ms"]), talk: talk)
     let lines = LineReader(talk.fileHandleForReading)
-    while try values().isEmpty {}
+    try wait { try !values().isEmpty }
     // A transaction that cannot end before it is allowed to.
     try fail(.endTransaction, .coordinatorNotAvailable, 10_000)
     try kafka.produce([record(2)], to: "t")
     try lines.lines(until: "waiting for the brokers")
-    while try values().count < 2 {}
+    try wait { try values().count >= 2 }
     try kafka.cluster.command("down")
     try lines.lines(until: "no broker of ")
     try kafka.cluster.command("mend \(Request.endTransaction.rawValue)")
     try kafka.cluster.command("up")
     try lines.lines(until: "the brokers answer again")
     try kafka.produce([record(1), record(3)], to: "t")
-    while try values().count < 3 {}
+    try wait { try values().count >= 3 }
     kill(process.processIdentifier, SIGTERM)
     let rest = try lines.lines(until: "stopped; all of it is durable")
-    process.waitUntilExit()
+    try process.waitForEnd()
     #expect(process.terminationReason == .exit && process.terminationStatus == 0)
     #expect(rest.contains { $0.contains("4 events, 3 emitted, 1 duplicates") }, "\(rest)")
     #expect(try values() == [record(1), record(2), record(3)])
@@ -153,19 +153,17 @@ import Testing
       try kafka.produce(lines + lines, to: "t", partition)
       expected.formUnion(lines)
     }
-    for round in 0..<2 {
+    for _ in 0..<2 {
       for broker in 1...3 {
         for partition in 0..<3 { try produce(partition) }
         try kafka.cluster.command("down \(broker)")
         for partition in 0..<3 where partition + 1 != broker { try produce(partition) }
         try kafka.cluster.command("up \(broker)")
-        while try values(kafka, partitions: 3).count < expected.count {
-          try #require(process.isRunning, "round \(round), broker \(broker)")
-        }
+        try wait(for: process) { try values(kafka, partitions: 3).count >= expected.count }
       }
     }
     kill(process.processIdentifier, SIGTERM)
-    process.waitUntilExit()
+    try process.waitForEnd()
     let said = try kafka.text(of: "talk")
     #expect(process.terminationReason == .exit && process.terminationStatus == 0, "\(said)")
     #expect(!said.contains("given up"), "\(said)")
@@ -184,11 +182,11 @@ import Testing
     try fail(.initProducer, .coordinatorNotAvailable, 10_000)
     try fail(.commitOffsets, .illegalGeneration)
     try kafka.produce([record(1)], to: "t")
-    try lines.lines(until: "it was given up")
+    try lines.lines(until: "and was given up")
     try lines.lines(until: "waiting for the brokers")
     kill(process.processIdentifier, SIGTERM)
     try lines.lines(until: "stopped; all of it is durable")
-    process.waitUntilExit()
+    try process.waitForEnd()
     #expect(process.terminationReason == .exit && process.terminationStatus == 0)
   }
 
@@ -202,10 +200,10 @@ import Testing
       talk: talk)
     let lines = LineReader(talk.fileHandleForReading)
     try lines.lines(until: "assigned: t [0]")
-    while try values().isEmpty {}
+    try wait { try !values().isEmpty }
     try kafka.cluster.command("topic-error t 3")
     try lines.lines(until: "it was deleted while it was read")
-    process.waitUntilExit()
+    try process.waitForEnd()
     #expect(process.terminationReason == .exit && process.terminationStatus == 1)
   }
 }

@@ -281,7 +281,7 @@ extension StoreCore {
     let choice = try monitor.withLock { () -> OrderedCompactionChoice? in
       while !keyspace.busy.isEmpty && failure == nil && !isStopping { monitor.wait() }
       if let failure { throw failure }
-      guard !isStopping else { return nil }
+      guard !isStopping else { throw Self.closed }
       let levels = mergeableLevels(keyspace)
       let choice = OrderedCompactionPicker.pickManual(
         levels, from: lower, to: upper,
@@ -290,9 +290,9 @@ extension StoreCore {
       if let choice { keyspace.busy.formUnion(choice.inputs + choice.overlapped) }
       return choice
     }
-    guard let choice else { return }
     do {
-      try merge(choice, in: keyspace)
+      if let choice { try merge(choice, in: keyspace) }
+      // Where nothing is left to merge, a background thread may have merged it just now.
       try recordOrdered()
     } catch {
       // As on a background thread: only a full disk may pass.
