@@ -26,7 +26,7 @@ final class EpochCommitter: @unchecked Sendable {
   private var work: (epoch: UInt64, commit: Commit)?
   private var isBusy = false
   private var isStopping = false
-  private var hasThread = false
+  private let thread = SystemThreads()
   private var failure: (any Error)?
   private var nanos: UInt64 = 0
   private var committed: UInt64 = 0
@@ -35,15 +35,7 @@ final class EpochCommitter: @unchecked Sendable {
   init(clock: any Clock, onIdle: @escaping @Sendable () -> Void) throws {
     self.clock = clock
     self.onIdle = onIdle
-    let thread = try SystemThread(name: "sediment-epoch") { [self] in
-      run()
-      monitor.withLock {
-        hasThread = false
-        monitor.broadcast()
-      }
-    }
-    monitor.withLock { hasThread = true }
-    _ = consume thread
+    try thread.start(name: "sediment-epoch") { [self] in run() }
   }
 
   /// Whether the epoch before has ended. Throws what made it fail.
@@ -88,8 +80,8 @@ final class EpochCommitter: @unchecked Sendable {
     monitor.withLock {
       isStopping = true
       monitor.broadcast()
-      while hasThread { monitor.wait() }
     }
+    thread.waitUntilEnded()
   }
 
   private func run() {

@@ -46,7 +46,7 @@ final class InputStage: @unchecked Sendable {
   private let waitingBytesMax: Int
   private var hasEnded = false
   private var isStopping = false
-  private var workerCount = 0
+  private let threads = SystemThreads()
 
   /// How long to wait when a followed file has nothing new.
   private static let idleNanos: UInt64 = 50_000_000
@@ -66,15 +66,7 @@ final class InputStage: @unchecked Sendable {
     for index in 0..<workers {
       // @unchecked because the parser goes to the thread that is started with it, and no other.
       let owned = OwnedParser(parser: try format.makeParser())
-      let thread = try SystemThread(name: "sediment-parse\(index)") { [self] in
-        work(owned.parser)
-        monitor.withLock {
-          workerCount -= 1
-          monitor.broadcast()
-        }
-      }
-      monitor.withLock { workerCount += 1 }
-      _ = consume thread
+      try threads.start(name: "sediment-parse\(index)") { [self] in work(owned.parser) }
     }
   }
 
@@ -114,7 +106,7 @@ final class InputStage: @unchecked Sendable {
 
   /// Waits until all workers have ended, so that the inputs may be opened anew.
   func waitUntilStopped() {
-    monitor.withLock { while workerCount > 0 { monitor.wait() } }
+    threads.waitUntilEnded()
   }
 
   // MARK: - Workers

@@ -32,7 +32,7 @@ final class OutputStage: @unchecked Sendable {
   private var waiting: [Work] = []
   private var isBusy = false
   private var isStopping = false
-  private var hasThread = false
+  private let thread = SystemThreads()
   private var failure: (any Error)?
   private var countersSoFar = JobCounters()
 
@@ -42,15 +42,7 @@ final class OutputStage: @unchecked Sendable {
   init(pool: RecordBatchPool) throws {
     self.pool = pool
     waiting.reserveCapacity(Self.waitingMax)
-    let thread = try SystemThread(name: "sediment-output") { [self] in
-      run()
-      monitor.withLock {
-        hasThread = false
-        monitor.broadcast()
-      }
-    }
-    monitor.withLock { hasThread = true }
-    _ = consume thread
+    try thread.start(name: "sediment-output") { [self] in run() }
   }
 
   /// What was written so far, or a little less.
@@ -94,8 +86,8 @@ final class OutputStage: @unchecked Sendable {
     monitor.withLock {
       isStopping = true
       monitor.broadcast()
-      while hasThread { monitor.wait() }
     }
+    thread.waitUntilEnded()
   }
 
   private func run() {

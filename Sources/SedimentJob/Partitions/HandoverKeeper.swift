@@ -27,7 +27,7 @@ final class HandoverKeeper: @unchecked Sendable {
   private var committed: [StoreIdentity: String] = [:]
   private var hasFailed = false
   private var isStopping = false
-  private var hasThread = false
+  private let thread = SystemThreads()
 
   /// - Parameters:
   ///   - retained: how many checkpoints of a state stay at least.
@@ -41,15 +41,7 @@ final class HandoverKeeper: @unchecked Sendable {
     self.clock = clock
     self.report = report
     intervalNanos = UInt64(max(intervalMillis, 1)) * 1_000_000
-    let thread = try SystemThread(name: "sediment-keep") { [self] in
-      run()
-      monitor.withLock {
-        hasThread = false
-        monitor.broadcast()
-      }
-    }
-    monitor.withLock { hasThread = true }
-    _ = consume thread
+    try thread.start(name: "sediment-keep") { [self] in run() }
   }
 
   /// Told that a checkpoint is committed.
@@ -62,8 +54,8 @@ final class HandoverKeeper: @unchecked Sendable {
     monitor.withLock {
       isStopping = true
       monitor.broadcast()
-      while hasThread { monitor.wait() }
     }
+    thread.waitUntilEnded()
   }
 
   private func run() {

@@ -19,7 +19,7 @@ final class OpeningThread<Opened: Sendable>: @unchecked Sendable {
   private var failure: (any Error)?
   private var isBusy = false
   private var isStopping = false
-  private var hasThread = false
+  private let thread = SystemThreads()
 
   /// - Parameter onOpened: called from the opening thread after every partition.
   init(
@@ -27,15 +27,7 @@ final class OpeningThread<Opened: Sendable>: @unchecked Sendable {
   ) throws {
     self.open = open
     self.onOpened = onOpened
-    let thread = try SystemThread(name: name) { [self] in
-      run()
-      monitor.withLock {
-        hasThread = false
-        monitor.broadcast()
-      }
-    }
-    monitor.withLock { hasThread = true }
-    _ = consume thread
+    try thread.start(name: name) { [self] in run() }
   }
 
   /// Has partitions opened, in turn.
@@ -69,9 +61,9 @@ final class OpeningThread<Opened: Sendable>: @unchecked Sendable {
     monitor.withLock {
       isStopping = true
       monitor.broadcast()
-      while hasThread { monitor.wait() }
-      return opened
     }
+    thread.waitUntilEnded()
+    return monitor.withLock { opened }
   }
 
   private func run() {

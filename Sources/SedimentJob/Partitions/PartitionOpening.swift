@@ -37,7 +37,7 @@ final class PartitionOpening: @unchecked Sendable {
   private var restoring: Set<TopicPartition> = []
   private var failure: (any Error)?
   private var isStopping = false
-  private var threads = 0
+  private let threads = SystemThreads()
   private let onOpened: @Sendable () -> Void
 
   private enum Step {
@@ -71,23 +71,13 @@ final class PartitionOpening: @unchecked Sendable {
     self.reader = reader
     self.onOpened = onOpened
     do {
-      for number in 0..<Self.threadsMax { try startThread(number) }
+      for number in 0..<Self.threadsMax {
+        try threads.start(name: "sediment-open\(number)") { [self] in run() }
+      }
     } catch {
       stop()
       throw error
     }
-  }
-
-  private func startThread(_ number: Int) throws {
-    let thread = try SystemThread(name: "sediment-open\(number)") { [self] in
-      run()
-      monitor.withLock {
-        threads -= 1
-        monitor.broadcast()
-      }
-    }
-    monitor.withLock { threads += 1 }
-    _ = consume thread
   }
 
   /// Has partitions opened.
@@ -136,10 +126,12 @@ final class PartitionOpening: @unchecked Sendable {
 
   /// Ends the threads, when they have done what they are at.
   func stop() {
-    let rest = monitor.withLock { () -> [PartitionUnit] in
+    monitor.withLock {
       isStopping = true
       monitor.broadcast()
-      while threads > 0 { monitor.wait() }
+    }
+    threads.waitUntilEnded()
+    let rest = monitor.withLock { () -> [PartitionUnit] in
       defer { (opened, ready, starting) = ([], [], []) }
       return opened + ready + starting
     }
