@@ -289,6 +289,7 @@ final class KafkaClient: @unchecked Sendable {
   func removeAssignment(_ partitions: [TopicPartition]) {
     let list = unsafe KafkaList.make(partitions.map { ($0, 0) })
     defer { unsafe rd_kafka_topic_partition_list_destroy(list) }
+    _ = events.takeQuestion()
     if let error = unsafe rd_kafka_incremental_unassign(client, list) {
       // The group has moved on meanwhile, and says so itself.
       unsafe rd_kafka_error_destroy(error)
@@ -311,7 +312,11 @@ final class KafkaClient: @unchecked Sendable {
 
   /// Leaves the group, so that another instance has the partitions at once; for at most
   /// `timeoutMillis`. Commits that were sent go first.
+  ///
+  /// A revocation that the job did not come to answer is answered here.
   func close(clock: any Clock, timeoutMillis: Int64) {
+    events.answerAtOnce()
+    if events.takeQuestion() { unsafe KafkaEvents.giveBackAll(client) }
     let end = clock.monotonicNanos() &+ UInt64(timeoutMillis) * 1_000_000
     if let error = unsafe rd_kafka_consumer_close_queue(client, queue) {
       unsafe rd_kafka_error_destroy(error)

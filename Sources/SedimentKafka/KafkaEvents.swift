@@ -18,8 +18,11 @@ final class KafkaEvents: @unchecked Sendable {
   /// Whether partitions come and go one by one.
   let isCooperative: Bool
   private var answersAtOnce = false
+  /// librdkafka waits for what becomes of a revocation, and could not end before.
+  private var isAsking = false
   private var changes: [(GroupChange, place: [UInt8])] = []
   private var faults: [KafkaFault] = []
+  private var hasFailedCommit = false
 
   /// Faults that may wait: later ones say nothing new.
   private static let faultsMax = 64
@@ -35,6 +38,14 @@ final class KafkaEvents: @unchecked Sendable {
     monitor.withLock { changes.isEmpty ? nil : changes.removeFirst() }
   }
 
+  /// Whether a revocation is to be answered; the caller answers it.
+  func takeQuestion() -> Bool {
+    monitor.withLock {
+      defer { isAsking = false }
+      return isAsking
+    }
+  }
+
   /// From here on nobody commits anything any more: revocations are answered by the callback.
   func answerAtOnce() {
     monitor.withLock { answersAtOnce = true }
@@ -45,6 +56,14 @@ final class KafkaEvents: @unchecked Sendable {
     monitor.withLock {
       defer { faults.removeAll() }
       return faults
+    }
+  }
+
+  /// Whether the group did not take offsets, since this was called last.
+  func takeFailedCommit() -> Bool {
+    monitor.withLock {
+      defer { hasFailedCommit = false }
+      return hasFailedCommit
     }
   }
 
@@ -59,6 +78,9 @@ final class KafkaEvents: @unchecked Sendable {
     unsafe rd_kafka_conf_set_opaque(configuration, Unmanaged.passUnretained(self).toOpaque())
     unsafe rd_kafka_conf_set_rebalance_cb(configuration) { client, code, list, opaque in
       unsafe KafkaEvents.from(opaque)?.rebalance(client, code, list)
+    }
+    unsafe rd_kafka_conf_set_offset_commit_cb(configuration) { _, code, list, opaque in
+      unsafe KafkaEvents.from(opaque)?.committed(code, list)
     }
     unsafe rd_kafka_conf_set_error_cb(configuration) { _, code, reason, opaque in
       let text = unsafe reason.map { unsafe String(cString: $0) }
@@ -97,6 +119,19 @@ final class KafkaEvents: @unchecked Sendable {
     unsafe add(.assigned(partitions), client)
   }
 
+  private func committed(
+    _ code: rd_kafka_resp_err_t, _ list: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>?
+  ) {
+    var isTaken = code == RD_KAFKA_RESP_ERR_NO_ERROR
+    if let list = unsafe list {
+      for index in unsafe 0..<Int(list.pointee.cnt) {
+        // SAFETY: the list has `cnt` elements.
+        if unsafe list.pointee.elems[index].err != RD_KAFKA_RESP_ERR_NO_ERROR { isTaken = false }
+      }
+    }
+    if !isTaken { monitor.withLock { hasFailedCommit = true } }
+  }
+
   private static func partitions(
     _ list: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>?
   ) -> [TopicPartition] {
@@ -120,13 +155,26 @@ final class KafkaEvents: @unchecked Sendable {
       unsafe rd_kafka_topic_partition_list_destroy(none)
       unsafe add(.assigned(partitions), client)
     } else if unsafe rd_kafka_assignment_lost(client) != 0 {
-      unsafe rd_kafka_assign(client, nil)
+      unsafe Self.giveBackAll(client)
       unsafe add(.lost, client)
     } else if monitor.withLock({ answersAtOnce }) {
-      unsafe rd_kafka_assign(client, nil)
+      unsafe Self.giveBackAll(client)
     } else {
+      monitor.withLock { isAsking = true }
       unsafe add(.revoked(partitions), client)
     }
+  }
+
+  /// Answers a revocation in a cooperative group. There nothing but the partitions that librdkafka
+  /// has can be given back, and they must be named; with a refused answer a client never ends: its
+  /// thread runs without a pause for as long as the process.
+  static func giveBackAll(_ client: OpaquePointer) {
+    var list: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>?
+    guard unsafe rd_kafka_assignment(client, &list) == RD_KAFKA_RESP_ERR_NO_ERROR,
+      let list = unsafe list
+    else { return }
+    unsafe forget(rd_kafka_incremental_unassign(client, list))
+    unsafe rd_kafka_topic_partition_list_destroy(list)
   }
 
   private func add(_ change: GroupChange, _ client: OpaquePointer) {

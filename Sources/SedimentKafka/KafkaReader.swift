@@ -44,6 +44,7 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
     /// This instance is a member of the group: a commit of anybody else would make it join anew.
     var isMember = false
     var membership = KnownMembership()
+    var told = LagOffsets()
     var isClosed = false
     var lastLag: TopicLag?
   }
@@ -144,6 +145,7 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
       take(change)
       return .group(change)
     }
+    tellAgain()
     let moved = try copy(into: batch)
     if batch.count > 0 {
       watch.tellRestored()
@@ -317,7 +319,21 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
   }
 
   func epochCommitted(_ positions: TopicPositions) {
-    shared.withLock { if $0.isMember, !$0.isClosed { client.commit(positions) } }
+    let now = nowMillis
+    shared.withLock { shared in
+      shared.told.note(positions)
+      guard !shared.isClosed else { return }
+      if shared.isMember { client.commit(positions) } else { shared.told.fail(atMillis: now) }
+    }
+  }
+
+  private func tellAgain() {
+    let (hasFailed, now) = (client.events.takeFailedCommit(), nowMillis)
+    shared.withLock { shared in
+      if hasFailed { shared.told.fail(atMillis: now) }
+      guard shared.isMember, !shared.isClosed else { return }
+      if let due = shared.told.due(atMillis: now) { client.commit(due) }
+    }
   }
 
   func took(_ change: GroupChange) {

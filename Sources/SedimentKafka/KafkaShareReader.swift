@@ -36,6 +36,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     var started: [Started] = []
     var cursors: [MessageCopier.Cursor] = []
     var membership = KnownMembership()
+    var told = LagOffsets()
     var partitionCounts: [String: Int] = [:]
     var endsAtEnds: Bool
     /// Of topics that are this job's own.
@@ -133,6 +134,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     }
     adoptStarted()
     removeCommitted()
+    tellAgain()
     let moved = try copy(into: batch)
     if batch.count > 0 {
       watch.tellRestored()
@@ -315,7 +317,10 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
 
   func release(_ partitions: [TopicPartition]) {
     let begun = shared.withLock { shared in
-      defer { shared.begun.subtract(partitions) }
+      defer {
+        shared.begun.subtract(partitions)
+        shared.told.keep { [begun = shared.begun] in begun.contains($0) }
+      }
       return shared.isClosed ? nil : shared.begun.intersection(partitions)
     }
     // What was never begun is not librdkafka's to take back; it waits for an answer all the same.
@@ -339,8 +344,18 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   /// are files the states say where reading goes on.
   func epochCommitted(_ positions: TopicPositions) {
     shared.withLock { shared in
-      let isOurs = positions.partitions.allSatisfy { shared.begun.contains($0) }
-      if isOurs, !shared.isClosed { client.commit(positions) }
+      let ours = positions.filter { shared.begun.contains($0) }
+      guard !ours.isEmpty, !shared.isClosed else { return }
+      shared.told.note(ours)
+      client.commit(ours)
+    }
+  }
+
+  private func tellAgain() {
+    let (hasFailed, now) = (client.events.takeFailedCommit(), watch.nowMillis)
+    shared.withLock { shared in
+      if hasFailed { shared.told.fail(atMillis: now) }
+      if let due = shared.told.due(atMillis: now), !shared.isClosed { client.commit(due) }
     }
   }
 
@@ -364,7 +379,6 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     guard wasOpen else { return }
     // Before the client goes, what it lent goes back.
     copier.removeAll()
-    client.events.answerAtOnce()
     client.close(clock: start.clock, timeoutMillis: KafkaReader.closeMillis)
   }
 }

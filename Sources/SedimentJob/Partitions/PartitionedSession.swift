@@ -195,7 +195,7 @@ final class PartitionedSession {
     while true {
       if control.isStopping { return .stopped }
       try stages.output.requireSound()
-      for unit in try stages.opening.takeOpened() { units[unit.partition] = unit }
+      try adoptOpened(stages)
       if batchesSinceCut >= options.batchesPerEpochMax { try stages.committer.waitUntilIdle() }
       if try stages.committer.isIdle(), isEpochDue { try cutEpoch(stages) }
       try tick(stages)
@@ -210,6 +210,17 @@ final class PartitionedSession {
     }
   }
 
+  /// Takes over partitions that are open and begun.
+  private func adoptOpened(_ stages: Stages) throws {
+    var positions = TopicPositions()
+    for unit in try stages.opening.takeOpened() {
+      units[unit.partition] = unit
+      positions[unit.partition] = unit.position
+    }
+    // Whoever had them may have promised records in files, and not come to tell the group.
+    if case .storage = arbiter, !positions.isEmpty { reader.epochCommitted(positions) }
+  }
+
   /// Decides a batch, whose records are of one partition.
   private func take(
     _ batch: RecordBatch, _ position: InputPosition?, _ stages: Stages
@@ -218,7 +229,7 @@ final class PartitionedSession {
       return pool.give(batch)
     }
     // It is there before its first record, and may not have been looked at yet.
-    for unit in try stages.opening.takeOpened() { units[unit.partition] = unit }
+    try adoptOpened(stages)
     guard let unit = units[partition] else {
       throw JobError(.epochAborted, "records came of \(partition), whose state is not open")
     }
@@ -261,7 +272,7 @@ final class PartitionedSession {
     case .revoked(let partitions):
       tell(partitions, "revoked")
       stages.opening.forget(partitions)
-      for unit in try stages.opening.takeOpened() { units[unit.partition] = unit }
+      try adoptOpened(stages)
       try commitAll(stages)
       for partition in partitions {
         guard let unit = units.removeValue(forKey: partition) else { continue }

@@ -60,6 +60,13 @@ package struct TopicPositions: Sendable, Equatable {
     offsets.mapValues(transform)
   }
 
+  /// The positions of some of the partitions.
+  package func filter(_ isIncluded: (TopicPartition) -> Bool) -> TopicPositions {
+    var some = TopicPositions()
+    some.offsets = offsets.filter { isIncluded($0.key) }
+    return some
+  }
+
   /// Takes over what `other` says.
   package mutating func merge(_ other: TopicPositions) {
     offsets.merge(other.offsets) { _, new in new }

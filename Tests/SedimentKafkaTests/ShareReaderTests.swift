@@ -1,0 +1,118 @@
+import Foundation
+import KafkaTestKit
+import SedimentIO
+import SedimentJob
+import SedimentKafka
+import Testing
+
+/// Readers of one group, in this process, against the mock cluster.
+@Suite struct ShareReaderTests {
+  private let kafka: KafkaHarness
+
+  init() throws {
+    kafka = try KafkaHarness()
+    try kafka.cluster.command("topic t 2")
+  }
+
+  private func reader() throws -> any GroupReader {
+    var properties = KafkaProperties()
+    for text in ["session.timeout.ms=3000", "heartbeat.interval.ms=200"] {
+      try properties.add(text, from: "the test")
+    }
+    let input = try KafkaInput(
+      KafkaAddress("kafka://\(kafka.brokers)/t"), group: "g", properties: properties)
+    return try input.openShare(
+      TopicStart(
+        origin: TopicOrigin(["t"]), positions: TopicPositions(), limits: BatchLimits(),
+        format: RecordFormat(kind: .ndjson, keyFields: ["k"]), clock: SystemClock(),
+        report: { _ in }))
+  }
+
+  /// What the group does next, if anything does now; begins what it gives.
+  private func change(of reader: any GroupReader) throws -> GroupChange? {
+    guard case .group(let change) = try reader.next(into: RecordBatch()) else { return nil }
+    try take(change, by: reader)
+    return change
+  }
+
+  private func take(_ change: GroupChange, by reader: any GroupReader) throws {
+    reader.took(change)
+    guard case .assigned(let partitions) = change else { return }
+    for partition in partitions { _ = try reader.begin(partition, at: 0, ready: { _ in }) }
+  }
+
+  private func isRevocation(_ change: GroupChange?) -> Bool {
+    if case .revoked? = change { true } else { false }
+  }
+
+  private func committed() throws -> [Int32: Int64] {
+    try TestConsumer(brokers: kafka.brokers).committed(by: "g", of: "t", .readUncommitted)
+      .mapValues(\.offset)
+  }
+
+  #if os(Linux)
+    /// Each client of librdkafka has one thread of this name.
+    private func clientCount() throws -> Int {
+      try FileManager.default.contentsOfDirectory(atPath: "/proc/self/task").count { task in
+        // One that has just ended has no name.
+        let name = try? String(contentsOfFile: "/proc/self/task/\(task)/comm", encoding: .utf8)
+        return name == "rdk:main\n"
+      }
+    }
+
+    /// The group has given a member up that did not get to know it.
+    @Test func aReaderWhosePartitionsWereLostEnds() throws {
+      let before = try clientCount()
+      do {
+        let reader = try reader()
+        try wait { try change(of: reader) != nil }
+        // Heartbeats (12) of an unknown member (25).
+        try kafka.cluster.command("fail 12 25 1")
+        try wait { try change(of: reader) == .lost }
+        reader.close()
+      }
+      try wait { try clientCount() <= before }
+    }
+
+    /// A session that fails while a revocation waits for its answer.
+    @Test func aReaderEndsThoughNobodyAnsweredARevocation() throws {
+      let before = try clientCount()
+      let second: any GroupReader
+      do {
+        let first = try reader()
+        try wait { try change(of: first) != nil }
+        second = try reader()
+        try wait {
+          _ = try change(of: second)
+          return try isRevocation(change(of: first))
+        }
+        first.close()
+      }
+      try wait {
+        _ = try change(of: second)
+        return try clientCount() <= before + 1
+      }
+      second.close()
+    }
+  #endif
+
+  @Test func offsetsThatTheGroupDidNotTakeAreSentOnceMore() throws {
+    try kafka.produce(["{\"k\":1}"], to: "t")
+    let reader = try reader()
+    defer { reader.close() }
+    var positions = TopicPositions()
+    try wait {
+      let step = try reader.next(into: RecordBatch())
+      if case .group(let change) = step { try take(change, by: reader) }
+      if case .records(.topics(let moved, _)?) = step { positions.merge(moved) }
+      return positions[TopicPartition("t", 0)] == 1
+    }
+    // Offsets (8) come while the group gives out its partitions anew (27).
+    try kafka.cluster.command("fail 8 27 1")
+    reader.epochCommitted(positions)
+    try wait {
+      _ = try reader.next(into: RecordBatch())
+      return try committed() == [0: 1]
+    }
+  }
+}
