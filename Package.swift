@@ -173,10 +173,18 @@ let package = Package(
         "KafkaTestKit", .target(name: "CRdKafka", condition: .when(traits: ["Kafka"])),
       ],
       path: "Tests/KafkaMock", swiftSettings: strict),
+    // A job that dies at a step of its choice, likewise.
+    .executableTarget(
+      name: "stepped-dedup",
+      dependencies: [
+        "SedimentIO", "SedimentJob", "SedimentKafka", "SedimentStore", "SedimentTestKit",
+      ],
+      path: "Tests/SteppedDedup", swiftSettings: strict),
     .testTarget(
       name: "SedimentKafkaTests",
       dependencies: [
         "SedimentKafka", "SedimentJob", "SedimentTestKit", "KafkaTestKit", "sediment", "kafka-mock",
+        "stepped-dedup",
       ],
       swiftSettings: strict),
     .testTarget(
