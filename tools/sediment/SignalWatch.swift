@@ -17,9 +17,9 @@ final class SignalWatch {
   init(_ control: JobControl, _ messages: MessagePrinter) {
     let queue = DispatchQueue(label: "sediment.signals")
     let counter = SignalCounter()
-    sources = [SIGINT, SIGTERM].map { number in
-      // The default would end the process before anyone is asked.
-      _ = signal(number, SIG_IGN)
+    let numbers = [SIGINT, SIGTERM]
+    Self.hold(numbers)
+    sources = numbers.map { number in
       let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
       source.setEventHandler {
         guard counter.isFirst() else { _exit(128 + number) }
@@ -34,6 +34,21 @@ final class SignalWatch {
 
   func cancel() {
     for source in sources { source.cancel() }
+  }
+
+  /// Keeps signals from ending the process. One that comes before its source is there, which
+  /// another thread makes, must not be lost.
+  private static func hold(_ numbers: [Int32]) {
+    #if canImport(Darwin)
+      // Sources hear of signals that are ignored.
+      for number in numbers { _ = signal(number, SIG_IGN) }
+    #else
+      // They wait for the source, also in the threads to come.
+      var set = sigset_t()
+      unsafe sigemptyset(&set)
+      for number in numbers { unsafe sigaddset(&set, number) }
+      unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
+    #endif
   }
 }
 

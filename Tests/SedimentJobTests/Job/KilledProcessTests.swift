@@ -84,6 +84,25 @@ import Testing
     #expect(try program.output() == expected)
   }
 
+  /// Whether it comes before signals are watched, and ends the program as any other, or after that.
+  @Test func aSignalAtTheVeryStartIsNotLost() throws {
+    for delay in 0..<40 as Range<UInt32> {
+      let process = try start(["--follow"], output: FileHandle.nullDevice)
+      usleep(delay * 1000)
+      kill(process.processIdentifier, SIGTERM)
+      var left = 600_000
+      while process.isRunning, left > 0 {
+        usleep(1000)
+        left -= 1
+      }
+      if process.isRunning {
+        Issue.record("the signal after \(delay) ms was lost")
+        kill(process.processIdentifier, SIGKILL)
+      }
+      process.waitUntilExit()
+    }
+  }
+
   @Test func aSecondSignalEndsTheRunAtOnceAndTheStateIsGood() throws {
     let pipe = Pipe()
     let process = try start(["--duplicates", "-"], output: pipe)
