@@ -115,6 +115,7 @@ final class RealBrokerRepartitionTests {
     }
     for victim in ["a", "b"] {
       let before = try kafka.consumer.records(of: output).count
+      keys.formUnion(try produce(5000, keys: 20_000, using: &generator))
       try wait {
         let areRunning = processes.values.allSatisfy { $0.isRunning }
         try #require(areRunning, "\(generator)")
@@ -124,7 +125,6 @@ final class RealBrokerRepartitionTests {
         kill(process.processIdentifier, SIGKILL)
         try process.waitForEnd()
       }
-      keys.formUnion(try produce(5000, keys: 20_000, using: &generator))
       processes[victim] = try kafka.start(job(state: victim), talk: try talk(victim + "2"))
     }
     for process in processes.values {
