@@ -289,10 +289,11 @@ final class KafkaClient: @unchecked Sendable {
   func removeAssignment(_ partitions: [TopicPartition]) {
     let list = unsafe KafkaList.make(partitions.map { ($0, 0) })
     defer { unsafe rd_kafka_topic_partition_list_destroy(list) }
-    _ = events.takeQuestion()
     if let error = unsafe rd_kafka_incremental_unassign(client, list) {
-      // The group has moved on meanwhile, and says so itself.
+      // The group has moved on meanwhile, and says so itself; if not, closing answers.
       unsafe rd_kafka_error_destroy(error)
+    } else {
+      _ = events.takeQuestion()
     }
   }
 

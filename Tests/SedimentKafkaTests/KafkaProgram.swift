@@ -87,13 +87,19 @@ class KafkaProgram {
       + ["--kafka-property", "heartbeat.interval.ms=500"] + key + more
   }
 
-  /// Starts the program; standard error goes to `talk`.
+  /// A new file for what a program says.
+  func talk(_ name: String) throws -> FileHandle {
+    try Data().write(to: url(name + ".talk"))
+    return try FileHandle(forWritingTo: url(name + ".talk"))
+  }
+
+  /// Starts the program, or another one; standard error goes to `talk`.
   func start(
-    _ arguments: [String], output: Any = FileHandle.nullDevice,
+    _ arguments: [String], of program: String = "sediment", output: Any = FileHandle.nullDevice,
     talk: Any = FileHandle.nullDevice
   ) throws -> Process {
     let process = Process()
-    process.executableURL = try Self.executable("sediment")
+    process.executableURL = try Self.executable(program)
     process.currentDirectoryURL = root
     process.arguments = arguments
     process.standardInput = FileHandle.nullDevice
@@ -106,12 +112,11 @@ class KafkaProgram {
 
   /// Runs the program to its end.
   func run(_ arguments: [String]) throws -> Outcome {
-    let name = ".talk-\(UUID().uuidString)"
-    try Data().write(to: url(name))
-    let process = try start(arguments, talk: try FileHandle(forWritingTo: url(name)))
+    let name = UUID().uuidString
+    let process = try start(arguments, talk: try talk(name))
     try process.waitForEnd()
     #expect(process.terminationReason == .exit)
-    return Outcome(status: process.terminationStatus, talk: try text(of: name))
+    return Outcome(status: process.terminationStatus, talk: try text(of: name + ".talk"))
   }
 
   /// Runs a job to the ends of its topics, with its output in `out/`.

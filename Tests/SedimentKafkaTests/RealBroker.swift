@@ -50,6 +50,25 @@ final class RealBroker: KafkaProgram {
     return prefix + name
   }
 
+  /// What the group `g` committed of a topic; does not wait for a transaction that a killed job
+  /// left open.
+  func committed(of topic: String) throws -> [Int32: TestConsumer.CommittedOffset] {
+    try consumer.committed(by: prefix + "g", of: topic, .readUncommitted)
+  }
+
+  /// What is wrong with an output where nobody writes. It and the offsets are of one transaction,
+  /// so at any moment they fit.
+  func flaw(of first: FirstSeen, from input: String, in output: String) throws -> String? {
+    while true {
+      let before = try committed(of: input)
+      let values = try consumer.records(of: output).compactMap(\.value)
+      // A commit that a killed job had sent may come later than its end.
+      if try committed(of: input) == before {
+        return first.flaw(of: values, at: before.mapValues(\.offset))
+      }
+    }
+  }
+
   /// A producer without transactions, whose records keep their order.
   func producer() throws -> TestProducer {
     try TestProducer(brokers: brokers, ["enable.idempotence": "true"])

@@ -73,11 +73,6 @@ final class RealBrokerRepartitionTests {
     return nil
   }
 
-  private func talk(_ name: String) throws -> FileHandle {
-    try Data().write(to: kafka.url(name + ".talk"))
-    return try FileHandle(forWritingTo: kafka.url(name + ".talk"))
-  }
-
   @Test func oneInstanceMakesTheTopicAndReadsToTheEnd() throws {
     var generator = SeededGenerator.drawn()
     let keys = try produce(2000, keys: 700, using: &generator)
@@ -111,7 +106,7 @@ final class RealBrokerRepartitionTests {
     var keys = try produce(20_000, keys: 20_000, using: &generator)
     var processes: [String: Process] = [:]
     for name in ["a", "b", "c"] {
-      processes[name] = try kafka.start(job(state: name), talk: try talk(name))
+      processes[name] = try kafka.start(job(state: name), talk: try kafka.talk(name))
     }
     for victim in ["a", "b"] {
       let before = try kafka.consumer.records(of: output).count
@@ -125,7 +120,7 @@ final class RealBrokerRepartitionTests {
         kill(process.processIdentifier, SIGKILL)
         try process.waitForEnd()
       }
-      processes[victim] = try kafka.start(job(state: victim), talk: try talk(victim + "2"))
+      processes[victim] = try kafka.start(job(state: victim), talk: try kafka.talk(victim + "2"))
     }
     for process in processes.values {
       kill(process.processIdentifier, SIGTERM)

@@ -49,9 +49,7 @@ final class RealBrokerShareTests {
   private func start(into output: String) throws {
     let name = "state-\(started)"
     started += 1
-    try Data().write(to: kafka.url(name + ".talk"))
-    let talk = try FileHandle(forWritingTo: kafka.url(name + ".talk"))
-    let process = try kafka.start(job(name, into: output), talk: talk)
+    let process = try kafka.start(job(name, into: output), talk: try kafka.talk(name))
     instances.append(Instance(process: process, name: name))
   }
 
@@ -85,14 +83,9 @@ final class RealBrokerShareTests {
     }
   }
 
-  private func committed() throws -> [Int32: Int64] {
-    try kafka.consumer.committed(by: kafka.prefix + "g", of: input, .readUncommitted)
-      .mapValues(\.offset)
-  }
-
   private func waitUntilAllIsRead() throws {
     let first = try FirstSeen(of: input, kafka.consumer)
-    try wait { try first.isAll(before: committed()) }
+    try wait { try first.isAll(before: kafka.committed(of: input).mapValues(\.offset)) }
   }
 
   /// Kills, pauses and adds, while records come.
@@ -126,7 +119,7 @@ final class RealBrokerShareTests {
     try play(into: "kafka://\(kafka.brokers)/\(output)", &generator)
     let first = try FirstSeen(of: input, kafka.consumer)
     let values = try kafka.consumer.records(of: output).compactMap(\.value)
-    let flaw = try first.flaw(of: values) ?? first.flaw(of: values, at: committed())
+    let flaw = try first.flaw(of: values) ?? kafka.flaw(of: first, from: input, in: output)
     #expect(flaw == nil, "\(flaw ?? ""), \(generator)")
   }
 

@@ -58,23 +58,6 @@ final class RealBrokerSinkTests {
     get throws { try kafka.consumer.records(of: output).compactMap(\.value) }
   }
 
-  /// What the group committed; does not wait for a transaction that a killed job left open.
-  private func committed() throws -> [Int32: TestConsumer.CommittedOffset] {
-    try kafka.consumer.committed(by: kafka.prefix + "g", of: input, .readUncommitted)
-  }
-
-  /// Output and offsets are of one transaction, so at any moment they fit, when nobody writes.
-  private func flaw(of first: FirstSeen) throws -> String? {
-    while true {
-      let before = try committed()
-      let values = try values
-      // A commit that a killed job had sent may come later than its end.
-      if try committed() == before {
-        return first.flaw(of: values, at: before.mapValues(\.offset))
-      }
-    }
-  }
-
   // MARK: - Records
 
   @Test func keysHeadersAndTimesPassThroughAndTheNextRunGoesOn() throws {
@@ -92,7 +75,7 @@ final class RealBrokerSinkTests {
     }
     let outcome = try kafka.run(job(["--until-end", "--audit-headers"]))
     #expect(outcome.status == 0, "\(outcome.talk)")
-    let offsets = try committed()
+    let offsets = try kafka.committed(of: input)
     #expect(offsets.count == Self.partitions && Set(offsets.values.map(\.metadata)).count == 1)
     #expect(offsets.values.allSatisfy { $0.metadata.hasPrefix("sediment:1:") })
     var read = try kafka.consumer.records(of: output)
@@ -132,13 +115,13 @@ final class RealBrokerSinkTests {
       guard try kafka.runAndKill(job(["--until-end", "--duplicates", "-"]), afterBytes: bytes)
       else { break }
       kills += 1
-      let flaw = try flaw(of: first)
+      let flaw = try kafka.flaw(of: first, from: input, in: output)
       #expect(flaw == nil, "\(flaw ?? ""), after kill \(kills), \(generator)")
     }
     let last = try kafka.run(job(["--until-end"]))
     #expect(last.status == 0 && kills > 0, "\(last.talk), \(generator)")
     let written = try values
-    let flaw = try flaw(of: first) ?? first.flaw(of: written)
+    let flaw = try kafka.flaw(of: first, from: input, in: output) ?? first.flaw(of: written)
     #expect(flaw == nil, "\(flaw ?? ""), \(generator)")
     print(
       "Kafka: \(Self.eventCount) events, \(kills) kills, \(generator): \(written.count) records, "
@@ -183,16 +166,11 @@ final class RealBrokerSinkTests {
     try produce(events)
     let pipe = Pipe()
     let process = try kafka.start(
-      job(["--duplicates", "-"] + more), output: pipe, talk: try talk("first"))
+      job(["--duplicates", "-"] + more), output: pipe, talk: try kafka.talk("first"))
     try pipe.fileHandleForReading.readAndDrop(
       Int.random(in: 1...events.duplicateBytes / 2, using: &generator))
-    try wait(for: process) { try !committed().isEmpty }
+    try wait(for: process) { try !kafka.committed(of: input).isEmpty }
     return (process, pipe.fileHandleForReading, try FirstSeen(of: input, kafka.consumer))
-  }
-
-  private func talk(_ name: String) throws -> FileHandle {
-    try Data().write(to: kafka.url(name + ".talk"))
-    return try FileHandle(forWritingTo: kafka.url(name + ".talk"))
   }
 
   /// Another machine has a copy of the state of a job that was paused, and goes on in its place.
@@ -202,13 +180,13 @@ final class RealBrokerSinkTests {
     let (zombie, duplicates, first) = try startJob(&generator)
     kill(zombie.processIdentifier, SIGSTOP)
     try FileManager.default.copyItem(at: kafka.url("state"), to: kafka.url("other"))
-    let before = try committed()
+    let before = try kafka.committed(of: input)
     let successor = try kafka.start(
-      job(state: "other", successorIsDone ? ["--until-end"] : []), talk: try talk("second"))
+      job(state: "other", successorIsDone ? ["--until-end"] : []), talk: try kafka.talk("second"))
     if successorIsDone {
       try successor.waitForEnd()
     } else {
-      try wait(for: successor) { try committed() != before }
+      try wait(for: successor) { try kafka.committed(of: input) != before }
     }
     kill(zombie.processIdentifier, SIGCONT)
     _ = try duplicates.readToEnd()
@@ -217,7 +195,9 @@ final class RealBrokerSinkTests {
     let said = try kafka.text(of: "first.talk")
     #expect(said.contains("another"), "\(said)")
     if !successorIsDone {
-      try wait(for: successor) { try first.isAll(before: committed().mapValues(\.offset)) }
+      try wait(for: successor) {
+        try first.isAll(before: kafka.committed(of: input).mapValues(\.offset))
+      }
       kill(successor.processIdentifier, SIGTERM)
       try successor.waitForEnd()
     }
@@ -231,19 +211,21 @@ final class RealBrokerSinkTests {
     var generator = SeededGenerator.drawn()
     let (writer, duplicates, first) = try startJob(&generator)
     let others = try ["b", "c"].map { name in
-      try kafka.start(job(state: name), talk: try talk(name))
+      try kafka.start(job(state: name), talk: try kafka.talk(name))
     }
     duplicates.readabilityHandler = { _ = $0.availableData }
     for process in others {
       try process.waitForEnd()
       #expect(process.terminationReason == .exit && process.terminationStatus == 1)
     }
-    try wait(for: writer) { try first.isAll(before: committed().mapValues(\.offset)) }
+    try wait(for: writer) {
+      try first.isAll(before: kafka.committed(of: input).mapValues(\.offset))
+    }
     kill(writer.processIdentifier, SIGTERM)
     try writer.waitForEnd()
     let told = try kafka.text(of: "first.talk")
     #expect(writer.terminationStatus == 0, "\(told)")
-    let flaw = try flaw(of: first) ?? first.flaw(of: values)
+    let flaw = try kafka.flaw(of: first, from: input, in: output) ?? first.flaw(of: values)
     #expect(flaw == nil, "\(flaw ?? ""), \(generator)")
   }
 
@@ -254,13 +236,15 @@ final class RealBrokerSinkTests {
     // What anybody does who takes the same id: the job's transaction ends, its producer is fenced.
     let usurper = try TestProducer(
       brokers: kafka.brokers, transactionalID: "sediment-\(kafka.prefix)g")
-    try wait(for: writer) { try first.isAll(before: committed().mapValues(\.offset)) }
+    try wait(for: writer) {
+      try first.isAll(before: kafka.committed(of: input).mapValues(\.offset))
+    }
     kill(writer.processIdentifier, SIGTERM)
     try writer.waitForEnd()
     withExtendedLifetime(usurper) {}
     let told = try kafka.text(of: "first.talk")
     #expect(writer.terminationStatus == 0, "\(told)")
-    let flaw = try flaw(of: first) ?? first.flaw(of: values)
+    let flaw = try kafka.flaw(of: first, from: input, in: output) ?? first.flaw(of: values)
     #expect(flaw == nil, "\(flaw ?? ""), \(generator)")
   }
 
@@ -281,12 +265,12 @@ final class RealBrokerSinkTests {
     try wait { try !kafka.consumer.hasOpenTransaction(in: output) }
     kill(job.processIdentifier, SIGCONT)
     duplicates.readabilityHandler = { _ = $0.availableData }
-    try wait(for: job) { try first.isAll(before: committed().mapValues(\.offset)) }
+    try wait(for: job) { try first.isAll(before: kafka.committed(of: input).mapValues(\.offset)) }
     kill(job.processIdentifier, SIGTERM)
     try job.waitForEnd()
     let told = try kafka.text(of: "first.talk")
     #expect(job.terminationStatus == 0 && told.contains("and was given up"), "\(told)")
-    let flaw = try flaw(of: first) ?? first.flaw(of: values)
+    let flaw = try kafka.flaw(of: first, from: input, in: output) ?? first.flaw(of: values)
     #expect(flaw == nil, "\(flaw ?? ""), \(generator)")
   }
 }

@@ -31,38 +31,16 @@ final class RealBrokerStepTests {
   ///
   /// - Returns: whether it did.
   private func run(_ step: String, _ number: Int, handover: String) throws -> Bool {
-    let process = Process()
-    process.executableURL = try KafkaProgram.executable("stepped-dedup")
-    process.currentDirectoryURL = kafka.root
-    process.arguments = [
-      kafka.brokers, kafka.prefix + "g", input, output, kafka.url("state").path, handover, step,
-      "\(number)",
-    ]
-    process.standardInput = FileHandle.nullDevice
-    let name = "\(step).talk"
-    try Data().write(to: kafka.url(name))
-    process.standardError = try FileHandle(forWritingTo: kafka.url(name))
-    try process.run()
+    let process = try kafka.start(
+      [
+        kafka.brokers, kafka.prefix + "g", input, output, kafka.url("state").path, handover, step,
+        "\(number)",
+      ], of: "stepped-dedup", talk: try kafka.talk(step))
     try process.waitForEnd()
     if process.terminationReason == .uncaughtSignal { return true }
-    let said = try kafka.text(of: name)
+    let said = try kafka.text(of: step + ".talk")
     try #require(process.terminationStatus == 0, "\(step): \(said)")
     return false
-  }
-
-  private func committed() throws -> [Int32: Int64] {
-    try kafka.consumer.committed(by: kafka.prefix + "g", of: input, .readUncommitted)
-      .mapValues(\.offset)
-  }
-
-  /// Output and offsets are of one transaction, so at any moment they fit, when nobody writes.
-  private func flaw(of first: FirstSeen) throws -> String? {
-    while true {
-      let before = try committed()
-      let values = try kafka.consumer.records(of: output).compactMap(\.value)
-      // A commit that a killed job had sent may come later than its end.
-      if try committed() == before { return first.flaw(of: values, at: before) }
-    }
   }
 
   @Test(arguments: [false, true])
@@ -83,7 +61,8 @@ final class RealBrokerStepTests {
       let number = isRare.contains(step) ? 1 : Int.random(in: 1...6, using: &generator)
       let isDead = try run(step, number, handover: handover)
       if isDead { deaths += 1 }
-      let flaw = try flaw(of: FirstSeen(of: input, kafka.consumer))
+      let flaw = try kafka.flaw(
+        of: FirstSeen(of: input, kafka.consumer), from: input, in: output)
       #expect(flaw == nil, "\(flaw ?? ""), after \(step) \(number), \(generator)")
     }
     #expect(deaths > steps.count / 2, "\(deaths) of \(steps.count), \(generator)")
