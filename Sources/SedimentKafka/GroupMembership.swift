@@ -20,6 +20,13 @@ enum GroupMembership {
     return unsafe Array(UnsafeRawBufferPointer(start: buffer, count: count))
   }
 
+  /// The present place of a client.
+  static func place(of client: OpaquePointer) -> [UInt8] {
+    let metadata = unsafe rd_kafka_consumer_group_metadata(client)
+    defer { unsafe destroy(metadata) }
+    return unsafe bytes(of: metadata)
+  }
+
   /// Ends an object that was the caller's.
   static func destroy(_ metadata: OpaquePointer?) {
     if let metadata = unsafe metadata {

@@ -1,7 +1,8 @@
 // One consumer of librdkafka: the calls that we make, with Swift's types and errors.
 //
 // Concurrency: `consume`, `assign` and `close` are the reader's, one thread at a time; librdkafka
-// takes all other calls from any thread. Nothing is called after `close`.
+// takes all other calls from any thread. Nothing is called after `close`, which may leave a thread
+// that goes on leaving the group, and keeps the client until then.
 
 internal import CRdKafka
 internal import SedimentIO
@@ -17,6 +18,8 @@ final class KafkaClient: @unchecked Sendable {
   let events: KafkaEvents
   let client: OpaquePointer
   private let queue: OpaquePointer
+  /// It left while the group gave out partitions. Belongs to the thread that leaves.
+  private var hasLeftInRound = false
 
   /// Connects to nothing yet.
   ///
@@ -40,6 +43,8 @@ final class KafkaClient: @unchecked Sendable {
   }
 
   deinit {
+    // Where it has left, it does nothing any more.
+    if hasLeftInRound, ClientEnd.mayAbort { return ClientEnd.keepForEver(events) }
     unsafe ClientEnd(client: client, queue: queue, events: events).destroy()
   }
 
@@ -258,6 +263,7 @@ final class KafkaClient: @unchecked Sendable {
   func subscribe(to topics: [String]) throws(KafkaError) {
     let list = unsafe KafkaList.make(topics.map { (TopicPartition($0, Self.anyPartition), 0) })
     defer { unsafe rd_kafka_topic_partition_list_destroy(list) }
+    events.begin(at: unsafe GroupMembership.place(of: client))
     let code = unsafe rd_kafka_subscribe(client, list)
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
       throw .failed("the topics cannot be subscribed to: \(KafkaFault(code))")
@@ -298,10 +304,22 @@ final class KafkaClient: @unchecked Sendable {
   }
 
   /// Takes up to `count` messages, which the caller destroys, and calls back what is to be told.
+  /// Waits for the first one only.
+  ///
+  /// One by one: librdkafka's call for many loses some in version 2.0 (its release notes). Those
+  /// that it holds when a group begins to give out partitions anew it throws away, and goes on
+  /// behind them.
   ///
   /// - Returns: how many; 0 when there were none in time.
   func consume(into messages: Messages, count: Int, timeoutMillis: Int32) -> Int {
-    max(0, unsafe rd_kafka_consume_batch_queue(queue, timeoutMillis, messages, count))
+    var taken = 0
+    while taken < count,
+      let message = unsafe rd_kafka_consume_queue(queue, taken == 0 ? timeoutMillis : 0)
+    {
+      unsafe messages[taken] = message
+      taken += 1
+    }
+    return taken
   }
 
   /// Sends offsets to the group, for monitors; nobody waits for an answer.
@@ -311,24 +329,30 @@ final class KafkaClient: @unchecked Sendable {
     _ = unsafe rd_kafka_commit(client, list, 1)
   }
 
-  /// Leaves the group, so that another instance has the partitions at once; for at most
-  /// `timeoutMillis`. Commits that were sent go first.
+  /// Leaves the group, so that another instance has the partitions at once; waits for at most
+  /// `timeoutMillis`, and goes on leaving after that. Commits that were sent go first.
   ///
   /// A revocation that the job did not come to answer is answered here.
-  func close(clock: any Clock, timeoutMillis: Int64) {
+  func close(timeoutMillis: Int64) {
+    ClientEnd.run(forAtMost: timeoutMillis) { [self] in leave() }
+  }
+
+  private func leave() {
     events.answerAtOnce()
     if events.takeQuestion() { unsafe KafkaEvents.giveBackAll(client) }
-    let end = clock.monotonicNanos() &+ UInt64(timeoutMillis) * 1_000_000
+    let isInRound =
+      unsafe events.isCooperative && events.isInRound(GroupMembership.place(of: client))
     if let error = unsafe rd_kafka_consumer_close_queue(client, queue) {
-      unsafe rd_kafka_error_destroy(error)
-      return
+      return unsafe rd_kafka_error_destroy(error)
     }
     let message = Messages.allocate(capacity: 1)
     defer { unsafe message.deallocate() }
-    while unsafe rd_kafka_consumer_closed(client) == 0, clock.monotonicNanos() < end {
+    // What the group asks meanwhile is answered.
+    while unsafe rd_kafka_consumer_closed(client) == 0 {
       guard unsafe consume(into: message, count: 1, timeoutMillis: 50) == 1 else { continue }
       unsafe rd_kafka_message_destroy(message.pointee)
     }
+    hasLeftInRound = isInRound
   }
 
   /// This member's place in the group, for a transaction that commits offsets; the caller's.

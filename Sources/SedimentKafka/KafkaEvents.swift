@@ -21,6 +21,8 @@ final class KafkaEvents: @unchecked Sendable {
   /// librdkafka waits for what becomes of a revocation, and could not end before.
   private var isAsking = false
   private var changes: [(GroupChange, place: [UInt8])] = []
+  /// This member's place in the group when the group did something last.
+  private var lastPlace: [UInt8] = []
   private var faults: [KafkaFault] = []
   private var hasFailedCommit = false
 
@@ -36,6 +38,16 @@ final class KafkaEvents: @unchecked Sendable {
   /// What the group did next, and this member's place in it then.
   func takeChange() -> (GroupChange, place: [UInt8])? {
     monitor.withLock { changes.isEmpty ? nil : changes.removeFirst() }
+  }
+
+  /// Notes the place before the group does anything.
+  func begin(at place: [UInt8]) {
+    monitor.withLock { lastPlace = place }
+  }
+
+  /// Whether the group has gone on to another round, and not said what comes of it.
+  func isInRound(_ present: [UInt8]) -> Bool {
+    monitor.withLock { lastPlace != present }
   }
 
   /// Whether a revocation is to be answered; the caller answers it.
@@ -178,10 +190,11 @@ final class KafkaEvents: @unchecked Sendable {
   }
 
   private func add(_ change: GroupChange, _ client: OpaquePointer) {
-    let metadata = unsafe rd_kafka_consumer_group_metadata(client)
-    let place = unsafe GroupMembership.bytes(of: metadata)
-    unsafe GroupMembership.destroy(metadata)
-    monitor.withLock { changes.append((change, place)) }
+    let place = unsafe GroupMembership.place(of: client)
+    monitor.withLock {
+      changes.append((change, place))
+      lastPlace = place
+    }
   }
 
   private static func forget(_ error: OpaquePointer?) {

@@ -355,6 +355,6 @@ final class KafkaReader: TopicReader, GroupMember, @unchecked Sendable {
     guard wasOpen else { return }
     // Before the client goes, what it lent goes back.
     copier.removeAll()
-    client.close(clock: start.clock, timeoutMillis: Self.closeMillis)
+    client.close(timeoutMillis: Self.closeMillis)
   }
 }

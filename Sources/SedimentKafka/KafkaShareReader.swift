@@ -379,6 +379,6 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     guard wasOpen else { return }
     // Before the client goes, what it lent goes back.
     copier.removeAll()
-    client.close(clock: start.clock, timeoutMillis: KafkaReader.closeMillis)
+    client.close(timeoutMillis: KafkaReader.closeMillis)
   }
 }

@@ -5,8 +5,8 @@ import SedimentJob
 import SedimentKafka
 import Testing
 
-/// Readers of one group, in this process, against the mock cluster.
-@Suite struct ShareReaderTests {
+/// Readers of one group, in this process, against the mock cluster. In turn: some count threads.
+@Suite(.serialized) struct ShareReaderTests {
   private let kafka: KafkaHarness
 
   init() throws {
@@ -113,6 +113,51 @@ import Testing
     try wait {
       _ = try reader.next(into: RecordBatch())
       return try committed() == [0: 1]
+    }
+  }
+
+  /// librdkafka stops all partitions while a group gives them out anew, and what it holds then is
+  /// fetched again.
+  @Test func nothingIsSkippedWhileOthersComeAndGo() throws {
+    var positions = TopicPositions()
+    func serve(_ reader: any GroupReader) throws -> GroupChange? {
+      let batch = RecordBatch()
+      switch try reader.next(into: batch) {
+      case .group(let change):
+        reader.took(change)
+        if case .revoked(let partitions) = change { reader.release(partitions) }
+        guard case .assigned(let partitions) = change else { return change }
+        for partition in partitions {
+          _ = try reader.begin(partition, at: positions[partition] ?? 0, ready: { _ in })
+        }
+        return change
+      case .records(.topics(let moved, _)?):
+        for partition in moved.partitions {
+          #expect(moved[partition] == (positions[partition] ?? 0) + Int64(batch.count))
+        }
+        positions.merge(moved)
+      default: break
+      }
+      return nil
+    }
+    let first = try reader()
+    defer { first.close() }
+    try wait { try serve(first) != nil }
+    var count: Int64 = 0
+    for _ in 0..<4 {
+      let second = try reader()
+      try wait {
+        for partition in 0..<2 { try kafka.produce(["{\"k\":\(count)}"], to: "t", partition) }
+        count += 1
+        _ = try serve(first)
+        return try serve(second).map { $0 != .assigned([]) } ?? false
+      }
+      second.close()
+    }
+    try wait {
+      _ = try serve(first)
+      return positions.partitions.count == 2
+        && positions.partitions.allSatisfy { positions[$0] == count }
     }
   }
 }
