@@ -128,6 +128,7 @@ final class RealBrokerRepartitionTests {
     }
     let outcome = try kafka.run(job(state: "a", ["--until-end"]))
     #expect(outcome.status == 0, "\(outcome.talk)")
+    try wait { try !kafka.consumer.hasOpenTransaction(in: output) }
     let flaw = try flaw(keys)
     #expect(flaw == nil, "\(flaw ?? ""), \(generator)")
   }
