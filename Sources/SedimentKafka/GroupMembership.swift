@@ -20,6 +20,13 @@ enum GroupMembership {
     return unsafe Array(UnsafeRawBufferPointer(start: buffer, count: count))
   }
 
+  /// What the group calls a client; empty for one that is not in it.
+  static func name(of client: OpaquePointer) -> String {
+    guard let name = unsafe rd_kafka_memberid(client) else { return "" }
+    defer { unsafe rd_kafka_mem_free(client, name) }
+    return unsafe String(cString: name)
+  }
+
   /// The present place of a client.
   static func place(of client: OpaquePointer) -> [UInt8] {
     let metadata = unsafe rd_kafka_consumer_group_metadata(client)

@@ -70,6 +70,8 @@ final class KafkaClient: @unchecked Sendable {
       Configuration.ours("queued.max.messages.kbytes", "32768"),
       // Only this question makes the group give out partitions that were added.
       Configuration.ours("topic.metadata.refresh.interval.ms", "10000"),
+      // Damage on the way is not read as records.
+      Configuration.ours("check.crcs", "true"),
     ]
     let last =
       Configuration.common(address.brokers) + [
@@ -342,17 +344,37 @@ final class KafkaClient: @unchecked Sendable {
     if events.takeQuestion() { unsafe KafkaEvents.giveBackAll(client) }
     let isInRound =
       unsafe events.isCooperative && events.isInRound(GroupMembership.place(of: client))
+    if events.isCooperative { unsubscribe() }
     if let error = unsafe rd_kafka_consumer_close_queue(client, queue) {
       return unsafe rd_kafka_error_destroy(error)
     }
-    let message = Messages.allocate(capacity: 1)
-    defer { unsafe message.deallocate() }
     // What the group asks meanwhile is answered.
-    while unsafe rd_kafka_consumer_closed(client) == 0 {
-      guard unsafe consume(into: message, count: 1, timeoutMillis: 50) == 1 else { continue }
-      unsafe rd_kafka_message_destroy(message.pointee)
-    }
+    while unsafe rd_kafka_consumer_closed(client) == 0 { serve(timeoutMillis: 50) }
     hasLeftInRound = isInRound
+  }
+
+  /// Gives up all partitions, and has the group know that this member goes. Closing alone does not
+  /// tell it of one without partitions. Nor does it go well with what is asked and told meanwhile:
+  /// librdkafka answers no call that comes as it ends, and before 2.4.0 waits for ever where it has
+  /// asked about no partitions (its issue 4527).
+  private func unsubscribe() {
+    unsafe rd_kafka_unsubscribe(client)
+    let end = SystemClock().monotonicNanos() &+ Self.unsubscribingNanos
+    while unsafe !GroupMembership.name(of: client).isEmpty || rd_kafka_queue_length(queue) > 0,
+      SystemClock().monotonicNanos() < end
+    {
+      serve(timeoutMillis: 50)
+    }
+  }
+
+  /// How long the answers that end the membership are waited for.
+  private static let unsubscribingNanos: UInt64 = 10_000_000_000
+
+  /// Calls back what is to be told, and drops a message.
+  private func serve(timeoutMillis: Int32) {
+    if let message = unsafe rd_kafka_consume_queue(queue, timeoutMillis) {
+      unsafe rd_kafka_message_destroy(message)
+    }
   }
 
   /// This member's place in the group, for a transaction that commits offsets; the caller's.

@@ -23,6 +23,9 @@ final class KafkaEvents: @unchecked Sendable {
   private var changes: [(GroupChange, place: [UInt8])] = []
   /// This member's place in the group when the group did something last.
   private var lastPlace: [UInt8] = []
+  /// What a cooperative group has given this member, and the name that it had then.
+  private var given: Set<TopicPartition> = []
+  private var memberName = ""
   private var faults: [KafkaFault] = []
   private var hasFailedCommit = false
 
@@ -161,12 +164,13 @@ final class KafkaEvents: @unchecked Sendable {
     _ list: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>?
   ) {
     let partitions = unsafe Self.partitions(list)
+    let isForgotten = unsafe isForgotten(client)
     if code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
       let none = unsafe rd_kafka_topic_partition_list_new(0)
       unsafe Self.forget(rd_kafka_incremental_assign(client, none))
       unsafe rd_kafka_topic_partition_list_destroy(none)
-      unsafe add(.assigned(partitions), client)
-    } else if unsafe rd_kafka_assignment_lost(client) != 0 {
+      unsafe add(isForgotten ? .lost : .assigned(partitions), client)
+    } else if unsafe isForgotten || rd_kafka_assignment_lost(client) != 0 {
       unsafe Self.giveBackAll(client)
       unsafe add(.lost, client)
     } else if monitor.withLock({ answersAtOnce }) {
@@ -194,6 +198,23 @@ final class KafkaEvents: @unchecked Sendable {
     monitor.withLock {
       changes.append((change, place))
       lastPlace = place
+      switch change {
+      case .assigned(let partitions): given.formUnion(partitions)
+      case .revoked(let partitions): given.subtract(partitions)
+      case .lost: given.removeAll()
+      }
+    }
+  }
+
+  /// Whether the group has given this member up, and taken it in again under another name.
+  /// librdkafka does not tell where it learns of it in joining, and goes on with partitions that
+  /// somebody else has read meanwhile.
+  private func isForgotten(_ client: OpaquePointer) -> Bool {
+    let name = unsafe GroupMembership.name(of: client)
+    return monitor.withLock {
+      guard !name.isEmpty, name != memberName else { return false }
+      defer { memberName = name }
+      return !given.isEmpty
     }
   }
 

@@ -11,7 +11,7 @@
 // 2. After an error the producer is only closed.
 //
 // Concurrency: one thread at a time calls, as `TopicProducer` says, but `committed` may come from
-// another one; callbacks run within `poll`.
+// others, and then ends when the producer is closed; callbacks run within `poll`.
 
 internal import CRdKafka
 internal import SedimentIO
@@ -32,6 +32,8 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
   private var headers = AuditHeaders()
   private let life = Monitor()
   private var isOpen = true
+  /// How many threads are in `committed`, which use the client. With `life`.
+  private var askerCount = 0
   private var isInTransaction = false
 
   /// A topic as librdkafka has it.
@@ -115,6 +117,14 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
   }
 
   func committed(_ topics: [String]) throws -> [TopicPartition: CommittedOffset] {
+    life.withLock { askerCount += 1 }
+    defer {
+      life.withLock {
+        askerCount -= 1
+        life.broadcast()
+      }
+    }
+    try requireOpen()
     var partitions: [(TopicPartition, Int64)] = []
     for topic in topics {
       let count = try partitionCount(
@@ -314,6 +324,8 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
       // Whoever initialises next, or the transaction's time-out, aborts it.
       unsafe rd_kafka_error_destroy(error)
     }
+    // Whoever asks now notices at its next turn; of our own transaction nobody waits any more.
+    life.withLock { while askerCount > 0 { life.wait() } }
     for topic in topics.values { unsafe rd_kafka_topic_destroy(topic.handle) }
     unsafe rd_kafka_purge(client, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT)
     _ = unsafe rd_kafka_poll(client, 0)
@@ -361,8 +373,15 @@ final class KafkaProducer: TopicProducer, @unchecked Sendable {
     throw error(TransactionFault(fault, isAbortable: true), "write a record")
   }
 
+  private func requireOpen() throws {
+    guard life.withLock({ isOpen }) else {
+      throw JobError(.epochAborted, "the session of the group \(output.group) has ended")
+    }
+  }
+
   /// Before a transaction: stopping is always possible.
   private func waitForBrokers(_ reason: String) throws {
+    try requireOpen()
     if start.isStopping() { throw JobError(.stopped, "the job was stopped before it began") }
     if let fault = faults.refusal {
       throw KafkaError.failed("\(fault)" + output.advice(fault, instance: start.instance))

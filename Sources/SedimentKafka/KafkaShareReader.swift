@@ -246,8 +246,9 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     case .endOfPartition:
       if let cursor { copier.cursors[cursor].next = max(copier.cursors[cursor].next, offset) }
     case .outOfRange:
-      let name = partition?.description ?? input.name
-      throw .failed("\(name): offset \(offset) is gone while it was read; start again")
+      // Of a partition that is not read here any more it says nothing.
+      guard let partition else { return }
+      throw .failed("\(partition): offset \(offset) is gone while it was read; start again")
     default: try watch.take(fault, of: partition, at: offset)
     }
   }
@@ -263,13 +264,13 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   }
 
   func begin(
-    _ partition: TopicPartition, at position: Int64?, ready: (Int64) -> Void
+    _ partition: TopicPartition, at position: Int64?, isAdded: Bool, ready: (Int64) -> Void
   ) throws -> Bool {
     while shared.withLock({ $0.assigned.contains(partition) && !$0.isClosed }) {
       do throws(KafkaError) {
         // An end that is asked for before reading is to end may be too early.
         let endsAtEnds = shared.withLock { $0.endsAtEnds }
-        let (place, end) = try place(of: partition, position)
+        let (place, end) = try place(of: partition, position, isAdded: isAdded)
         return try begin(place, end: endsAtEnds ? end : nil, ready: ready)
       } catch {
         try watch.take(error)
@@ -280,11 +281,11 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
 
   /// Where reading begins, and where the partition ends.
   private func place(
-    of partition: TopicPartition, _ position: Int64?
+    of partition: TopicPartition, _ position: Int64?, isAdded: Bool
   ) throws(KafkaError) -> (StartPlan.TopicPosition, end: Int64) {
     let ends = try client.ends(of: partition, timeoutMillis: BrokerWatch.requestMillis)
     var found: [TopicPartition: Int64] = [:]
-    if position == nil, case .timestamp(let millis) = input.startPoint {
+    if position == nil, !isAdded, case .timestamp(let millis) = input.startPoint {
       found[partition] = try client.offset(
         in: partition, at: millis, timeoutMillis: BrokerWatch.requestMillis)
     }
@@ -292,7 +293,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     known[partition] = position
     let plan = try StartPlan(
       ends: [partition: ends], positions: known, startPoint: input.startPoint, found: found,
-      allowsGaps: input.allowsGaps)
+      isAdded: isAdded, allowsGaps: input.allowsGaps)
     for message in plan.messages { start.report(message) }
     return (plan.starts.first ?? StartPlan.TopicPosition(partition, ends.low), ends.high)
   }

@@ -29,15 +29,17 @@ package struct StartPlan: Sendable, Equatable {
   ///   - positions: where reading goes on; none if the state never read.
   ///   - startPoint: where a state that never read begins.
   ///   - found: of a start at a time, the offsets that the brokers found.
+  ///   - isAdded: partitions without a position were not there when the job began.
   ///   - allowsGaps: whether records that are gone are gone on without.
   /// - Throws: `KafkaError.failed` for records that are gone.
   package init(
     ends: [TopicPartition: PartitionEnds], positions: TopicPositions,
-    startPoint: KafkaStartPoint, found: [TopicPartition: Int64] = [:], allowsGaps: Bool
+    startPoint: KafkaStartPoint, found: [TopicPartition: Int64] = [:], isAdded: Bool = false,
+    allowsGaps: Bool
   ) throws(KafkaError) {
     for (partition, ends) in ends.sorted(by: { $0.key < $1.key }) {
       var wanted = positions[partition]
-      if positions.isEmpty {
+      if positions.isEmpty, !isAdded {
         switch startPoint {
         case .earliest: break
         case .latest: wanted = ends.high

@@ -46,6 +46,7 @@ import Testing
   @Test(arguments: [
     "enable.auto.commit=true", "group.id=g", "auto.offset.reset=latest", "bootstrap.servers=a",
     "partition.assignment.strategy=cooperative-sticky", "enable.auto.offset.store=true",
+    "group.instance.id=a", "group.protocol=consumer", "broker.version.fallback=0.9.0",
   ])
   func whatTheJobDecidesIsRefusedWithTheReason(text: String) {
     var properties = KafkaProperties()

@@ -38,7 +38,13 @@ import Testing
   private func take(_ change: GroupChange, by reader: any GroupReader) throws {
     reader.took(change)
     guard case .assigned(let partitions) = change else { return }
-    for partition in partitions { _ = try reader.begin(partition, at: 0, ready: { _ in }) }
+    for partition in partitions { try begin(partition, at: 0, by: reader) }
+  }
+
+  private func begin(
+    _ partition: TopicPartition, at position: Int64, by reader: any GroupReader
+  ) throws {
+    _ = try reader.begin(partition, at: position, isAdded: false, ready: { _ in })
   }
 
   private func isRevocation(_ change: GroupChange?) -> Bool {
@@ -72,6 +78,23 @@ import Testing
         reader.close()
       }
       try wait { try clientCount() <= before }
+    }
+
+    /// A member that the group forgets as it joins, and takes in again: others may have read its
+    /// partitions meanwhile.
+    @Test func aReaderThatTheGroupForgotHasLostItsPartitions() throws {
+      let reader = try reader()
+      defer { reader.close() }
+      try wait { try self.change(of: reader) != nil }
+      // Joining (11) as an unknown member (25), after a heartbeat (12) says that it is time (27).
+      try kafka.cluster.command("fail 11 25 1")
+      try kafka.cluster.command("fail 12 27 1")
+      var change: GroupChange?
+      try wait {
+        change = try self.change(of: reader)
+        return change != nil
+      }
+      #expect(change == .lost)
     }
 
     /// A session that fails while a revocation waits for its answer.
@@ -128,7 +151,7 @@ import Testing
         if case .revoked(let partitions) = change { reader.release(partitions) }
         guard case .assigned(let partitions) = change else { return change }
         for partition in partitions {
-          _ = try reader.begin(partition, at: positions[partition] ?? 0, ready: { _ in })
+          try begin(partition, at: positions[partition] ?? 0, by: reader)
         }
         return change
       case .records(.topics(let moved, _)?):

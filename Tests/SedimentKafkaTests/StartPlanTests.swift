@@ -36,6 +36,15 @@ import Testing
     #expect(try plan([:], start: .offsets(offsets)).starts.map(\.offset) == [10, 7, 0])
   }
 
+  @Test func anAddedPartitionBeginsAtItsBeginning() throws {
+    let plan = try StartPlan(
+      ends: [a1: PartitionEnds(low: 3, high: 8)], positions: TopicPositions(), startPoint: .latest,
+      isAdded: true, allowsGaps: false)
+    #expect(plan.starts.map(\.offset) == [3])
+    let text = "a [1] is new: it is read from its beginning"
+    #expect(plan.messages == [JobMessage(.information, text)])
+  }
+
   @Test func laterStartsAreWhereTheEpochSaysAndNewPartitionsAtTheirBeginning() throws {
     for start in [KafkaStartPoint.earliest, .latest, .timestamp(0)] {
       let plan = try plan([a0: 12, b0: 0], start: start, found: [a1: 8])

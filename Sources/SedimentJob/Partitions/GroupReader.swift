@@ -24,11 +24,12 @@ package protocol GroupReader: TopicReader {
   /// asked where the partition begins and ends.
   ///
   /// - Parameters:
-  ///   - position: the offset to go on at; `nil` for a state that never read.
+  ///   - position: the offset to go on at; `nil` for a partition that was never read.
+  ///   - isAdded: such a one was not there when the job began, and is read from its beginning.
   ///   - ready: called with the offset of the first record, before any record is read.
   /// - Returns: false when the partition has gone in between.
   func begin(
-    _ partition: TopicPartition, at position: Int64?, ready: (Int64) -> Void
+    _ partition: TopicPartition, at position: Int64?, isAdded: Bool, ready: (Int64) -> Void
   ) throws -> Bool
 
   /// Lets go of partitions that were revoked: another instance may have them from here on.

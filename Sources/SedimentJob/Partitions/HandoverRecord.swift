@@ -58,6 +58,12 @@ package struct HandoverRecord: Sendable, Equatable {
       return number
     }
     guard let generation = generations.max() else { return nil }
+    return try read(generation, of: group, in: storage)
+  }
+
+  private static func read(
+    _ generation: UInt64, of group: String, in storage: any CheckpointStorage
+  ) throws -> HandoverRecord? {
     let key = Self.key(of: group, generation)
     guard let bytes = try storage.read(key, 0..<UInt64(bytesMax)) else { return nil }
     return try HandoverRecord(bytes, key: key, generation: generation)
@@ -73,19 +79,30 @@ package struct HandoverRecord: Sendable, Equatable {
     for group: String, partitions: [String: Int], isByKeyGroup: Bool,
     in storage: any CheckpointStorage
   ) throws -> HandoverRecord {
-    if let record = try last(of: group, in: storage) {
-      try record.require(partitions, isByKeyGroup)
-      return record
-    }
+    let record =
+      try last(of: group, in: storage)
+      ?? first(of: group, partitions: partitions, isByKeyGroup: isByKeyGroup, in: storage)
+    try record.require(partitions, isByKeyGroup)
+    return record
+  }
+
+  /// What was there when the group began: the first generation, which this call puts where there
+  /// is none.
+  ///
+  /// - Parameters: as of `agree`.
+  package static func first(
+    of group: String, partitions: [String: Int], isByKeyGroup: Bool,
+    in storage: any CheckpointStorage
+  ) throws -> HandoverRecord {
+    if let first = try read(1, of: group, in: storage) { return first }
     let first = HandoverRecord(
       group: group, job: .random(), seed: .random(), generation: 1, partitions: partitions,
       isByKeyGroup: isByKeyGroup)
     if try first.put(in: storage) { return first }
-    guard let record = try last(of: group, in: storage) else {
+    guard let other = try read(1, of: group, in: storage) else {
       throw JobError(.failed, "what others put in \(storage.location) is gone again")
     }
-    try record.require(partitions, isByKeyGroup)
-    return record
+    return other
   }
 
   /// Puts it behind the generation before; false when somebody was faster.
@@ -97,6 +114,11 @@ package struct HandoverRecord: Sendable, Equatable {
   /// Whether no later generation has been put.
   package func isLast(in storage: any CheckpointStorage) throws -> Bool {
     try Self.last(of: group, in: storage)?.generation == generation
+  }
+
+  /// Whether a partition was not there yet, whatever is read of it.
+  func isAddedLater(_ partition: TopicPartition) -> Bool {
+    Int(partition.partition) >= partitions[partition.topic] ?? 0
   }
 
   /// The identity of a partition's state.

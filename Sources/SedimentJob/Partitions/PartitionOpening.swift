@@ -221,7 +221,9 @@ final class PartitionOpening: @unchecked Sendable {
     do {
       var isHandedOver = false
       // The unit is there before its first record.
-      _ = try reader.begin(unit.partition, at: unit.position) { offset in
+      _ = try reader.begin(
+        unit.partition, at: unit.position, isAdded: unit.isAdded
+      ) { offset in
         if unit.position != offset { unit.position = offset }
         tell(unit, offset)
         monitor.withLock { opened.append(unit) }

@@ -56,8 +56,10 @@ final class PartitionUnit: @unchecked Sendable {
   var metadata: JobMetadata
   /// Something was decided or read since the last cut.
   var isDirty = false
-  /// The brokers know nothing of the partition yet; see `JobSession.mustCommitPlace`.
+  /// Nobody knows yet where reading of the partition began; see `JobSession.mustCommitPlace`.
   var mustCommitPlace: Bool
+  /// It was not there when the job began, and was never read.
+  let isAdded: Bool
   private let totalsBefore: JobCounters
   /// Where the brokers are the arbiter, what others published does not count before this opening
   /// has published: the group gave the partition to us.
@@ -67,12 +69,13 @@ final class PartitionUnit: @unchecked Sendable {
 
   init(
     _ partition: TopicPartition, _ opening: OpenState, router: BatchRouter, outputs: OutputSet,
-    mustCommitPlace: Bool, supersedes: Bool
+    mustCommitPlace: Bool, isAdded: Bool, supersedes: Bool
   ) {
     self.partition = partition
     self.router = router
     self.outputs = outputs
     self.mustCommitPlace = mustCommitPlace
+    self.isAdded = isAdded
     self.supersedes = supersedes
     store = opening.store
     dedup = opening.dedup

@@ -204,7 +204,10 @@ final class PartitionedSession {
       case .records(let batch, let position): try take(batch, position, stages)
       case .moved(let position): try move(to: position)
       case .group(let change): try take(change, stages)
-      case .ended: return .finished
+      case .ended:
+        // Where nothing came the place is remembered, too.
+        try adoptOpened(stages)
+        return .finished
       case .failed(let error): return .failed(error)
       }
     }

@@ -144,7 +144,8 @@ struct UnitOpening: Sendable {
     guard let outputs else { preconditionFailure("topics are written by all partitions together") }
     return PartitionUnit(
       partition, opened.state, router: router, outputs: outputs,
-      mustCommitPlace: !opened.isKnown, supersedes: true)
+      mustCommitPlace: !opened.isKnown, isAdded: try isAdded(partition, opened.state.metadata),
+      supersedes: true)
   }
 
   // MARK: - The storage says
@@ -175,8 +176,9 @@ struct UnitOpening: Sendable {
         for text in recovery.notices(of: sink) { environment.report(text) }
       }
       return PartitionUnit(
-        partition, state, router: router, outputs: outputs, mustCommitPlace: false,
-        supersedes: false)
+        partition, state, router: router, outputs: outputs,
+        mustCommitPlace: state.metadata.topicPositions[partition] == nil,
+        isAdded: try isAdded(partition, state.metadata), supersedes: false)
     } catch {
       try state.store.close()
       throw error
@@ -206,6 +208,16 @@ struct UnitOpening: Sendable {
   }
 
   // MARK: - Both
+
+  /// Whether a partition was never read, and not there when the job began: it has come since, with
+  /// the states of a later generation.
+  private func isAdded(_ partition: TopicPartition, _ metadata: JobMetadata) throws -> Bool {
+    guard record.generation > 1, metadata.topicPositions[partition] == nil else { return false }
+    let first = try HandoverRecord.first(
+      of: record.group, partitions: record.partitions, isByKeyGroup: record.isByKeyGroup,
+      in: partitioning.storage)
+    return first.isAddedLater(partition)
+  }
 
   /// Removes a state that is here and of another generation.
   private func removeOtherGeneration(_ partition: TopicPartition) throws {

@@ -193,12 +193,19 @@ final class RepartitionSession {
   ) throws -> OpeningThread<Opened> {
     let (producer, reader, environment) = (producer, reader, environment)
     let group = repartitioning.output.group
+    let storage = options.partitioning?.storage
     return try OpeningThread(name: "sediment-open", onOpened: onOpened) { partition, handOver in
       let committed = try producer.committed([partition.topic])[partition]
       let place = try RepartitionMark.place(committed, of: partition, group: group)
       var next: Int64?
+      var isAdded = false
       switch place {
-      case .none: break
+      case .none:
+        // The group of this stage has no states, but agrees on how many partitions there were.
+        guard let storage else { break }
+        let first = try HandoverRecord.first(
+          of: group, partitions: reader.partitionCounts, isByKeyGroup: true, in: storage)
+        isAdded = first.isAddedLater(partition)
       case .ours(let offset): next = offset
       case .set(let offset):
         next = offset
@@ -208,7 +215,7 @@ final class RepartitionSession {
             "\(partition): going on at offset \(offset), which somebody has set for the group "
               + "\(group)"))
       }
-      _ = try reader.begin(partition, at: next) { offset in
+      _ = try reader.begin(partition, at: next, isAdded: isAdded) { offset in
         environment.report(
           JobMessage(.detail, "\(partition): repartitioning from offset \(offset)"))
         handOver(Opened(partition: partition, next: offset, isNew: place != .ours(offset)))
@@ -239,7 +246,10 @@ final class RepartitionSession {
       case .records(let batch, let position): try take(batch, position, stages)
       case .moved(let position): try move(to: position)
       case .group(let change): try take(change, stages)
-      case .ended: return .finished
+      case .ended:
+        // Where nothing came the place is remembered, too.
+        try takeOpened(stages)
+        return .finished
       case .failed(let error): throw error
       }
     }

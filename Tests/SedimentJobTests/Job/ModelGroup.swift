@@ -36,6 +36,7 @@ final class ModelGroup: TopicInput, Sendable {
     /// How many records of each partition there are so far.
     var shown = Int.max
     var isDone = false
+    var startsAtEnds = false
   }
 
   private let state: Mutex<State>
@@ -78,6 +79,9 @@ final class ModelGroup: TopicInput, Sendable {
 
   /// Shows so many records of each partition, and no more.
   func show(_ count: Int) { state.withLock { $0.shown = count } }
+
+  /// Partitions that were never read begin at their ends from here on.
+  func startAtEnds() { state.withLock { $0.startsAtEnds = true } }
 
   /// Members end when they have nothing to do.
   func finish() { state.withLock { $0.isDone = true } }
@@ -229,15 +233,18 @@ final class ModelGroup: TopicInput, Sendable {
     func expel() { group.state.withLock { ModelGroup.expel(number, &$0) } }
 
     func begin(
-      _ partition: TopicPartition, at position: Int64?, ready: (Int64) -> Void
+      _ partition: TopicPartition, at position: Int64?, isAdded: Bool, ready: (Int64) -> Void
     ) throws -> Bool {
       let isOurs = group.state.withLock { state in
         state.members[number]?.owned.contains(partition) == true
           && state.members[number]?.leaving.contains(partition) == false
       }
       guard isOurs else { return false }
-      ready(position ?? 0)
-      lock.withLock { $0.cursors[partition] = position ?? 0 }
+      let start = group.state.withLock { state in
+        state.startsAtEnds && !isAdded ? Int64(state.records[partition]?.count ?? 0) : 0
+      }
+      ready(position ?? start)
+      lock.withLock { $0.cursors[partition] = position ?? start }
       group.state.withLock { _ = $0.members[number]?.begun.insert(partition) }
       return true
     }

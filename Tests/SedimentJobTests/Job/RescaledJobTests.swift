@@ -23,6 +23,8 @@ import Testing
     private var input: [[String]]
     private var seen: Set<Int> = []
     private var number = 0
+    /// As with `--start latest`.
+    var startsAtEnds = false
 
     private static let seed = HashSeed(first: 1, second: 2)
 
@@ -63,14 +65,18 @@ import Testing
         input[partition ?? self.partition(of: key)].append(value)
         if seen.insert(key).inserted { expected.append(value) }
       }
+      regroup()
+    }
+
+    private mutating func regroup() {
       group = ModelGroup(input)
+      if startsAtEnds { group.startAtEnds() }
       group.finish()
     }
 
     mutating func addPartitions(upTo count: Int) {
       while input.count < count { input.append([]) }
-      group = ModelGroup(input)
-      group.finish()
+      regroup()
     }
 
     /// Runs an instance until all is read.
@@ -180,6 +186,27 @@ import Testing
         try world.run(on: disks[1])
         try world.check("seed \(seed), \(count) partitions, with nothing to read")
       }
+    }
+  }
+
+  /// What is written before a partition is noticed is behind no start.
+  @Test(.timeLimit(.minutes(30)), arguments: Outputs.allCases)
+  func addedPartitionsAreReadFromTheirBeginningWhateverTheStart(outputs: Outputs) throws {
+    var world = try World(partitions: 2, outputs, seed: 12)
+    world.startsAtEnds = true
+    let disk = MemoryFileSystem()
+    // Nothing is there yet, and the place is remembered all the same.
+    world.produce(0)
+    try world.run(on: disk)
+    world.produce(90)
+    try world.run(on: disk)
+    try world.check("before")
+    for count in [4, 5] {
+      world.addPartitions(upTo: count)
+      try world.rescale()
+      world.produce(90, keys: 0..<300)
+      try world.run(on: disk)
+      try world.check("\(count) partitions")
     }
   }
 

@@ -200,6 +200,23 @@ import Testing
 
   // MARK: - Offsets
 
+  @Test func addedPartitionsAreReadFromTheirBeginningWhateverTheStart() throws {
+    let all = Self.input(partitions: 3, records: 24, seed: 3)
+    let disk = MemoryFileSystem()
+    let storage = try DirectoryStorage(at: "/handover", fileSystem: disk)
+    let brokers = ModelBrokers()
+    // Of the first two partitions, to which nothing was written yet, the end is the beginning.
+    for input in [[[], []], Array(all[..<2]), all] {
+      var world = World(input, brokers: brokers)
+      world.disk = disk
+      world.options.partitioning = Partitioning(storage: storage, group: "g-by-key")
+      world.group.startAtEnds()
+      world.group.finish()
+      #expect(try world.run(nil))
+      world.check(isAtEnd: true, "\(input.map(\.count))")
+    }
+  }
+
   @Test func whatSomebodyHasSetIsGoneOnFromAndSaid() throws {
     let world = world()
     let partition = TopicPartition("t", 1)
