@@ -22,7 +22,8 @@ package final class CommittedOffsets: @unchecked Sendable {
   private let monitor = Monitor()
   private var expected: Set<TopicPartition> = []
   private var answers: [TopicPartition: Answer] = [:]
-  private var isAsking = false
+  /// What a thread asks for now, if one does.
+  private var asking: Set<TopicPartition>?
 
   /// Offsets that the group of a producer has committed.
   package init(_ producer: any TopicProducer) { self.producer = producer }
@@ -54,20 +55,22 @@ package final class CommittedOffsets: @unchecked Sendable {
     monitor.withLock {
       while true {
         if let answer = answers.removeValue(forKey: partition) { return .answer(answer) }
-        expected.insert(partition)
-        if !isAsking { break }
+        guard let asking else { break }
+        // What is asked for now is waited for, unless it was expected anew since.
+        if !asking.contains(partition) { expected.insert(partition) }
         monitor.wait()
       }
-      isAsking = true
-      defer { expected.removeAll() }
-      return .ask(expected)
+      let all = expected.union([partition])
+      expected.removeAll()
+      asking = all
+      return .ask(all)
     }
   }
 
   private func ask(_ partitions: Set<TopicPartition>) throws {
     let result = Result { try producer.committed(Set(partitions.map(\.topic)).sorted()) }
     monitor.withLock {
-      isAsking = false
+      asking = nil
       if case .success(let committed) = result {
         // Those that came again meanwhile need a later answer.
         for partition in partitions.subtracting(expected) {

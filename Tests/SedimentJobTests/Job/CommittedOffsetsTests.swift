@@ -1,3 +1,4 @@
+import Foundation
 import SedimentJob
 import SedimentTestKit
 import Synchronization
@@ -8,6 +9,11 @@ import Testing
   private final class Producer: TopicProducer {
     let cluster = "c"
     private let asked = Mutex(0)
+
+    /// How long an answer takes, at least.
+    let delayMicros: UInt32
+
+    init(delayMicros: UInt32) { self.delayMicros = delayMicros }
 
     var askedCount: Int { asked.withLock { $0 } }
 
@@ -20,6 +26,7 @@ import Testing
         count += 1
         return count
       }
+      usleep(delayMicros)
       var found: [TopicPartition: CommittedOffset] = [:]
       for topic in topics {
         for number in stride(from: Int32(0), to: 64, by: 2) {
@@ -38,8 +45,9 @@ import Testing
     func close() {}
   }
 
-  @Test func manyAreAskedForAtOnceAndEachAnswerIsUsedOnce() throws {
-    let producer = Producer()
+  @Test(arguments: [0, 50_000] as [UInt32])
+  func manyAreAskedForAtOnceAndEachAnswerIsUsedOnce(delayMicros: UInt32) throws {
+    let producer = Producer(delayMicros: delayMicros)
     let offsets = CommittedOffsets(producer)
     let partitions = (0..<64 as Range<Int32>).map { TopicPartition($0 < 32 ? "a" : "b", $0) }
     offsets.expect(partitions)
