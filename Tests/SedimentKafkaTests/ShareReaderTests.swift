@@ -80,23 +80,6 @@ import Testing
       try wait { try clientCount() <= before }
     }
 
-    /// A member that the group forgets as it joins, and takes in again: others may have read its
-    /// partitions meanwhile.
-    @Test func aReaderThatTheGroupForgotHasLostItsPartitions() throws {
-      let reader = try reader()
-      defer { reader.close() }
-      try wait { try self.change(of: reader) != nil }
-      // Joining (11) as an unknown member (25), after a heartbeat (12) says that it is time (27).
-      try kafka.cluster.command("fail 11 25 1")
-      try kafka.cluster.command("fail 12 27 1")
-      var change: GroupChange?
-      try wait {
-        change = try self.change(of: reader)
-        return change != nil
-      }
-      #expect(change == .lost)
-    }
-
     /// A session that fails while a revocation waits for its answer.
     @Test func aReaderEndsThoughNobodyAnsweredARevocation() throws {
       let before = try clientCount()
@@ -137,6 +120,23 @@ import Testing
       _ = try reader.next(into: RecordBatch())
       return try committed() == [0: 1]
     }
+  }
+
+  /// A member that the group forgets as it joins, and takes in again: others may have read its
+  /// partitions meanwhile.
+  @Test func aReaderThatTheGroupForgotHasLostItsPartitions() throws {
+    let reader = try reader()
+    defer { reader.close() }
+    try wait { try self.change(of: reader) != nil }
+    // Joining (11) as an unknown member (25), after a heartbeat (12) says that it is time (27).
+    try kafka.cluster.command("fail 11 25 1")
+    try kafka.cluster.command("fail 12 27 1")
+    var change: GroupChange?
+    try wait {
+      change = try self.change(of: reader)
+      return change != nil
+    }
+    #expect(change == .lost)
   }
 
   /// librdkafka stops all partitions while a group gives them out anew, and what it holds then is
