@@ -96,17 +96,18 @@ struct OutputSet: Sendable {
         at: OutputTarget.directory(
           below: path, [partition.topic, "partition=\(partition.partition)"]),
         role, in: fileSystem, job: job, writerEpoch: writerEpoch, format: format,
-        rollBytes: rollBytes)
+        rollBytes: rollBytes, isShared: true)
     }
   }
 
   private mutating func addParts(
     at path: String, _ role: OutputRole, in fileSystem: any FileSystem, job: StoreIdentity,
-    writerEpoch: UInt64, format: RecordFormat.Kind, rollBytes: UInt64
+    writerEpoch: UInt64, format: RecordFormat.Kind, rollBytes: UInt64, isShared: Bool = false
   ) throws {
     var options = PartDirectorySink.Options(
       jobID: "\(job)", writerEpoch: writerEpoch, newOutputID: .random(in: 1 ... .max),
-      fileExtension: role == .rejects ? "ndjson" : format.fileExtension, rollBytes: rollBytes)
+      fileExtension: role == .rejects ? "ndjson" : format.fileExtension, rollBytes: rollBytes,
+      isShared: isShared)
     // What is not there yet takes room on this machine.
     if OutputTarget.isRemote(path) { options.unsyncedMax = 1 }
     sinks.append((role, try PartDirectorySink(path, in: fileSystem, options: options)))

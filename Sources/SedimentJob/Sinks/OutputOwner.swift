@@ -2,25 +2,32 @@
 //
 // Two lines of text: `sediment output 1` and `<job id> <output id>`. It is written under a
 // temporary name, synchronised and renamed before the first part is, so that a directory with parts
-// and without it is someone else's.
+// and without it is someone else's. Instances may do so at once, each under a name of its own: the
+// first rename counts, for it replaces nothing.
 
 internal import SedimentIO
 
 /// Whose a directory is: the job, and a random number that tells it from the job's other outputs.
 struct OutputOwner: Equatable {
   static let fileName = ".sediment"
-  private static let temporaryName = ".sediment.tmp"
   private static let firstLine = "sediment output 1"
   private static let bytesMax = 512
 
   var jobID: String
   var outputID: UInt64
 
-  /// Whether a crash while an owner was written may have left this name.
+  private var temporaryName: String { "\(Self.fileName)-\(String(outputID, radix: 16)).tmp" }
+
+  /// Whether a crash while an owner was written may have left this name: by its own or by an older
+  /// version, and with the number of the try of a file system that writes a file under several.
   static func isTemporary(_ name: String) -> Bool {
-    name == temporaryName
-      || (name.hasPrefix(fileName + ".a") && name.hasSuffix(".tmp")
-        && UInt64(name.dropFirst(fileName.utf8.count + 2).dropLast(4)) != nil)
+    guard name.hasPrefix(fileName), name.hasSuffix(".tmp") else { return false }
+    let words = name.dropFirst(fileName.utf8.count).dropLast(".tmp".utf8.count)
+      .split(separator: ".", omittingEmptySubsequences: false)
+    let (id, numberOfTry) = (words[0], words.dropFirst().first ?? "a0")
+    return words.count <= 2
+      && (id.isEmpty || id.hasPrefix("-") && UInt64(id.dropFirst(), radix: 16) != nil)
+      && numberOfTry.hasPrefix("a") && UInt64(numberOfTry.dropFirst()) != nil
   }
 
   /// Reads the owner of `directory`; `nil` when nothing says.
@@ -46,19 +53,46 @@ struct OutputOwner: Equatable {
     return OutputOwner(jobID: String(words[0]), outputID: outputID)
   }
 
-  /// Makes `directory` this owner's, durably.
-  func write(in directory: any Directory) throws(SinkError) {
+  /// Makes `directory` this owner's, durably, unless it has become another one's meanwhile.
+  ///
+  /// - Returns: whose it is now.
+  func claim(_ directory: any Directory) throws(SinkError) -> OutputOwner {
+    do throws(FileError) {
+      try write(in: directory)
+      return self
+    } catch {
+      _ = try? directory.removeIfThere(temporaryName)
+      // Was another instance faster? It may have removed our temporary, too.
+      guard error.code == .exists || error.code == .notFound,
+        let owner = try Self.read(in: directory)
+      else { throw .file(error) }
+      try reachingFiles { () throws(FileError) in try directory.synchronize() }
+      return owner
+    }
+  }
+
+  private func write(in directory: any Directory) throws(FileError) {
     let text = "\(Self.firstLine)\n\(jobID) \(String(outputID, radix: 16))\n"
-    try reachingFiles { () throws(FileError) in
-      if try directory.metadata(of: Self.temporaryName) != nil {
-        try directory.remove(Self.temporaryName)
-      }
-      let file = try directory.openFile(Self.temporaryName, .create)
-      try file.write(Array(text.utf8))
-      try file.synchronize()
-      file.close()
-      try directory.rename(Self.temporaryName, to: Self.fileName, replacing: false)
-      try directory.synchronize()
+    let file = try directory.openFile(temporaryName, .create)
+    try file.write(Array(text.utf8))
+    try file.synchronize()
+    file.close()
+    try directory.rename(temporaryName, to: Self.fileName, replacing: false)
+    try directory.synchronize()
+  }
+}
+
+extension Directory {
+  /// Removes a file that another instance may remove at the same time.
+  ///
+  /// - Returns: whether it was there.
+  func removeIfThere(_ name: String) throws(FileError) -> Bool {
+    do throws(FileError) {
+      try remove(name)
+      return true
+    } catch {
+      guard error.code == .notFound else { throw error }
+      return false
     }
   }
 }

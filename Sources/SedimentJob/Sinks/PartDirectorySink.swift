@@ -9,6 +9,8 @@
 //    sequence.
 // 2. A temporary that no durable state promises is removed by the next recovery.
 // 3. Sequence numbers rise by one over all parts ever published by the job.
+// 4. Of several writers that believe the output to be theirs the one with the largest epoch is not
+//    harmed: the others show only what it has shown or is about to, and remove nothing of its own.
 //
 // Concurrency: `lock` guards all that changes; files are synchronised and renamed outside it, so
 // that the next epoch's writes go on meanwhile.
@@ -35,11 +37,15 @@ package final class PartDirectorySink: Sink, @unchecked Sendable {
     /// at once, so that small parts in a long epoch do not use up the process's descriptors; the
     /// last ones stay, so that the directory's own sync comes with theirs.
     package var unsyncedMax: Int
+    /// Whether another writer may have been given the output since, as happens to an instance that
+    /// slept. What writers of larger epochs have begun is left alone then. Otherwise such files are
+    /// leftovers: of a state that was set back to an earlier one.
+    package var isShared: Bool
 
     /// Options with parts of 256 MiB.
     package init(
       jobID: String, writerEpoch: UInt64, newOutputID: UInt64, fileExtension: String,
-      rollBytes: UInt64 = 256 << 20, unsyncedMax: Int = 16
+      rollBytes: UInt64 = 256 << 20, unsyncedMax: Int = 16, isShared: Bool = false
     ) {
       precondition(PartName.isValid(fileExtension: fileExtension), "not a file extension")
       precondition(
@@ -52,6 +58,7 @@ package final class PartDirectorySink: Sink, @unchecked Sendable {
       self.fileExtension = fileExtension
       self.rollBytes = max(rollBytes, 1)
       self.unsyncedMax = unsyncedMax
+      self.isShared = isShared
     }
   }
 
@@ -94,20 +101,30 @@ package final class PartDirectorySink: Sink, @unchecked Sendable {
     self.path = path
     self.directory = directory
     self.options = options
-    if let owner = try OutputOwner.read(in: directory) {
-      guard owner.jobID == options.jobID else {
-        throw .foreignDirectory(path: path, owner: owner.jobID, job: options.jobID)
-      }
-      outputID = owner.outputID
-    } else {
-      let entries = try reachingFiles { () throws(FileError) in try directory.entries() }
-      for entry in entries
-      where PartName(final: entry.name) != nil || PartName(temporary: entry.name) != nil {
-        throw .unownedParts(path: path, part: entry.name)
-      }
-      outputID = options.newOutputID
-      try OutputOwner(jobID: options.jobID, outputID: outputID).write(in: directory)
+    let owner = try Self.owner(of: directory, options)
+    guard owner.jobID == options.jobID else {
+      throw .foreignDirectory(path: path, owner: owner.jobID, job: options.jobID)
     }
+    outputID = owner.outputID
+  }
+
+  /// Whose the directory is; it becomes ours if it is nobody's.
+  private static func owner(
+    of directory: any Directory, _ options: Options
+  ) throws(SinkError) -> OutputOwner {
+    if let owner = try OutputOwner.read(in: directory) { return owner }
+    let entries = try reachingFiles { () throws(FileError) in try directory.entries() }
+    let part = entries.first {
+      PartName(final: $0.name) != nil || PartName(temporary: $0.name) != nil
+    }
+    guard let part else {
+      return try OutputOwner(jobID: options.jobID, outputID: options.newOutputID).claim(directory)
+    }
+    // Another instance may have begun between the two looks.
+    guard let owner = try OutputOwner.read(in: directory) else {
+      throw .unownedParts(path: directory.path, part: part.name)
+    }
+    return owner
   }
 
   package func setHeader(_ header: [UInt8]) {
@@ -192,7 +209,7 @@ package final class PartDirectorySink: Sink, @unchecked Sendable {
     for entry in entries {
       guard let name = PartName(temporary: entry.name), name.writerEpoch < options.writerEpoch
       else { continue }
-      try reachingFiles { () throws(FileError) in try directory.remove(entry.name) }
+      _ = try remove(entry.name)
     }
   }
 
@@ -270,11 +287,17 @@ extension PartDirectorySink {
       try directory.rename(name.temporary, to: name.final, replacing: false)
     } catch {
       switch error.code {
+      // Another writer that knows of the same promise may have done it.
+      case .exists where try !isThere(name.temporary): return
       case .exists: throw .nameTaken(path: path + "/" + name.final)
       case .notFound: return
       default: throw .file(error)
       }
     }
+  }
+
+  private func isThere(_ name: String) throws(SinkError) -> Bool {
+    try reachingFiles { () throws(FileError) in try directory.metadata(of: name) != nil }
   }
 }
 
@@ -338,7 +361,7 @@ extension PartDirectorySink {
         guard temporary.inode == final.inode, temporary.device == final.device else {
           throw .nameTaken(path: path + "/" + name.final)
         }
-        try reachingFiles { () throws(FileError) in try directory.remove(name.temporary) }
+        _ = try remove(name.temporary)
       }
     }
   }
@@ -350,12 +373,17 @@ extension PartDirectorySink {
     var promised: Set<String> = []
     if let promise { promised.formUnion(promise.parts.map { $0.name(in: promise).temporary }) }
     for entry in entries where !promised.contains(entry.name) {
-      guard PartName(temporary: entry.name) != nil || OutputOwner.isTemporary(entry.name) else {
-        continue
+      if let name = PartName(temporary: entry.name) {
+        guard !options.isShared || name.writerEpoch <= options.writerEpoch else { continue }
+      } else {
+        guard OutputOwner.isTemporary(entry.name) else { continue }
       }
-      try reachingFiles { () throws(FileError) in try directory.remove(entry.name) }
-      recovery.removed.append(entry.name)
+      if try remove(entry.name) { recovery.removed.append(entry.name) }
     }
+  }
+
+  private func remove(_ name: String) throws(SinkError) -> Bool {
+    try reachingFiles { () throws(FileError) in try directory.removeIfThere(name) }
   }
 }
 

@@ -21,10 +21,16 @@ import Synchronization
 public final class FaultInjectingFileSystem: FileSystem, Sendable {
   private let base: any FileSystem
   private let plan = Mutex(FaultPlan())
-  private let interruption = Mutex<Interruption?>(nil)
+  private let interruption = Mutex(Interrupter())
 
   /// What runs before a call: its kind and the path it is about.
   public typealias Interruption = @Sendable (FileOperation, String) -> Void
+
+  // A function that is itself the value of a generic type is wrapped once more at each access, so
+  // that each call takes longer than the one before.
+  private struct Interrupter {
+    var body: Interruption?
+  }
 
   /// Whether two of three pages of a file are not in memory: their reads have to wait.
   let readsWait: Bool
@@ -45,7 +51,7 @@ public final class FaultInjectingFileSystem: FileSystem, Sendable {
   /// Runs `body` before every call from here on, on the caller's thread, as if another process had
   /// been faster; `nil` ends that. Calls made by `body` itself interrupt again.
   public func interrupt(_ body: Interruption?) {
-    interruption.withLock { $0 = body }
+    interruption.withLock { $0.body = body }
   }
 
   /// How many calls have failed since faults were armed.
@@ -69,7 +75,7 @@ public final class FaultInjectingFileSystem: FileSystem, Sendable {
   }
 
   func next(_ operation: FileOperation, _ path: String) -> Fault? {
-    interruption.withLock { $0 }?(operation, path)
+    interruption.withLock { $0.body }?(operation, path)
     return plan.withLock { $0.next(operation, path) }
   }
 

@@ -57,7 +57,7 @@ import Testing
 
   /// A table is written only when a memtable is frozen: here, when an epoch before was given up.
   @Test(arguments: [
-    ".log", "MANIFEST-", ".CURRENT.new", "out/.part", "dups.ndjson", ".sediment.tmp",
+    ".log", "MANIFEST-", ".CURRENT.new", "out/.part", "dups.ndjson", "out/.sediment-",
   ])
   func theEpochIsTriedAgainAndSucceedsOnceThereIsRoom(pathPart: String) throws {
     for number in [1, 2, 3, 5] {

@@ -1,5 +1,6 @@
 import Foundation
 import SedimentTestKit
+import Synchronization
 
 /// An instance of a job that can be killed and started again. Thread-safe.
 protocol PlayedInstance: AnyObject, Sendable {
@@ -58,6 +59,20 @@ struct GroupPlay {
     case 1: group.expel(number)
     case 2: group.shuffle()
     default: break
+    }
+  }
+}
+
+extension FaultInjectingFileSystem {
+  /// Lets one call of twenty take up to 10 ms, which ones by a seed, so that others come between.
+  func delayCalls(seed: UInt64) {
+    let generator = Mutex(SeededGenerator(seed: seed))
+    interrupt { _, _ in
+      let micros = generator.withLock { generator in
+        Int.random(in: 0..<20, using: &generator) == 0
+          ? UInt32.random(in: 1...10_000, using: &generator) : 0
+      }
+      if micros > 0 { usleep(micros) }
     }
   }
 }

@@ -98,14 +98,20 @@ import Testing
     private let disk: Mutex<MemoryFileSystem>
     /// What the process reaches of the shared disk.
     private let reach: Mutex<FaultInjectingFileSystem>
+    /// From it comes which of the calls to the shared disk take long.
+    private let delaysSeed: UInt64?
     let failures = Mutex<[String]>([])
 
-    /// - Parameter epochMillis: by default epochs end by the number of batches alone.
-    init(_ world: World, epochMillis: Int64 = 1 << 40) {
+    /// - Parameters:
+    ///   - epochMillis: by default epochs end by the number of batches alone.
+    ///   - delaysSeed: by default no call takes long.
+    init(_ world: World, epochMillis: Int64 = 1 << 40, delaysSeed: UInt64? = nil) {
       self.world = world
       self.epochMillis = epochMillis
       disk = Mutex(MemoryFileSystem())
       reach = Mutex(FaultInjectingFileSystem(world.shared))
+      self.delaysSeed = delaysSeed
+      connect()
     }
 
     /// The process dies; its disk keeps what it has, or loses what was not durable.
@@ -116,7 +122,13 @@ import Testing
 
     func revive(losingPower: Bool) {
       disk.withLock { $0 = losingPower ? $0.crashed(.nothing) : $0.clone() }
-      reach.withLock { $0 = FaultInjectingFileSystem(world.shared) }
+      connect()
+    }
+
+    private func connect() {
+      let files = FaultInjectingFileSystem(world.shared)
+      if let delaysSeed { files.delayCalls(seed: delaysSeed) }
+      reach.withLock { $0 = files }
     }
 
     /// Runs `body` before each call to the shared disk.
@@ -229,10 +241,13 @@ import Testing
     #expect(step > 100)
   }
 
-  @Test(.timeLimit(.minutes(30)), arguments: 0..<16 as Range<UInt64>)
+  /// With odd seeds any call to the shared disk may take long, so that others come between.
+  @Test(.timeLimit(.minutes(30)), arguments: 0..<32 as Range<UInt64>)
   func instancesComeAndGoAndDieAndAreGivenUp(seed: UInt64) async throws {
     let world = World(partitions: 5, records: 300, seed: seed)
-    let instances = (0..<3).map { _ in Instance(world, epochMillis: 20) }
+    let instances = (0..<3 as Range<UInt64>).map { number in
+      Instance(world, epochMillis: 20, delaysSeed: seed % 2 == 1 ? seed << 2 + number : nil)
+    }
     let play = GroupPlay(instances: instances, groups: [world.group], seed: seed)
     try await play.play { try world.isAtEnd() }
     #expect(instances.flatMap { $0.failures.withLock { $0 } } == [], "seed \(seed)")

@@ -17,11 +17,11 @@ import Testing
     let input: [[String]]
     let group: ModelGroup
     let brokers = ModelBrokers()
-    let shared = MemoryFileSystem()
     let storage: DirectoryStorage
     private let complaints = Mutex<[String]>([])
 
-    init(records: Int, seed: UInt64) throws {
+    /// - Parameter isSlow: whether any call to the storage may take long.
+    init(records: Int, seed: UInt64, isSlow: Bool = false) throws {
       var generator = SeededGenerator(seed: seed)
       input = (0..<PartitionedJobTests.partitions).map { partition in
         (0..<records).map { number in
@@ -30,6 +30,8 @@ import Testing
         }
       }
       group = ModelGroup(input)
+      let shared = FaultInjectingFileSystem(MemoryFileSystem())
+      if isSlow { shared.delayCalls(seed: seed) }
       storage = try DirectoryStorage(at: "/handover", fileSystem: shared)
       brokers.checkCommits { [weak self] records, offsets in self?.check(records, offsets) }
     }
@@ -146,7 +148,7 @@ import Testing
 
   @Test(.timeLimit(.minutes(30)), arguments: 0..<24 as Range<UInt64>)
   func instancesComeAndGoAndDieAndAreGivenUp(seed: UInt64) async throws {
-    let world = try World(records: 400, seed: seed)
+    let world = try World(records: 400, seed: seed, isSlow: seed % 2 == 1)
     let instances = (0..<3).map { _ in Instance(world) }
     let play = GroupPlay(instances: instances, groups: [world.group], seed: seed)
     try await play.play { world.isAtEnd }

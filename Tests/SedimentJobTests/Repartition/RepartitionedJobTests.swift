@@ -28,8 +28,12 @@ import Testing
     let storage: DirectoryStorage
     private let complaints = Mutex<[String]>([])
 
-    /// - Parameter bad: every record of which number has no key.
-    init(partitions: Int = 3, records: Int, seed: UInt64, bad: Int = 10) throws {
+    /// - Parameters:
+    ///   - bad: every record of which number has no key.
+    ///   - isSlow: whether any call to the storage may take long.
+    init(
+      partitions: Int = 3, records: Int, seed: UInt64, bad: Int = 10, isSlow: Bool = false
+    ) throws {
       var generator = SeededGenerator(seed: seed)
       input = (0..<partitions).map { partition in
         (0..<records).map { number in
@@ -41,7 +45,9 @@ import Testing
       group = ModelGroup(input)
       between = ModelGroup(
         (0..<RepartitionedJobTests.betweenCount).map { _ in [] }, topic: "between")
-      storage = try DirectoryStorage(at: "/handover", fileSystem: MemoryFileSystem())
+      let shared = FaultInjectingFileSystem(MemoryFileSystem())
+      if isSlow { shared.delayCalls(seed: seed) }
+      storage = try DirectoryStorage(at: "/handover", fileSystem: shared)
       let shown = Mutex(0)
       first.checkCommits { [weak self] records, offsets in
         guard let self else { return }
@@ -229,7 +235,7 @@ import Testing
 
   @Test(.timeLimit(.minutes(30)), arguments: 0..<16 as Range<UInt64>)
   func instancesComeAndGoAndDieAndAreGivenUp(seed: UInt64) async throws {
-    let world = try World(records: 300, seed: seed)
+    let world = try World(records: 300, seed: seed, isSlow: seed % 2 == 1)
     let instances = (0..<3).map { _ in Instance(world) }
     let play = GroupPlay(
       instances: instances, groups: [world.group, world.between], seed: seed, turns: 300)

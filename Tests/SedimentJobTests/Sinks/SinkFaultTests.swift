@@ -35,7 +35,8 @@ import Testing
     #expect(recorder.takeLines().isEmpty)
   }
 
-  @Test func everyFailingCallIsReportedAndAbortingMendsIt() throws {
+  @Test(arguments: [false, true])
+  func everyFailingCallIsReportedAndAbortingMendsIt(isShared: Bool) throws {
     let epochs = randomEpochs(3, seed: 5)
     for number in 1..<1_000 {
       let disk = MemoryFileSystem()
@@ -46,7 +47,7 @@ import Testing
       var sink: PartDirectorySink?
       while true {
         do {
-          let opened = try sink ?? open(faulty)
+          let opened = try sink ?? open(faulty, isShared: isShared)
           sink = opened
           try opened.abortEpoch()
           try state.run(epochs, on: opened)
@@ -62,10 +63,13 @@ import Testing
     Issue.record("the run never came to its end")
   }
 
-  private func open(_ fileSystem: any FileSystem) throws(SinkError) -> PartDirectorySink {
+  private func open(
+    _ fileSystem: any FileSystem, isShared: Bool = false
+  ) throws(SinkError) -> PartDirectorySink {
     try PartDirectorySink(
       "out", in: fileSystem,
       options: .init(
-        jobID: "job", writerEpoch: 1, newOutputID: 1, fileExtension: "csv", rollBytes: 500))
+        jobID: "job", writerEpoch: 1, newOutputID: 1, fileExtension: "csv", rollBytes: 500,
+        isShared: isShared))
   }
 }
