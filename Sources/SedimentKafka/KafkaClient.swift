@@ -324,6 +324,12 @@ final class KafkaClient: @unchecked Sendable {
     return taken
   }
 
+  /// Lets `consume` return before its time if it waits for a message; if not, the next one that
+  /// would wait. Any thread may call.
+  func wakeConsumer() {
+    unsafe rd_kafka_queue_yield(queue)
+  }
+
   /// Sends offsets to the group, for monitors; nobody waits for an answer.
   func commit(_ positions: TopicPositions) {
     let list = unsafe KafkaList.make(positions.partitions.map { ($0, positions[$0] ?? 0) })

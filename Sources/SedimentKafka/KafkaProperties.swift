@@ -48,6 +48,11 @@ package struct KafkaProperties: Sendable, Equatable {
     )
   ]
 
+  /// Values that a property cannot have.
+  private static let never: [String: (value: String, reason: String)] = [
+    "topic.metadata.refresh.interval.ms": ("-1", "added partitions would not be noticed")
+  ]
+
   /// Adds `name=value`.
   ///
   /// - Throws: `KafkaError.usage`; also for a property that is not the user's to set.
@@ -63,6 +68,9 @@ package struct KafkaProperties: Sendable, Equatable {
     let value = Self.trimmed(text[text.index(after: equals)...])
     if let only = Self.only[name], value != only.value {
       throw .usage("\(origin): \(name) can only be \(only.value): \(only.reason)")
+    }
+    if let never = Self.never[name], value == never.value {
+      throw .usage("\(origin): \(name) cannot be \(never.value): \(never.reason)")
     }
     all.append(Property(name: name, value: value, origin: origin))
   }

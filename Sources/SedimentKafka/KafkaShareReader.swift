@@ -1,8 +1,12 @@
 // Reads those partitions that the group gives this instance, cooperatively: what stays is read on
 // while others come and go.
 //
-//   assigned ─▶ told to the job ─▶ its state is opened ─▶ begin: where? ─▶ incremental assign
-//   revoked  ─▶ nothing more is given ─▶ told ─▶ the job commits ─▶ release: incremental unassign
+//   assigned ─▶ told to the job ─▶ its state is opened ─▶ begin: where? ─▶ order: add it
+//   revoked  ─▶ nothing more is given ─▶ told ─▶ the job commits ─▶ release ─▶ order: remove it
+//
+// Orders are carried out by the thread that reads, between two calls for messages. librdkafka notes
+// the place behind each message that it hands over, and goes back to it after a pause: if a
+// partition went just then, that place would stay, and hold for the next time that it is ours.
 //
 // librdkafka waits for the answer to a revocation, and so do the instances that the partitions go
 // to: they read the committed offsets only then. An assignment is answered at once with none of its
@@ -16,8 +20,8 @@
 // 1. Records come of partitions only that were begun and not revoked since.
 // 2. A batch holds records of one partition.
 //
-// Concurrency: one thread at a time calls `next`; `begin` and `release` are any thread's, and what
-// they share with it is in `shared`.
+// Concurrency: one thread at a time calls `next`, and nothing else changes what librdkafka reads;
+// `begin` and `release` are any thread's, and what they share with it is in `shared`.
 
 internal import CRdKafka
 internal import SedimentIO
@@ -30,10 +34,10 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   private struct Shared {
     /// The group says that they are ours.
     var assigned: Set<TopicPartition> = []
-    /// Of those the ones that librdkafka reads.
+    /// Of those the ones that are read, or about to be.
     var begun: Set<TopicPartition> = []
-    /// Begun, and not looked at by the reading thread yet.
-    var started: [Started] = []
+    /// What librdkafka is to be told, in this order.
+    var orders: [Order] = []
     var cursors: [MessageCopier.Cursor] = []
     var membership = KnownMembership()
     var told = LagOffsets()
@@ -48,13 +52,17 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
     init(endsAtEnds: Bool) {
       self.endsAtEnds = endsAtEnds
     }
+
+    func isOurs(_ partition: TopicPartition) -> Bool {
+      assigned.contains(partition) && !isClosed
+    }
   }
 
-  /// A partition whose reading begins.
-  private struct Started {
-    var cursor: MessageCopier.Cursor
-    /// Where reading of it ends; `nil` when that was not asked for yet.
-    var end: Int64?
+  private enum Order {
+    /// Reads a partition; where reading of it ends, `nil` when that was not asked for yet.
+    case add(StartPlan.TopicPosition, end: Int64?)
+    /// Reads these no more, which answers a revocation.
+    case remove([TopicPartition])
   }
 
   private enum Phase {
@@ -72,6 +80,8 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   private var phase = Phase.connecting
   private var cluster = ""
   private var positions = TopicPositions()
+  /// What librdkafka reads.
+  private var added: Set<TopicPartition> = []
   /// Where reading ends, if it does, as far as it was asked.
   private var ends: [TopicPartition: Int64] = [:]
   private var restMillis: Int64 = 0
@@ -124,15 +134,16 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   }
 
   private func serve(_ batch: RecordBatch) throws(KafkaError) -> InputStep {
-    try watch.checkTopics()
     copier.fill(from: client, timeoutMillis: KafkaReader.pollMillis)
+    // Before anything can fail: other instances wait for what is given back.
+    try carryOutOrders()
+    try watch.checkTopics()
     try watch.takeFaults()
     if let (change, place) = client.events.takeChange() {
       shared.withLock { $0.membership.hand(change, place: place) }
       take(change)
       return .group(change)
     }
-    adoptStarted()
     removeCommitted()
     tellAgain()
     let moved = try copy(into: batch)
@@ -157,25 +168,33 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
       case .revoked(let partitions): shared.assigned.subtract(partitions)
       case .lost: shared.assigned.removeAll()
       }
-      shared.started.removeAll { !shared.assigned.contains($0.cursor.partition) }
     }
     let assigned = shared.withLock { $0.assigned }
     copier.keep { assigned.contains($0) }
     show()
   }
 
-  /// Takes over the partitions that were begun.
-  private func adoptStarted() {
-    let started = shared.withLock { shared in
-      defer { shared.started.removeAll() }
-      return shared.started
+  private func carryOutOrders() throws(KafkaError) {
+    while let order = shared.withLock({ $0.orders.first }) {
+      switch order {
+      case .add(let place, let end): try add(place, end: end)
+      case .remove(let partitions):
+        // What was never added is not librdkafka's to take back; it waits for an answer all the
+        // same.
+        client.removeAssignment(partitions.filter { added.remove($0) != nil })
+      }
+      // The one that was carried out: nobody else takes any.
+      _ = shared.withLock { $0.orders.removeFirst() }
     }
-    guard !started.isEmpty else { return }
-    for begun in started {
-      copier.cursors.append(begun.cursor)
-      positions[begun.cursor.partition] = begun.cursor.next
-      ends[begun.cursor.partition] = begun.end
-    }
+  }
+
+  private func add(_ place: StartPlan.TopicPosition, end: Int64?) throws(KafkaError) {
+    guard shared.withLock({ $0.assigned.contains(place.partition) }) else { return }
+    try client.addAssignment([place])
+    added.insert(place.partition)
+    copier.cursors.append(MessageCopier.Cursor(partition: place.partition, next: place.offset))
+    positions[place.partition] = place.offset
+    ends[place.partition] = end
     show()
   }
 
@@ -266,7 +285,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   func begin(
     _ partition: TopicPartition, at position: Int64?, isAdded: Bool, ready: (Int64) -> Void
   ) throws -> Bool {
-    while shared.withLock({ $0.assigned.contains(partition) && !$0.isClosed }) {
+    while shared.withLock({ $0.isOurs(partition) }) {
       do throws(KafkaError) {
         // An end that is asked for before reading is to end may be too early.
         let endsAtEnds = shared.withLock { $0.endsAtEnds }
@@ -301,31 +320,25 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   private func begin(
     _ place: StartPlan.TopicPosition, end: Int64?, ready: (Int64) -> Void
   ) throws(KafkaError) -> Bool {
-    let isOurs = shared.withLock { shared in
-      guard shared.assigned.contains(place.partition), !shared.isClosed else { return false }
-      // Before it is assigned, so that its first message finds it.
-      shared.started.append(
-        Started(
-          cursor: MessageCopier.Cursor(partition: place.partition, next: place.offset), end: end))
+    guard shared.withLock({ $0.isOurs(place.partition) }) else { return false }
+    ready(place.offset)
+    return shared.withLock { shared in
+      guard shared.isOurs(place.partition) else { return false }
       shared.begun.insert(place.partition)
+      shared.orders.append(.add(place, end: end))
+      client.wakeConsumer()
       return true
     }
-    guard isOurs else { return false }
-    ready(place.offset)
-    try client.addAssignment([place])
-    return true
   }
 
   func release(_ partitions: [TopicPartition]) {
-    let begun = shared.withLock { shared in
-      defer {
-        shared.begun.subtract(partitions)
-        shared.told.keep { [begun = shared.begun] in begun.contains($0) }
-      }
-      return shared.isClosed ? nil : shared.begun.intersection(partitions)
+    shared.withLock { shared in
+      shared.begun.subtract(partitions)
+      shared.told.keep { [begun = shared.begun] in begun.contains($0) }
+      guard !shared.isClosed else { return }
+      shared.orders.append(.remove(partitions.sorted()))
+      client.wakeConsumer()
     }
-    // What was never begun is not librdkafka's to take back; it waits for an answer all the same.
-    if let begun { client.removeAssignment(begun.sorted()) }
   }
 
   var lag: TopicLag? {

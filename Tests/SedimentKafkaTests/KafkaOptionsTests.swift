@@ -71,6 +71,18 @@ import Testing
     #expect(properties.all.map(\.value) == ["read_committed"])
   }
 
+  @Test func topicsAreLookedAtForNewPartitions() throws {
+    let name = "topic.metadata.refresh.interval.ms"
+    var properties = KafkaProperties()
+    #expect {
+      try properties.add("\(name)=-1", from: "--kafka-property")
+    } throws: { error in
+      "\(error)".hasPrefix("--kafka-property: \(name) cannot be -1: added partitions")
+    }
+    try properties.add("\(name)=60000", from: "--kafka-property")
+    #expect(properties.all.map(\.value) == ["60000"])
+  }
+
   @Test func whatIsNoPropertyIsRefusedWithItsPlace() throws {
     var properties = KafkaProperties()
     #expect {

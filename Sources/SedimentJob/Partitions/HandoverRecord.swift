@@ -86,15 +86,19 @@ package struct HandoverRecord: Sendable, Equatable {
     return record
   }
 
-  /// What was there when the group began: the first generation, which this call puts where there
-  /// is none.
+  /// What was there when the group began; `nil` when nothing says.
+  static func first(of group: String, in storage: any CheckpointStorage) throws -> HandoverRecord? {
+    try read(1, of: group, in: storage)
+  }
+
+  /// As `first(of:in:)`, but for a group that begins with this call.
   ///
   /// - Parameters: as of `agree`.
   package static func first(
     of group: String, partitions: [String: Int], isByKeyGroup: Bool,
     in storage: any CheckpointStorage
   ) throws -> HandoverRecord {
-    if let first = try read(1, of: group, in: storage) { return first }
+    if let first = try first(of: group, in: storage) { return first }
     let first = HandoverRecord(
       group: group, job: .random(), seed: .random(), generation: 1, partitions: partitions,
       isByKeyGroup: isByKeyGroup)

@@ -213,10 +213,9 @@ struct UnitOpening: Sendable {
   /// the states of a later generation.
   private func isAdded(_ partition: TopicPartition, _ metadata: JobMetadata) throws -> Bool {
     guard record.generation > 1, metadata.topicPositions[partition] == nil else { return false }
-    let first = try HandoverRecord.first(
-      of: record.group, partitions: record.partitions, isByKeyGroup: record.isByKeyGroup,
-      in: partitioning.storage)
-    return first.isAddedLater(partition)
+    // Where nothing says what was there, reading all of it loses nothing.
+    return try HandoverRecord.first(of: record.group, in: partitioning.storage)?
+      .isAddedLater(partition) ?? true
   }
 
   /// Removes a state that is here and of another generation.
