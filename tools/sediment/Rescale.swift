@@ -26,10 +26,11 @@ struct Rescale: ParsableCommand {
       (--partitions). Its states lie in --handover, and a state is made there for every partition: \
       behind --repartition-by-key each has its range of keys, else nobody knows where a key went, \
       and each has all that there was, until it expires. Nothing is rewritten or downloaded, but \
-      everything is copied within the storage (in a directory it is linked). All instances must \
-      have ended, and all records of the old partitions must have been read: pause the producers, \
-      let the job read to the end (--until-end), let it end, rescale, start the instances, and \
-      then the producers. Messages end with 1 where that is not so, and nothing changes.
+      everything is copied within the storage (in a directory it is linked); the job removes the \
+      states of before when it has run for an hour. All instances must have ended, and all \
+      records of the old partitions must have been read: pause the producers, let the job read \
+      to the end (--until-end), let it end, rescale, start the instances, and then the \
+      producers. Messages end with 1 where that is not so, and nothing changes.
 
       Examples:
         sediment rescale state --shards 8

@@ -3,11 +3,12 @@
 //
 // What stays: the newest few, and all from the last one on that is known to be committed. One that
 // nobody is known to have committed may be what the brokers name, so nothing goes before the first
-// commit of an opening.
+// commit of an opening. States of former generations go when the present one has worked for a
+// while (`FormerStates`); each instance sees to it once.
 //
 // Concurrency: a thread of its own, for it asks the storage many things. `monitor` guards what is
-// to be looked at; `hasFailed` is the thread's. What fails is tried again at the next turn, and
-// told once.
+// to be looked at; `hasFailed` and `mayHaveFormer` are the thread's. What fails is tried again at
+// the next turn, and told once.
 
 internal import SedimentIO
 internal import SedimentStore
@@ -15,32 +16,33 @@ internal import SedimentStore
 /// See the file's header.
 // @unchecked because everything that changes is touched only with `monitor` held.
 final class HandoverKeeper: @unchecked Sendable {
+  private let partitioning: Partitioning
   private let storage: any CheckpointStorage
   private let retained: Int
   private let intervalNanos: UInt64
   private let clock: any Clock
   private let report: @Sendable (JobMessage) -> Void
+  private let startNanos = SystemClock().monotonicNanos()
   private let monitor = Monitor()
   /// Instances say at least once a minute that they upload or restore.
   private static let gracePeriod = Duration.seconds(1800)
   /// The last committed checkpoint of every state that has one since it was last looked at.
   private var committed: [StoreIdentity: String] = [:]
   private var hasFailed = false
+  private var mayHaveFormer = true
   private var isStopping = false
   private let thread = SystemThreads()
 
-  /// - Parameters:
-  ///   - retained: how many checkpoints of a state stay at least.
-  ///   - intervalMillis: from one turn to the next.
   init(
-    _ storage: any CheckpointStorage, retained: Int, intervalMillis: Int64, clock: any Clock,
+    _ partitioning: Partitioning, clock: any Clock,
     report: @escaping @Sendable (JobMessage) -> Void
   ) throws {
-    self.storage = storage
-    self.retained = max(retained, 1)
+    self.partitioning = partitioning
+    storage = partitioning.storage
+    retained = max(partitioning.retained, 1)
     self.clock = clock
     self.report = report
-    intervalNanos = UInt64(max(intervalMillis, 1)) * 1_000_000
+    intervalNanos = UInt64(max(partitioning.keepMillis, 1)) * 1_000_000
     try thread.start(name: "sediment-keep") { [self] in run() }
   }
 
@@ -62,20 +64,47 @@ final class HandoverKeeper: @unchecked Sendable {
     while let states = waitForTurn() {
       for (identity, id) in states {
         if monitor.withLock({ isStopping }) { return }
-        do throws(StoreError) {
-          let checkpoints = try StoredCheckpoints(in: storage, of: identity, clock: clock)
-          try checkpoints.retain(retained, protecting: [id])
-          try checkpoints.collectGarbage(gracePeriod: Self.gracePeriod, dryRun: false)
-          hasFailed = false
-        } catch {
-          guard !hasFailed else { continue }
-          hasFailed = true
-          report(
-            JobMessage(
-              .warning, "old checkpoints in \(storage.location) could not be removed: \(error)"))
-        }
+        attempt { try tidy(identity, committed: id) }
       }
+      attempt { try removeFormer(committed: states.map(\.0)) }
     }
+  }
+
+  private func attempt(_ body: () throws -> Void) {
+    do {
+      try body()
+      hasFailed = false
+    } catch {
+      guard !hasFailed else { return }
+      hasFailed = true
+      report(
+        JobMessage(
+          .warning, "old checkpoints in \(storage.location) could not be removed: \(error)"))
+    }
+  }
+
+  private func tidy(_ identity: StoreIdentity, committed id: String) throws {
+    let checkpoints = try StoredCheckpoints(in: storage, of: identity, clock: clock)
+    try checkpoints.retain(retained, protecting: [id])
+    try checkpoints.collectGarbage(gracePeriod: Self.gracePeriod, dryRun: false)
+  }
+
+  /// - Parameter committed: states of which something was committed in this turn.
+  private func removeFormer(committed: [StoreIdentity]) throws {
+    let age = (SystemClock().monotonicNanos() &- startNanos) / 1_000_000
+    guard mayHaveFormer, age >= UInt64(clamping: partitioning.formerMillis),
+      let record = try HandoverRecord.last(of: partitioning.group, in: storage),
+      record.allPartitions.contains(where: { committed.contains(record.identity(of: $0)) })
+    else { return }
+    let bytes = try FormerStates(before: record, in: storage, clock: clock)
+      .remove(gracePeriod: Self.gracePeriod) { monitor.withLock { isStopping } }
+    mayHaveFormer = false
+    guard bytes > 0 else { return }
+    report(
+      JobMessage(
+        .information,
+        "removed the states of before the last rescaling from \(storage.location): "
+          + Figure.bytes(bytes)))
   }
 
   /// What is to be looked at, in order; `nil` at the end.

@@ -61,6 +61,11 @@ package struct HandoverRecord: Sendable, Equatable {
     return try read(generation, of: group, in: storage)
   }
 
+  /// The generations before this one, the first one first.
+  func former(in storage: any CheckpointStorage) throws -> [HandoverRecord] {
+    try (1..<generation).compactMap { try Self.read($0, of: group, in: storage) }
+  }
+
   private static func read(
     _ generation: UInt64, of group: String, in storage: any CheckpointStorage
   ) throws -> HandoverRecord? {

@@ -172,9 +172,7 @@ final class PartitionedSession {
       let committer = try EpochCommitter(clock: environment.clock) { input.wake() }
       ends.append { committer.stop() }
       let keeper = try HandoverKeeper(
-        partitioning.storage, retained: partitioning.retained,
-        intervalMillis: partitioning.keepMillis, clock: environment.clock,
-        report: environment.report)
+        partitioning, clock: environment.clock, report: environment.report)
       ends.append { keeper.stop() }
       let opening = try PartitionOpening(
         options, environment, partitioning, arbiter: arbiter, outputs: outputs, reader: reader

@@ -238,6 +238,7 @@ final class RepartitionSession {
   private func writeAll(_ stages: Stages) throws -> SessionReport.End {
     while true {
       if control.isStopping { return .stopped }
+      environment.status?.beatStageBefore()
       try takeOpened(stages)
       if batchesSinceCut >= options.batchesPerEpochMax { try stages.committer.waitUntilIdle() }
       if try stages.committer.isIdle(), isEpochDue { try cutEpoch(stages) }

@@ -61,14 +61,15 @@ package final class RepartitionStage: Sendable {
 
   func run() throws -> SessionReport.End {
     // What the job behind is at is for itself to show.
-    var own = environment
-    own.status = nil
-    var retry = SessionRetry(options, own, control)
+    var around = environment
+    around.status = nil
+    var retry = SessionRetry(options, around, control)
     while true {
       let before = progress.records
       let failure: JobError
       do {
-        return try session(own).run()
+        defer { environment.status?.restStageBefore() }
+        return try session().run()
       } catch {
         failure = JobError(wrapping: error)
       }
@@ -81,7 +82,7 @@ package final class RepartitionStage: Sendable {
     }
   }
 
-  private func session(_ environment: JobEnvironment) throws -> RepartitionSession {
+  private func session() throws -> RepartitionSession {
     try RepartitionSession(
       options, repartitioning,
       by: KeyPartitioner(seed: seed, partitionCount: partitionCount), in: environment,

@@ -14,6 +14,8 @@ package final class StatusBoard: Sendable {
     /// Oldest first.
     var samples: [Sample] = []
     var beatNanos: UInt64 = 0
+    /// Of the stage before the job, while it runs.
+    var stageBeatNanos: UInt64?
   }
 
   private let clock: any Clock
@@ -51,6 +53,17 @@ package final class StatusBoard: Sendable {
     state.withLock { $0.beatNanos = now }
   }
 
+  /// Notes that the stage before the job moves.
+  package func beatStageBefore() {
+    let now = clock.monotonicNanos()
+    state.withLock { $0.stageBeatNanos = now }
+  }
+
+  /// Notes that the stage before the job need not move: it waits to try again, or has ended.
+  package func restStageBefore() {
+    state.withLock { $0.stageBeatNanos = nil }
+  }
+
   /// Notes how far the job is.
   package func post(_ progress: JobProgress, _ resources: JobStatus.Resources) {
     let now = clock.monotonicNanos()
@@ -78,13 +91,16 @@ package final class StatusBoard: Sendable {
     }
   }
 
-  /// Seconds for which a running job has not moved; `nil` when it may take its time.
-  package var stuckSeconds: UInt64? {
+  /// What hangs, and for how many seconds it has not moved; `nil` when all that runs moves.
+  package var stuck: (what: String, seconds: UInt64)? {
     let now = clock.monotonicNanos()
-    return state.withLock { state in
-      let age = now &- state.beatNanos
-      guard state.status.phase == .running, age >= Self.patienceNanos else { return nil }
-      return age / 1_000_000_000
+    let (job, stage) = state.withLock { state in
+      (state.status.phase == .running ? state.beatNanos : nil, state.stageBeatNanos)
     }
+    for (what, beatNanos) in [("the job", job), ("the repartitioning", stage)] {
+      guard let beatNanos, now &- beatNanos >= Self.patienceNanos else { continue }
+      return (what, (now &- beatNanos) / 1_000_000_000)
+    }
+    return nil
   }
 }

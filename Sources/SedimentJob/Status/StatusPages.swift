@@ -40,8 +40,8 @@ extension StatusBoard {
   }
 
   private var health: StatusPage {
-    guard let seconds = stuckSeconds else { return StatusPage(code: 200, text: "ok\n") }
-    return StatusPage(code: 503, text: "the job has not moved for \(seconds) s\n")
+    guard let (what, seconds) = stuck else { return StatusPage(code: 200, text: "ok\n") }
+    return StatusPage(code: 503, text: "\(what) has not moved for \(seconds) s\n")
   }
 
   private var readiness: StatusPage {

@@ -78,6 +78,19 @@ package struct CheckpointUnion: Sendable {
       }, identity: identity, metadata: metadata)
   }
 
+  /// The last checkpoint of a store that nobody needs any more: it holds nothing, and what others
+  /// publish behind what was claimed stays superseded.
+  ///
+  /// - Parameter metadata: what goes with its epoch.
+  package init(endOf claim: CheckpointClaim, metadata: [UInt8], clock: any Clock) {
+    sources = []
+    last = 0
+    self.clock = clock
+    transfers = 1
+    area = claim.area
+    union = StateUnion(endOf: claim.manifest.checkpoint.state, metadata: metadata)
+  }
+
   /// Copies and publishes.
   ///
   /// - Throws: `superseded` when others make the same store at the same time; what the storage

@@ -73,6 +73,15 @@ package struct StateUnion: Sendable {
     }
   }
 
+  /// What is left of a state that nobody needs any more: nothing.
+  ///
+  /// - Parameter metadata: what goes with its epoch.
+  init(endOf last: StoreState, metadata: [UInt8]) {
+    state = StoreState(identity: last.identity, seed: last.seed)
+    (state.epoch, state.writerEpoch) = (last.epoch, last.writerEpoch)
+    state.metadata = metadata
+  }
+
   // MARK: - What is refused
 
   private static func check(_ state: StoreState, seed: HashSeed) throws(StoreError) {

@@ -171,6 +171,20 @@ import Testing
     #expect(board.page("/readyz").code == 503)
   }
 
+  @Test func aStageBeforeTheJobIsWatchedWhileItRuns() {
+    let clock = ManualClock()
+    let board = StatusBoard(clock: clock)
+    board.enter(.running)
+    board.beatStageBefore()
+    clock.advance(byMillis: 61_000)
+    board.beat()
+    #expect(
+      board.page("/healthz")
+        == StatusPage(code: 503, text: "the repartitioning has not moved for 61 s\n"))
+    board.restStageBefore()
+    #expect(board.page("/healthz").code == 200)
+  }
+
   @Test func forecastsFollowTheLastHalfHour() {
     let clock = ManualClock()
     let board = StatusBoard(clock: clock)
