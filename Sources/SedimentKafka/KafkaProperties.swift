@@ -48,9 +48,9 @@ package struct KafkaProperties: Sendable, Equatable {
     )
   ]
 
-  /// Values that a property cannot have.
-  private static let never: [String: (value: String, reason: String)] = [
-    "topic.metadata.refresh.interval.ms": ("-1", "added partitions would not be noticed")
+  /// Properties that turn off what the job needs with 0 and below.
+  private static let positive: [String: String] = [
+    "topic.metadata.refresh.interval.ms": "added partitions would not be noticed"
   ]
 
   /// Adds `name=value`.
@@ -69,8 +69,8 @@ package struct KafkaProperties: Sendable, Equatable {
     if let only = Self.only[name], value != only.value {
       throw .usage("\(origin): \(name) can only be \(only.value): \(only.reason)")
     }
-    if let never = Self.never[name], value == never.value {
-      throw .usage("\(origin): \(name) cannot be \(never.value): \(never.reason)")
+    if let reason = Self.positive[name], (Int(value) ?? 0) < 1 {
+      throw .usage("\(origin): \(name) is 1 or more, not \"\(value)\": \(reason)")
     }
     all.append(Property(name: name, value: value, origin: origin))
   }

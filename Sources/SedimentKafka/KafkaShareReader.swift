@@ -320,11 +320,15 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
   private func begin(
     _ place: StartPlan.TopicPosition, end: Int64?, ready: (Int64) -> Void
   ) throws(KafkaError) -> Bool {
-    guard shared.withLock({ $0.isOurs(place.partition) }) else { return false }
+    let mayBegin = shared.withLock { shared in
+      guard shared.isOurs(place.partition) else { return false }
+      shared.begun.insert(place.partition)
+      return true
+    }
+    guard mayBegin else { return false }
     ready(place.offset)
     return shared.withLock { shared in
       guard shared.isOurs(place.partition) else { return false }
-      shared.begun.insert(place.partition)
       shared.orders.append(.add(place, end: end))
       client.wakeConsumer()
       return true

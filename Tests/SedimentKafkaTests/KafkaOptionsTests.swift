@@ -74,10 +74,12 @@ import Testing
   @Test func topicsAreLookedAtForNewPartitions() throws {
     let name = "topic.metadata.refresh.interval.ms"
     var properties = KafkaProperties()
-    #expect {
-      try properties.add("\(name)=-1", from: "--kafka-property")
-    } throws: { error in
-      "\(error)".hasPrefix("--kafka-property: \(name) cannot be -1: added partitions")
+    for value in ["-1", "0", "", "soon"] {
+      #expect {
+        try properties.add("\(name)=\(value)", from: "--kafka-property")
+      } throws: { error in
+        "\(error)".hasPrefix("--kafka-property: \(name) is 1 or more, not \"\(value)\": added")
+      }
     }
     try properties.add("\(name)=60000", from: "--kafka-property")
     #expect(properties.all.map(\.value) == ["60000"])

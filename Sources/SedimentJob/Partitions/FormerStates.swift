@@ -32,23 +32,36 @@ package struct FormerStates: Sendable {
   /// - Parameters:
   ///   - gracePeriod: as of `StoredCheckpoints.collectGarbage`.
   ///   - isStopping: asked between two states whether to leave the others for another time.
-  /// - Returns: how many bytes that was.
+  /// - Returns: how many bytes went, and whether all did.
+  /// - Throws: what was the last to go wrong; the others have gone all the same.
   @discardableResult
   package func remove(
     gracePeriod: Duration, isStopping: () -> Bool = { false }
-  ) throws -> UInt64 {
-    var bytes: UInt64 = 0
+  ) throws -> (bytes: UInt64, isComplete: Bool) {
+    var sum: (bytes: UInt64, isComplete: Bool) = (0, true)
+    var failure: (any Error)?
     for former in try record.former(in: storage) {
-      for partition in former.allPartitions where !isStopping() {
-        bytes &+= try remove(former.identity(of: partition), gracePeriod)
+      for partition in former.allPartitions {
+        guard !isStopping() else { return (sum.bytes, false) }
+        do {
+          guard let bytes = try remove(former.identity(of: partition), gracePeriod) else {
+            sum.isComplete = false
+            continue
+          }
+          sum.bytes &+= bytes
+        } catch {
+          failure = error
+        }
       }
     }
-    return bytes
+    if let failure { throw failure }
+    return sum
   }
 
-  private func remove(_ identity: StoreIdentity, _ gracePeriod: Duration) throws -> UInt64 {
+  /// - Returns: `nil` when somebody else is at it.
+  private func remove(_ identity: StoreIdentity, _ gracePeriod: Duration) throws -> UInt64? {
     guard let newest = try CheckpointInfo.newest(of: identity, in: storage) else { return 0 }
-    if !newest.metadata.isEmpty, try !end(identity) { return 0 }
+    if !newest.metadata.isEmpty, try !end(identity) { return nil }
     let checkpoints = try StoredCheckpoints(in: storage, of: identity, clock: clock)
     try checkpoints.retain(1)
     return try checkpoints.collectGarbage(gracePeriod: gracePeriod, dryRun: false).bytes

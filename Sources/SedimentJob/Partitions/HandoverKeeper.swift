@@ -3,11 +3,11 @@
 //
 // What stays: the newest few, and all from the last one on that is known to be committed. One that
 // nobody is known to have committed may be what the brokers name, so nothing goes before the first
-// commit of an opening. States of former generations go when the present one has worked for a
-// while (`FormerStates`); each instance sees to it once.
+// commit of an opening. States of former generations go (`FormerStates`) when a session has gone on
+// for a while, and has committed in the present one.
 //
 // Concurrency: a thread of its own, for it asks the storage many things. `monitor` guards what is
-// to be looked at; `hasFailed` and `mayHaveFormer` are the thread's. What fails is tried again at
+// to be looked at; `troubles` and `mayHaveFormer` are the thread's. What fails is tried again at
 // the next turn, and told once.
 
 internal import SedimentIO
@@ -28,7 +28,8 @@ final class HandoverKeeper: @unchecked Sendable {
   private static let gracePeriod = Duration.seconds(1800)
   /// The last committed checkpoint of every state that has one since it was last looked at.
   private var committed: [StoreIdentity: String] = [:]
-  private var hasFailed = false
+  /// What fails, and was told.
+  private var troubles: Set<Work> = []
   private var mayHaveFormer = true
   private var isStopping = false
   private let thread = SystemThreads()
@@ -64,19 +65,25 @@ final class HandoverKeeper: @unchecked Sendable {
     while let states = waitForTurn() {
       for (identity, id) in states {
         if monitor.withLock({ isStopping }) { return }
-        attempt { try tidy(identity, committed: id) }
+        attempt(.tidying(identity)) { try tidy(identity, committed: id) }
       }
-      attempt { try removeFormer(committed: states.map(\.0)) }
+      if isFormerDue { attempt(.former) { try removeFormer(committed: states.map(\.0)) } }
     }
   }
 
-  private func attempt(_ body: () throws -> Void) {
+  private enum Work: Hashable {
+    case tidying(StoreIdentity)
+    case former
+  }
+
+  private func attempt(_ work: Work, _ body: () throws -> Void) {
     do {
       try body()
-      hasFailed = false
+      troubles.remove(work)
     } catch {
-      guard !hasFailed else { return }
-      hasFailed = true
+      let isFirst = troubles.isEmpty
+      troubles.insert(work)
+      guard isFirst else { return }
       report(
         JobMessage(
           .warning, "old checkpoints in \(storage.location) could not be removed: \(error)"))
@@ -89,16 +96,19 @@ final class HandoverKeeper: @unchecked Sendable {
     try checkpoints.collectGarbage(gracePeriod: Self.gracePeriod, dryRun: false)
   }
 
+  private var isFormerDue: Bool {
+    let age = (SystemClock().monotonicNanos() &- startNanos) / 1_000_000
+    return mayHaveFormer && age >= UInt64(clamping: partitioning.formerMillis)
+  }
+
   /// - Parameter committed: states of which something was committed in this turn.
   private func removeFormer(committed: [StoreIdentity]) throws {
-    let age = (SystemClock().monotonicNanos() &- startNanos) / 1_000_000
-    guard mayHaveFormer, age >= UInt64(clamping: partitioning.formerMillis),
-      let record = try HandoverRecord.last(of: partitioning.group, in: storage),
+    guard let record = try HandoverRecord.last(of: partitioning.group, in: storage),
       record.allPartitions.contains(where: { committed.contains(record.identity(of: $0)) })
     else { return }
-    let bytes = try FormerStates(before: record, in: storage, clock: clock)
+    let (bytes, isComplete) = try FormerStates(before: record, in: storage, clock: clock)
       .remove(gracePeriod: Self.gracePeriod) { monitor.withLock { isStopping } }
-    mayHaveFormer = false
+    mayHaveFormer = !isComplete
     guard bytes > 0 else { return }
     report(
       JobMessage(

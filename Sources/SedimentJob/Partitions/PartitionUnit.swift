@@ -16,7 +16,7 @@ package struct Partitioning: Sendable {
   package var retained = 3
   /// From one look at old checkpoints to the next.
   package var keepMillis: Int64 = 60_000
-  /// How long the states of a generation must have worked before those of former ones go.
+  /// How long a session goes on before states of former generations go.
   package var formerMillis: Int64 = 3_600_000
 
   /// A job whose instances share a storage.

@@ -136,12 +136,13 @@ final class PartitionedSession {
       stages.input.stop()
       stages.output.stop()
       stages.committer.stop()
-      stages.keeper.stop()
       transactions?.close()
       stages.input.waitUntilStopped()
       // Whoever opens a partition asks brokers for as long as the reader is open.
       reader.close()
       stages.opening.stop()
+      // What it removes may take a while, and the group has been left by now.
+      stages.keeper.stop()
     }
     environment.status?.enter(.running)
     let end = try decideAll(stages)

@@ -3,7 +3,7 @@
 // Two lines of text: `sediment output 1` and `<job id> <output id>`. It is written under a
 // temporary name, synchronised and renamed before the first part is, so that a directory with parts
 // and without it is someone else's. Instances may do so at once, each under a name of its own: the
-// first rename counts, for it replaces nothing.
+// first rename counts, for it replaces nothing (but on a mount of HDFS: `ExclusiveRename`).
 
 internal import SedimentIO
 
@@ -61,12 +61,14 @@ struct OutputOwner: Equatable {
       try write(in: directory)
       return self
     } catch {
-      _ = try? directory.removeIfThere(temporaryName)
       // Was another instance faster? It may have removed our temporary, too.
       guard error.code == .exists || error.code == .notFound,
         let owner = try Self.read(in: directory)
       else { throw .file(error) }
-      try reachingFiles { () throws(FileError) in try directory.synchronize() }
+      try reachingFiles { () throws(FileError) in
+        _ = try directory.removeIfThere(temporaryName)
+        try directory.synchronize()
+      }
       return owner
     }
   }

@@ -287,17 +287,31 @@ extension PartDirectorySink {
       try directory.rename(name.temporary, to: name.final, replacing: false)
     } catch {
       switch error.code {
-      // Another writer that knows of the same promise may have done it.
-      case .exists where try !isThere(name.temporary): return
-      case .exists: throw .nameTaken(path: path + "/" + name.final)
+      case .exists: try removeSecondName(name)
       case .notFound: return
       default: throw .file(error)
       }
     }
   }
 
-  private func isThere(_ name: String) throws(SinkError) -> Bool {
-    try reachingFiles { () throws(FileError) in try directory.metadata(of: name) != nil }
+  /// Removes a part's temporary name where its final one is there. A rename that is half done shows
+  /// one file under both: a crash left that, or another writer that knows of the same promise is at
+  /// it, or was.
+  private func removeSecondName(_ name: PartName) throws(SinkError) {
+    let (temporary, final) = try look(at: name)
+    guard let temporary else { return }
+    guard let final, temporary.inode == final.inode, temporary.device == final.device else {
+      throw .nameTaken(path: path + "/" + name.final)
+    }
+    _ = try remove(name.temporary)
+  }
+
+  private func look(
+    at name: PartName
+  ) throws(SinkError) -> (temporary: FileMetadata?, final: FileMetadata?) {
+    try reachingFiles { () throws(FileError) in
+      (try directory.metadata(of: name.temporary), try directory.metadata(of: name.final))
+    }
   }
 }
 
@@ -331,6 +345,9 @@ extension PartDirectorySink {
   ) throws(SinkError) {
     for entry in entries {
       guard let name = PartName(final: entry.name), name.sequence >= nextSequence else { continue }
+      guard !options.isShared || name.writerEpoch <= options.writerEpoch else {
+        throw .epochAborted("\(path) is written by another instance by now")
+      }
       throw .outputAhead(path: path, part: entry.name, nextSequence: nextSequence)
     }
   }
@@ -342,10 +359,7 @@ extension PartDirectorySink {
   ) throws(SinkError) {
     for part in promise.parts {
       let name = part.name(in: promise)
-      let (temporary, final) = try reachingFiles { () throws(FileError) in
-        (try directory.metadata(of: name.temporary), try directory.metadata(of: name.final))
-      }
-      switch (temporary, final) {
+      switch try look(at: name) {
       case (nil, nil): recovery.taken.append(name.final)
       case (nil, _?): break
       case (let temporary?, nil):
@@ -356,12 +370,7 @@ extension PartDirectorySink {
         }
         try showPart(name)
         recovery.published.append(name.final)
-      case (let temporary?, let final?):
-        // A rename that a crash left half done shows one file under two names.
-        guard temporary.inode == final.inode, temporary.device == final.device else {
-          throw .nameTaken(path: path + "/" + name.final)
-        }
-        _ = try remove(name.temporary)
+      case (_?, _?): try removeSecondName(name)
       }
     }
   }

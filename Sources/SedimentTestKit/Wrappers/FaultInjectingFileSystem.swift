@@ -34,13 +34,18 @@ public final class FaultInjectingFileSystem: FileSystem, Sendable {
 
   /// Whether two of three pages of a file are not in memory: their reads have to wait.
   let readsWait: Bool
+  /// Whether a rename that replaces nothing is a second name, and then the end of the first.
+  let renamesByLink: Bool
 
   /// Wraps `base`; nothing fails until faults are armed.
   ///
-  /// - Parameter readsWait: whether two of three pages of a file are not in the system's memory.
-  public init(_ base: any FileSystem, readsWait: Bool = false) {
+  /// - Parameters:
+  ///   - readsWait: whether two of three pages of a file are not in the system's memory.
+  ///   - renamesByLink: whether a rename that replaces nothing is two calls, as on NFS.
+  public init(_ base: any FileSystem, readsWait: Bool = false, renamesByLink: Bool = false) {
     self.base = base
     self.readsWait = readsWait
+    self.renamesByLink = renamesByLink
   }
 
   /// Replaces the faults; their counting starts here.
@@ -122,6 +127,10 @@ private final class FaultInjectingDirectory: Directory {
   }
 
   func rename(_ name: String, to newName: String, replacing: Bool) throws(FileError) {
+    if fileSystem.renamesByLink, !replacing {
+      try link(name, into: self, as: newName)
+      return try remove(name)
+    }
     try call(.rename, newName)
     try base.rename(name, to: newName, replacing: replacing)
   }

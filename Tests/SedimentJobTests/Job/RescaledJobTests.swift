@@ -136,7 +136,7 @@ import Testing
     func removeFormer() throws -> UInt64 {
       let later = ManualClock(millis: SystemClock().nowMillis() + 7_200_000)
       return try FormerStates(before: record(), in: storage(), clock: later)
-        .remove(gracePeriod: .seconds(1800))
+        .remove(gracePeriod: .seconds(1800)).bytes
     }
 
     /// The last checkpoint of every state of another generation.
@@ -252,8 +252,6 @@ import Testing
     try world.check("behind both")
   }
 
-  /// At every call of an instance to the shared disk it sleeps, while the number of partitions
-  /// changes and another one reads all; then it wakes.
   @Test(.timeLimit(.minutes(30)), arguments: Outputs.allCases, [false, true])
   func statesOfBeforeGoAndAreNotMissed(outputs: Outputs, isByKeyGroup: Bool) throws {
     var world = try World(partitions: 2, outputs, isByKeyGroup: isByKeyGroup, seed: 11)
@@ -297,6 +295,8 @@ import Testing
     try world.check("while former states went")
   }
 
+  /// At every call of an instance to the shared disk it sleeps, while the number of partitions
+  /// changes and another one reads all; then it wakes.
   @Test(.timeLimit(.minutes(30)), arguments: Outputs.allCases)
   func sleepersOfBeforeHarmNothing(outputs: Outputs) throws {
     var step = 0

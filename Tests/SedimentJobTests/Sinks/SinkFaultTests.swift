@@ -47,7 +47,7 @@ import Testing
       var sink: PartDirectorySink?
       while true {
         do {
-          let opened = try sink ?? open(faulty, isShared: isShared)
+          let opened = try sink ?? open(faulty, outputID: UInt64(failures), isShared: isShared)
           sink = opened
           try opened.abortEpoch()
           try state.run(epochs, on: opened)
@@ -64,12 +64,12 @@ import Testing
   }
 
   private func open(
-    _ fileSystem: any FileSystem, isShared: Bool = false
+    _ fileSystem: any FileSystem, outputID: UInt64 = 1, isShared: Bool = false
   ) throws(SinkError) -> PartDirectorySink {
     try PartDirectorySink(
       "out", in: fileSystem,
       options: .init(
-        jobID: "job", writerEpoch: 1, newOutputID: 1, fileExtension: "csv", rollBytes: 500,
+        jobID: "job", writerEpoch: 1, newOutputID: outputID, fileExtension: "csv", rollBytes: 500,
         isShared: isShared))
   }
 }
