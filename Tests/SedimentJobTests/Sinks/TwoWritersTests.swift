@@ -8,10 +8,18 @@ import Testing
 /// A directory that one instance believes to be its own while it is another one's by now.
 @Suite struct TwoWritersTests {
   /// The earlier writer sleeps at each of its calls in turn; the later one begins, and sleeps at
-  /// each of its own while the earlier one goes on to its end. Whatever the earlier one does, the
-  /// later one's output is whole.
-  @Test(arguments: [false, true], [false, true])
-  func theLaterOneIsNotHarmed(promisesParts: Bool, renamesByLink: Bool) throws {
+  /// each of its own while the earlier one makes some calls more, or goes on to its end. Whatever
+  /// the earlier one does, the later one's output is whole.
+  @Test(arguments: [1, 2, Int.max], [false, true])
+  func theLaterOneIsNotHarmed(callsMeanwhile: Int, renamesByLink: Bool) throws {
+    for promisesParts in [false, true] {
+      try playAll(callsMeanwhile, renamesByLink, promisesParts: promisesParts)
+    }
+  }
+
+  private func playAll(
+    _ callsMeanwhile: Int, _ renamesByLink: Bool, promisesParts: Bool
+  ) throws {
     var (early, late) = (0, 0)
     var end = Schedule.End.bothSlept
     while end != .earlierRanThrough {
@@ -20,7 +28,8 @@ import Testing
       repeat {
         late += 1
         let schedule = Schedule(
-          sleepOfEarlier: early, sleepOfLater: late, renamesByLink: renamesByLink)
+          sleepOfEarlier: early, sleepOfLater: late, callsMeanwhile: callsMeanwhile,
+          renamesByLink: renamesByLink)
         end = try play(schedule, promisesParts)
       } while end == .bothSlept
     }
@@ -87,16 +96,19 @@ import Testing
 }
 
 /// Two processes that share a disk: the earlier one sleeps at its n-th call until the later one has
-/// come to its m-th, where that one sleeps until the earlier one has ended.
+/// come to its m-th, where that one sleeps until the earlier one has ended, or has made some calls
+/// and sleeps for good.
 private struct Schedule: CustomStringConvertible {
   enum End { case bothSlept, laterRanThrough, earlierRanThrough }
 
   let sleepOfEarlier: Int
   let sleepOfLater: Int
+  let callsMeanwhile: Int
   let renamesByLink: Bool
 
   var description: String {
-    "asleep at call \(sleepOfEarlier), the later at \(sleepOfLater), by link: \(renamesByLink)"
+    "asleep at call \(sleepOfEarlier), the later at \(sleepOfLater) for \(callsMeanwhile) calls, "
+      + "by link: \(renamesByLink)"
   }
 
   /// Runs both to their ends.
@@ -107,49 +119,55 @@ private struct Schedule: CustomStringConvertible {
     let (isReached, hasEnded, mayGoOn) = (
       DispatchSemaphore(value: 0), DispatchSemaphore(value: 0), DispatchSemaphore(value: 0)
     )
-    let second = Sleeper(disk, at: sleepOfLater, renamesByLink) {
+    let second = CountingDisk(disk, renamesByLink) { call in
+      guard call == sleepOfLater else { return }
       isReached.signal()
       mayGoOn.wait()
     }
-    let first = Sleeper(disk, at: sleepOfEarlier, renamesByLink) {
-      Thread {
-        later(second.files)
-        hasEnded.signal()
-        isReached.signal()
-      }.start()
-      isReached.wait()
+    let letLaterEnd = { @Sendable in
+      mayGoOn.signal()
+      hasEnded.wait()
+    }
+    let (sleep, last) = (sleepOfEarlier, sleepOfEarlier.addingReportingOverflow(callsMeanwhile))
+    let first = CountingDisk(disk, renamesByLink) { call in
+      if call == sleep {
+        Thread {
+          later(second.files)
+          hasEnded.signal()
+          isReached.signal()
+        }.start()
+        isReached.wait()
+      } else if !last.overflow, call == last.partialValue {
+        letLaterEnd()
+      }
     }
     earlier(first.files)
-    guard first.hasSlept else {
+    guard first.count >= sleep else {
       later(disk)
       return .earlierRanThrough
     }
-    mayGoOn.signal()
-    hasEnded.wait()
-    return second.hasSlept ? .bothSlept : .laterRanThrough
+    if last.overflow || first.count < last.partialValue { letLaterEnd() }
+    return second.count >= sleepOfLater ? .bothSlept : .laterRanThrough
   }
 }
 
-/// What a process reaches of a disk, which sleeps at one of its calls.
-private final class Sleeper: Sendable {
+/// What a process reaches of a disk, which counts its calls and may sleep at them.
+private final class CountingDisk: Sendable {
   let files: FaultInjectingFileSystem
-  private let number: Int
   private let calls = Mutex(0)
 
   init(
-    _ disk: MemoryFileSystem, at number: Int, _ renamesByLink: Bool,
-    _ sleep: @escaping @Sendable () -> Void
+    _ disk: MemoryFileSystem, _ renamesByLink: Bool, _ called: @escaping @Sendable (Int) -> Void
   ) {
-    self.number = number
     files = FaultInjectingFileSystem(disk, renamesByLink: renamesByLink)
     files.interrupt { [unowned self] _, _ in
-      let count = calls.withLock { calls in
-        calls += 1
-        return calls
-      }
-      if count == number { sleep() }
+      called(
+        calls.withLock { calls in
+          calls += 1
+          return calls
+        })
     }
   }
 
-  var hasSlept: Bool { calls.withLock { $0 >= number } }
+  var count: Int { calls.withLock { $0 } }
 }
