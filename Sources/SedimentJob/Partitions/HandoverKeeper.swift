@@ -63,16 +63,13 @@ final class HandoverKeeper: @unchecked Sendable {
 
   private func run() {
     while let states = waitForTurn() {
-      for (identity, id) in states {
-        if monitor.withLock({ isStopping }) { return }
-        attempt(.tidying(identity)) { try tidy(identity, committed: id) }
-      }
+      if !states.isEmpty { attempt(.tidying) { try tidy(states) } }
       if isFormerDue { attempt(.former) { try removeFormer(committed: states.map(\.0)) } }
     }
   }
 
   private enum Work: Hashable {
-    case tidying(StoreIdentity)
+    case tidying
     case former
   }
 
@@ -81,19 +78,25 @@ final class HandoverKeeper: @unchecked Sendable {
       try body()
       troubles.remove(work)
     } catch {
-      let isFirst = troubles.isEmpty
-      troubles.insert(work)
-      guard isFirst else { return }
+      guard troubles.insert(work).inserted else { return }
       report(
         JobMessage(
           .warning, "old checkpoints in \(storage.location) could not be removed: \(error)"))
     }
   }
 
-  private func tidy(_ identity: StoreIdentity, committed id: String) throws {
-    let checkpoints = try StoredCheckpoints(in: storage, of: identity, clock: clock)
-    try checkpoints.retain(retained, protecting: [id])
-    try checkpoints.collectGarbage(gracePeriod: Self.gracePeriod, dryRun: false)
+  private func tidy(_ states: [(StoreIdentity, String)]) throws {
+    var failure: (any Error)?
+    for (identity, id) in states where !monitor.withLock({ isStopping }) {
+      do {
+        let checkpoints = try StoredCheckpoints(in: storage, of: identity, clock: clock)
+        try checkpoints.retain(retained, protecting: [id])
+        try checkpoints.collectGarbage(gracePeriod: Self.gracePeriod, dryRun: false)
+      } catch {
+        failure = error
+      }
+    }
+    if let failure { throw failure }
   }
 
   private var isFormerDue: Bool {

@@ -42,11 +42,11 @@ public struct Fault: Sendable, Equatable {
 
   /// The device fails: EIO.
   public static func inputOutput(
-    _ operation: FileOperation? = nil, number: Int, isSticky: Bool = false
+    _ operation: FileOperation? = nil, number: Int, isSticky: Bool = false, pathPart: String? = nil
   ) -> Fault {
     Fault(
       operation, number: number, code: .inputOutput,
-      systemError: SystemErrorNumber.inputOutput, isSticky: isSticky)
+      systemError: SystemErrorNumber.inputOutput, isSticky: isSticky, pathPart: pathPart)
   }
 
   /// The disk is full: ENOSPC.

@@ -101,6 +101,7 @@ import Testing
     /// From it comes which of the calls to the shared disk take long.
     private let delaysSeed: UInt64?
     let failures = Mutex<[String]>([])
+    let messages = MessageLog()
 
     /// - Parameters:
     ///   - epochMillis: by default epochs end by the number of batches alone.
@@ -131,6 +132,12 @@ import Testing
       reach.withLock { $0 = files }
     }
 
+    /// Lets no file go from the place where states are handed over.
+    func refuseRemovals() {
+      let fault = Fault.inputOutput(.remove, number: 1, isSticky: true, pathPart: "/handover")
+      reach.withLock { $0.arm([fault]) }
+    }
+
     /// Runs `body` before each call to the shared disk.
     func interrupt(_ body: @escaping FaultInjectingFileSystem.Interruption) {
       reach.withLock { $0.interrupt(body) }
@@ -156,7 +163,7 @@ import Testing
         // Where epochs end by time, old checkpoints go all the time, too.
         if epochMillis < 1000 { partitioning.keepMillis = 15 }
         harness.options.partitioning = partitioning
-        _ = try harness.run(on: Machine(disk: disk, shared: reach))
+        _ = try harness.run(on: Machine(disk: disk, shared: reach), messages: messages)
       } catch {
         // Death is no failure.
         if !disk.isStopped { failures.withLock { $0.append("\(error)") } }
@@ -255,6 +262,18 @@ import Testing
     Instance(world).run()
     try world.check("seed \(seed)")
     #expect(try world.leftovers() == [], "seed \(seed)")
+  }
+
+  @Test func whatCannotBeRemovedIsToldOnceAndHarmsNothing() throws {
+    let world = World(partitions: 2, records: 600, seed: 8)
+    world.group.finish()
+    let instance = Instance(world, epochMillis: 1)
+    instance.refuseRemovals()
+    instance.run()
+    #expect(instance.failures.withLock { $0 } == [])
+    try world.check("while nothing could be removed")
+    let told = instance.messages.texts.filter { $0.contains("could not be removed") }
+    #expect(told.count == 1)
   }
 
   @Test func oldCheckpointsGo() throws {
