@@ -290,7 +290,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
         // An end that is asked for before reading is to end may be too early.
         let endsAtEnds = shared.withLock { $0.endsAtEnds }
         let (place, end) = try place(of: partition, position, isAdded: isAdded)
-        return try begin(place, end: endsAtEnds ? end : nil, ready: ready)
+        return begin(place, end: endsAtEnds ? end : nil, ready: ready)
       } catch {
         try watch.take(error)
       }
@@ -319,7 +319,7 @@ final class KafkaShareReader: GroupReader, GroupMember, @unchecked Sendable {
 
   private func begin(
     _ place: StartPlan.TopicPosition, end: Int64?, ready: (Int64) -> Void
-  ) throws(KafkaError) -> Bool {
+  ) -> Bool {
     let mayBegin = shared.withLock { shared in
       guard shared.isOurs(place.partition) else { return false }
       shared.begun.insert(place.partition)

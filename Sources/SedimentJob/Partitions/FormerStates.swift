@@ -1,8 +1,7 @@
 // Lets the states go that were made for other numbers of partitions: those of the present
 // generation were made of copies, and nobody reads the former ones again.
 //
-//   every state of a former generation: claim ─▶ publish its end ─▶ let what is older go
-//                                       ─▶ collect garbage
+//   every state of a former generation: publish its end ─▶ let what is older go ─▶ collect garbage
 //
 // The end of a state is a checkpoint that holds nothing, not even what a job knows of itself. So
 // whoever wakes up and would go on from it fails, and what was published before stays superseded.
@@ -69,12 +68,8 @@ package struct FormerStates: Sendable {
 
   /// Publishes the end of a state; false when somebody else does so at the same time.
   private func end(_ identity: StoreIdentity) throws -> Bool {
-    guard let claim = try CheckpointClaim.take(identity, in: storage, clock: clock) else {
-      return false
-    }
-    defer { claim.release() }
     do {
-      _ = try CheckpointUnion(endOf: claim, metadata: [], clock: clock).publish()
+      _ = try CheckpointUnion(endOf: identity, in: storage, metadata: [], clock: clock).publish()
       return true
     } catch {
       guard error.code == .superseded else { throw error }

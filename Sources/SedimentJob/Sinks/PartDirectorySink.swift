@@ -88,8 +88,8 @@ package final class PartDirectorySink: Sink, @unchecked Sendable {
 
   /// Opens or makes the directory at `path` and makes sure that it is this job's.
   ///
-  /// Throws `foreignDirectory` or `unownedParts` when it is not. Nothing is written before
-  /// `recover`.
+  /// Throws `foreignDirectory` or `unownedParts` when it is not. Until `recover` nothing is written
+  /// but whose it is.
   package init(
     _ path: String, in fileSystem: any FileSystem, options: Options
   ) throws(SinkError) {

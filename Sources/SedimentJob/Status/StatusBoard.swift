@@ -98,8 +98,9 @@ package final class StatusBoard: Sendable {
       (state.status.phase == .running ? state.beatNanos : nil, state.stageBeatNanos)
     }
     for (what, beatNanos) in [("the job", job), ("the repartitioning", stage)] {
-      guard let beatNanos, now &- beatNanos >= Self.patienceNanos else { continue }
-      return (what, (now &- beatNanos) / 1_000_000_000)
+      // It may have moved since the clock was read.
+      guard let beatNanos, now > beatNanos, now - beatNanos >= Self.patienceNanos else { continue }
+      return (what, (now - beatNanos) / 1_000_000_000)
     }
     return nil
   }

@@ -78,17 +78,25 @@ package struct CheckpointUnion: Sendable {
       }, identity: identity, metadata: metadata)
   }
 
-  /// The last checkpoint of a store that nobody needs any more: it holds nothing, and what others
-  /// publish behind what was claimed stays superseded.
+  /// The last checkpoint of a store that nobody needs any more: it holds nothing, and supersedes
+  /// whoever published before.
   ///
   /// - Parameter metadata: what goes with its epoch.
-  package init(endOf claim: CheckpointClaim, metadata: [UInt8], clock: any Clock) {
+  /// - Throws: `notFound` when the store has no checkpoint.
+  package init(
+    endOf identity: StoreIdentity, in storage: any CheckpointStorage, metadata: [UInt8],
+    clock: any Clock
+  ) throws(StoreError) {
+    let checkpoints = try StoredCheckpoints(in: storage, of: identity, clock: clock)
     sources = []
     last = 0
     self.clock = clock
     transfers = 1
-    area = claim.area
-    union = StateUnion(endOf: claim.manifest.checkpoint.state, metadata: metadata)
+    area = checkpoints.area
+    union = try wrapping {
+      let newest = try checkpoints.area.manifest(of: checkpoints.find(nil))
+      return StateUnion(endOf: newest.checkpoint.state, metadata: metadata)
+    }
   }
 
   /// Copies and publishes.

@@ -1,6 +1,8 @@
+import SedimentIO
 import SedimentJob
 import SedimentStore
 import SedimentTestKit
+import Synchronization
 import Testing
 
 /// What a job tells of itself: figures, health, forecasts.
@@ -169,6 +171,27 @@ import Testing
     #expect(board.page("/healthz").code == 200)
     board.enter(.waiting)
     #expect(board.page("/readyz").code == 503)
+  }
+
+  /// A clock that is read by somebody before the job moves, and is answered behind that.
+  private final class LateClock: Clock {
+    private let nanos = Mutex<UInt64>(100)
+
+    func nowMillis() -> Int64 { 0 }
+
+    func monotonicNanos() -> UInt64 {
+      nanos.withLock { nanos in
+        nanos -= 1
+        return nanos
+      }
+    }
+  }
+
+  @Test func aJobThatMovesWhileItIsLookedAtIsHealthy() {
+    let board = StatusBoard(clock: LateClock())
+    board.enter(.running)
+    board.beatStageBefore()
+    #expect(board.page("/healthz") == StatusPage(code: 200, text: "ok\n"))
   }
 
   @Test func aStageBeforeTheJobIsWatchedWhileItRuns() {
